@@ -1,7 +1,7 @@
 // Runs a PostgreSQL server for a benchmark, if one is installed. It ends with the process that started this one.
 // Without it, servers use the embedded database: its queries cost several milliseconds of the server's own CPU time,
 // which a miss of a real server does not.
-import { postgresIsInstalled, startPostgres } from '../test/support/database/postgres.ts'
+import { isPostgresInstalled, startPostgres } from '../test/support/database/postgres.ts'
 
 const teardowns = []
 
@@ -11,7 +11,7 @@ process.on('disconnect', async () => {
 })
 
 let url
-if (postgresIsInstalled) {
+if (isPostgresInstalled) {
   const server = await startPostgres({ teardown: (work) => teardowns.unshift(work) })
   url = await server.createDatabase()
 }

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { LONG_LINES, MAX_LINES, checkArchitecture, longFiles } from './support/source/architecture.ts'
+import { LONG_FILE_LINES, MAX_LINES, checkArchitecture, longFiles } from './support/source/architecture.ts'
 import type { Rule } from './support/source/architecture.ts'
 import type { SourceText } from './support/source/source-file.ts'
 import { ROOT, sourcePaths } from './support/source/source-tree.ts'
@@ -12,7 +12,7 @@ t.test('every source file follows the rules of the architecture', async (t) => {
     checkArchitecture(files).map(({ rule, message }) => `${rule}: ${message}`),
     []
   )
-  for (const long of longFiles(files)) t.comment(`more than ${LONG_LINES}: ${long}`)
+  for (const long of longFiles(files)) t.comment(`more than ${LONG_FILE_LINES}: ${long}`)
 })
 
 const rulesBroken = (...files: readonly SourceText[]): Rule[] => checkArchitecture(files).map(({ rule }) => rule)
@@ -220,8 +220,8 @@ t.test('a file has a maximal length, and long files are reported before it', asy
   const lines = (count: number): SourceText => ({ path: 'src/core/a.ts', source: '// line\n'.repeat(count) })
   t.same(rulesBroken(lines(MAX_LINES)), [])
   t.same(rulesBroken(lines(MAX_LINES + 1)), ['length'])
-  t.same(longFiles([lines(LONG_LINES)]), [])
-  t.same(longFiles([lines(LONG_LINES + 1)]), [`src/core/a.ts: ${LONG_LINES + 1} lines`])
+  t.same(longFiles([lines(LONG_FILE_LINES)]), [])
+  t.same(longFiles([lines(LONG_FILE_LINES + 1)]), [`src/core/a.ts: ${LONG_FILE_LINES + 1} lines`])
   for (const path of ['src/generated/prisma/client.ts', 'src/client/api-types.ts']) {
     t.same(rulesBroken({ ...lines(MAX_LINES + 1), path }), [], path)
   }

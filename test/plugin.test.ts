@@ -292,9 +292,9 @@ t.test('a client that disconnects before the response ends the call upstream', a
   const address = await app.listen({ host: '127.0.0.1', port: 0 })
   const controller = new AbortController()
   const gone = fetch(`${address}${LISTING}`, { headers: { 'x-user': 'ann' }, signal: controller.signal })
-  while (scripted.backend.listed.length === 0) await new Promise((resolve) => setImmediate(resolve))
+  while (scripted.backend.listCalls.length === 0) await new Promise((resolve) => setImmediate(resolve))
   const aborted = new Promise((resolve) => {
-    scripted.backend.listed[0]!.call.signal.addEventListener('abort', resolve)
+    scripted.backend.listCalls[0]!.call.signal.addEventListener('abort', resolve)
   })
   controller.abort()
   await t.rejects(gone)

@@ -73,13 +73,13 @@ export class GoogleFaults {
   async revokeAccess(): Promise<void> {
     const { emulated, tokens } = this.#services
     for (const refreshToken of await this.#activeGrants()) await emulated.removeApplication(refreshToken)
-    tokens.endAccessTokens()
+    tokens.expireAccessTokens()
   }
 
   async #activeGrants(): Promise<string[]> {
     const { emulated, tokens } = this.#services
     const issued = tokens.grants.map(({ refreshToken }) => refreshToken)
-    const areActive = await Promise.all(issued.map((refreshToken) => emulated.knows(refreshToken)))
+    const areActive = await Promise.all(issued.map((refreshToken) => emulated.isGrantActive(refreshToken)))
     return issued.filter((_, index) => areActive[index])
   }
 

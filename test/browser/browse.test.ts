@@ -1,6 +1,6 @@
 import t from 'tap'
 import { connectionTo, DRIVE, entryOf, folderOf, S3 } from '../support/picker/entries.ts'
-import { eventually, openPicker, sample } from './picker-page.ts'
+import { eventually, openPicker, seedSample } from './picker-page.ts'
 
 t.test('a folder is shown with folders first, sizes and dates', async (t) => {
   const { page, row, names } = await openPicker(t)
@@ -14,7 +14,7 @@ t.test('a folder is shown with folders first, sizes and dates', async (t) => {
 })
 
 t.test('a double click opens a folder, and the breadcrumbs lead back', async (t) => {
-  const { page, row, names, heard } = await openPicker(t)
+  const { page, row, names, events } = await openPicker(t)
   await row('Invoices').dblclick()
   await row('2026.pdf').waitFor()
   t.same(await names(), ['2025', '2026.pdf'])
@@ -24,7 +24,7 @@ t.test('a double click opens a folder, and the breadcrumbs lead back', async (t)
   await page.getByRole('button', { name: 'My s3' }).nth(1).click()
   await row('a.pdf').waitFor()
   t.same(
-    (await heard()).filter(({ type }) => type === 'open').map(({ detail }) => [detail.entry?.id, detail.connectionId]),
+    (await events()).filter(({ type }) => type === 'open').map(({ detail }) => [detail.entry?.id, detail.connectionId]),
     [
       ['Invoices/', 's3-1'],
       ['Invoices/2025/', 's3-1']
@@ -33,23 +33,23 @@ t.test('a double click opens a folder, and the breadcrumbs lead back', async (t)
 })
 
 t.test('a host that prevents the open event keeps the folder closed, and receives it for files', async (t) => {
-  const { page, row, heard, cloud } = await openPicker(t)
+  const { page, row, events, cloud } = await openPicker(t)
   await row('a.pdf').waitFor()
   await page.evaluate(() => {
     window.keepsClosed = true
   })
   await row('Photos').dblclick()
   await row('a.pdf').dblclick()
-  const opened = (await heard()).filter(({ type }) => type === 'open').map(({ detail }) => detail.entry?.id)
+  const opened = (await events()).filter(({ type }) => type === 'open').map(({ detail }) => detail.entry?.id)
   t.same(opened, ['Photos/', 'a.pdf'])
-  t.notOk(cloud.asked.some((line) => line.includes('folder=')))
+  t.notOk(cloud.requests.some((line) => line.includes('folder=')))
 })
 
 t.test('attributes set the start folder', async (t) => {
   const { page, row } = await openPicker(t, {
     attributes: 'provider="s3" connection="s3-2" folder="Invoices/" limit="7"',
-    prepare: (cloud) => {
-      sample(cloud)
+    setUp: (cloud) => {
+      seedSample(cloud)
       cloud.connected = [connectionTo('s3'), connectionTo('s3', { id: 's3-2', label: 'Other', default: false })]
     }
   })
@@ -59,22 +59,22 @@ t.test('attributes set the start folder', async (t) => {
 })
 
 t.test('a click selects one entry and replaces the previous selection', async (t) => {
-  const { row, heard, page } = await openPicker(t)
+  const { row, events, page } = await openPicker(t)
   await row('a.pdf').click()
   await row('b.png').click()
   t.equal(await row('b.png').getAttribute('aria-selected'), 'true')
   t.equal(await row('a.pdf').getAttribute('aria-selected'), 'false')
   await page.getByText('1 selected').waitFor()
-  t.match((await heard()).at(-1), {
+  t.match((await events()).at(-1), {
     type: 'select',
     detail: { entries: [{ id: 'b.png', name: 'b.png' }], provider: 's3', connectionId: 's3-1' }
   })
 })
 
 t.test('checkboxes, Ctrl and Shift select several entries, until the folder changes', async (t) => {
-  const { page, row, heard } = await openPicker(t, { attributes: 'multiple' })
+  const { page, row, events } = await openPicker(t, { attributes: 'multiple' })
   const selected = async (): Promise<(string | undefined)[]> =>
-    ((await heard()).filter(({ type }) => type === 'select').at(-1)?.detail.entries ?? []).map(({ id }) => id)
+    ((await events()).filter(({ type }) => type === 'select').at(-1)?.detail.entries ?? []).map(({ id }) => id)
   await row('a.pdf').locator('.check').click()
   await row('Invoices').locator('.check').click()
   t.same(await selected(), ['a.pdf', 'Invoices/'])
@@ -90,13 +90,13 @@ t.test('checkboxes, Ctrl and Shift select several entries, until the folder chan
 })
 
 t.test('kinds and types limit the selection, and folders can still be opened', async (t) => {
-  const { row, heard } = await openPicker(t, { attributes: 'kind="file" accept="image/*"' })
+  const { row, events } = await openPicker(t, { attributes: 'kind="file" accept="image/*"' })
   await row('a.pdf').click()
   t.equal(await row('a.pdf').getAttribute('aria-selected'), null)
   await row('b.png').click()
   await row('Photos').click()
   await row('x.jpg').click()
-  const selects = (await heard()).filter(({ type }) => type === 'select')
+  const selects = (await events()).filter(({ type }) => type === 'select')
   t.same(
     selects.map(({ detail }) => detail.entries?.map(({ id }) => id)),
     [['b.png'], [], ['Photos/x.jpg']]
@@ -104,19 +104,19 @@ t.test('kinds and types limit the selection, and folders can still be opened', a
 })
 
 t.test('with kind="folder" files are shown and cannot be selected', async (t) => {
-  const { row, heard } = await openPicker(t, { attributes: 'kind="folder"' })
+  const { row, events } = await openPicker(t, { attributes: 'kind="folder"' })
   await row('a.pdf').click()
   await row('Photos').click()
   t.same(
-    (await heard()).map(({ detail }) => detail.entries?.map(({ id }) => id)),
+    (await events()).map(({ detail }) => detail.entries?.map(({ id }) => id)),
     [['Photos/']]
   )
 })
 
 t.test('a search filters the loaded entries, ignoring accents', async (t) => {
   const { page, row, names } = await openPicker(t, {
-    prepare: (cloud) => {
-      sample(cloud)
+    setUp: (cloud) => {
+      seedSample(cloud)
       cloud.folders.get('')?.push(entryOf('Résumé.pdf'))
     }
   })
@@ -137,13 +137,13 @@ t.test('a refresh shows the current entries', async (t) => {
   await page.getByRole('button', { name: 'Refresh' }).click()
   await row('new.txt').waitFor()
   t.same(await names(), ['new.txt'])
-  t.match(cloud.asked.at(-1), /refresh=true/)
+  t.match(cloud.requests.at(-1), /refresh=true/)
 })
 
 t.test('providers and connections are listed with their status, and can be switched', async (t) => {
   const { page, row } = await openPicker(t, {
-    prepare: (cloud) => {
-      sample(cloud)
+    setUp: (cloud) => {
+      seedSample(cloud)
       cloud.providers = [S3, DRIVE]
       cloud.connected = [
         connectionTo('s3'),
@@ -171,9 +171,9 @@ t.test('names are rendered as text', async (t) => {
     'two\nlines',
     ' '
   ]
-  const { page, row, names, heard } = await openPicker(t, {
-    prepare: (cloud) => {
-      sample(cloud)
+  const { page, row, names, events } = await openPicker(t, {
+    setUp: (cloud) => {
+      seedSample(cloud)
       cloud.connected = [connectionTo('s3', { label: '<b>mine</b>', account: '"><i>' })]
       const folders = hostile.map((name, at) => folderOf(`${at}/`, { name }))
       cloud.folders.set('', folders)
@@ -187,7 +187,7 @@ t.test('names are rendered as text', async (t) => {
   )
   t.equal(await page.locator('.body img, .body script, .side b').count(), 0)
   await row('<img').click()
-  t.match((await heard()).at(-1), { detail: { entries: [{ name: hostile[0] }] } })
+  t.match((await events()).at(-1), { detail: { entries: [{ name: hostile[0] }] } })
   const width = await page.locator('.body').evaluate((body) => body.scrollWidth <= body.clientWidth)
   t.ok(width, 'a long name is truncated and does not widen the page')
   await row('<img').dblclick()
@@ -199,12 +199,12 @@ t.test('an incomplete listing is reported with its reason', async (t) => {
   const reasons = { 'provider-partial': /left something out/, 'page-cap': /larger/, 'duplicate-cursor': /repeated/ }
   for (const [reason, words] of Object.entries(reasons)) {
     const { page, row } = await openPicker(t, {
-      prepare: (cloud) => {
-        sample(cloud)
+      setUp: (cloud) => {
+        seedSample(cloud)
         const page = { next: null, complete: false, reason, order: 'provider' }
         const folder = { id: null, name: null, parentId: null }
         const body = { provider: 's3', connectionId: 's3-1', folder, entries: [entryOf('a')], page }
-        cloud.answerOnce('GET /cloud/s3/listing', { status: 200, body })
+        cloud.respondOnce('GET /cloud/s3/listing', { status: 200, body })
       }
     })
     await row('a').waitFor()
@@ -214,22 +214,22 @@ t.test('an incomplete listing is reported with its reason', async (t) => {
 })
 
 t.test('a tap opens folders and selects files', async (t) => {
-  const { row, heard } = await openPicker(t, { hasTouch: true, attributes: 'multiple' })
+  const { row, events } = await openPicker(t, { hasTouch: true, attributes: 'multiple' })
   await row('Photos').locator('.check').tap()
   t.equal(await row('Photos').getAttribute('aria-selected'), 'true')
   await row('Photos').tap()
   await row('x.jpg').tap()
-  t.match((await heard()).at(-1), { type: 'select', detail: { entries: [{ id: 'Photos/x.jpg' }] } })
+  t.match((await events()).at(-1), { type: 'select', detail: { entries: [{ id: 'Photos/x.jpg' }] } })
 })
 
 t.test('a removed attribute has the same effect as a missing one', async (t) => {
   const { page, row, cloud } = await openPicker(t, { attributes: 'base="/cloud" accept=".pdf" kind="file"' })
   await row('a.pdf').waitFor()
   t.same(await page.locator('.body > .row[aria-selected] bdi').allTextContents(), ['a.pdf'])
-  const asked = cloud.asked.length
+  const asked = cloud.requests.length
   await page.locator('cloud-folder-picker').evaluate((picker) => {
     for (const name of picker.getAttributeNames()) picker.removeAttribute(name)
   })
   await eventually(async () => (await page.locator('.body > .row[aria-selected]').count()) === 5, 'all are selectable')
-  t.equal(cloud.asked.length, asked, 'the folder is not requested again')
+  t.equal(cloud.requests.length, asked, 'the folder is not requested again')
 })

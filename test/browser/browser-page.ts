@@ -10,12 +10,12 @@ import t, { type Test } from 'tap'
 const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 /** Longer than any operation takes, even on a busy machine. */
 const WAIT_MS = 300_000
-const LOOK_MS = 25
+const POLL_MS = 25
 const LAUNCH = {
   executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
   args: ['--no-sandbox', '--disable-dev-shm-usage']
 }
-let launched: Promise<Browser> | null = null
+let sharedBrowser: Promise<Browser> | null = null
 
 export interface OpenPageOptions extends BrowserContextOptions {
   /** Accepts cookies of other sites, in a separate browser. By default they are blocked. */
@@ -23,49 +23,49 @@ export interface OpenPageOptions extends BrowserContextOptions {
 }
 
 t.teardown(async () => {
-  await (await launched)?.close()
+  await (await sharedBrowser)?.close()
 })
 
 /**
  * Opens a page of the browser that all tests of a file share. It fails the test for all errors and warnings of the
  * page.
- * @param alsoWrong further problems to report at the end
+ * @param furtherProblems further problems to report at the end
  * @param isExpected whether the test provokes the message
  */
 export async function openPage(
   t: Test,
-  { allowsThirdPartyCookies = false, ...given }: OpenPageOptions = {},
-  alsoWrong: () => readonly string[] = () => [],
-  isExpected: (complaint: string) => boolean = () => false
+  { allowsThirdPartyCookies = false, ...contextOptions }: OpenPageOptions = {},
+  furtherProblems: () => readonly string[] = () => [],
+  isExpected: (message: string) => boolean = () => false
 ): Promise<Page> {
-  const options = { viewport: { width: 1000, height: 700 }, locale: 'en-GB', ...given }
-  launched ??= chromium.launch(LAUNCH)
-  const browser = await launched
+  const options = { viewport: { width: 1000, height: 700 }, locale: 'en-GB', ...contextOptions }
+  sharedBrowser ??= chromium.launch(LAUNCH)
+  const browser = await sharedBrowser
   const context = allowsThirdPartyCookies
     ? await openProfile(t, { profile: { cookie_controls_mode: 0, block_third_party_cookies: false } }, options)
     : await browser.newContext(options)
   context.setDefaultTimeout(WAIT_MS)
   const page = await context.newPage()
-  const complaints: string[] = []
-  page.on('pageerror', (error) => complaints.push(error.message))
+  const problems: string[] = []
+  page.on('pageerror', (error) => problems.push(error.message))
   page.on('console', (message) => {
     // The browser itself reports error responses.
-    const isOurs = !message.text().startsWith('Failed to load resource')
-    if (['error', 'warning'].includes(message.type()) && isOurs && !isExpected(message.text()))
-      complaints.push(message.text())
+    const isPageMessage = !message.text().startsWith('Failed to load resource')
+    if (['error', 'warning'].includes(message.type()) && isPageMessage && !isExpected(message.text()))
+      problems.push(message.text())
   })
   page.on('dialog', (dialog) => {
-    complaints.push(`a dialog: ${dialog.message()}`)
+    problems.push(`a dialog: ${dialog.message()}`)
     void dialog.dismiss()
   })
   t.teardown(async () => {
     await context.close()
-    const wrong = [...complaints, ...alsoWrong()]
-    if (wrong.length === 0) return
+    const allProblems = [...problems, ...furtherProblems()]
+    if (allProblems.length === 0) return
     // Close the browser here: a teardown that throws prevents later ones.
     await browser.close()
-    launched = null
-    throw new Error(`the page complained: ${wrong.join('; ')}`)
+    sharedBrowser = null
+    throw new Error(`the page complained: ${allProblems.join('; ')}`)
   })
   return page
 }
@@ -83,16 +83,16 @@ async function openProfile(t: Test, preferences: object, options: BrowserContext
 }
 
 /** Resolves once `holds` returns true. Browsers act asynchronously. */
-export async function eventually(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (let waitedMs = 0; waitedMs < WAIT_MS; waitedMs += LOOK_MS) {
-    if (await holds()) return
-    await setTimeout(LOOK_MS)
+export async function waitFor(condition: () => boolean | Promise<boolean>, description: string): Promise<void> {
+  for (let waitedMs = 0; waitedMs < WAIT_MS; waitedMs += POLL_MS) {
+    if (await condition()) return
+    await setTimeout(POLL_MS)
   }
-  throw new Error(`never: ${what}`)
+  throw new Error(`never: ${description}`)
 }
 
 /** Returns the violations that axe-core finds. */
-export async function violationsOf(page: Page): Promise<string[]> {
+export async function axeViolations(page: Page): Promise<string[]> {
   await page.evaluate(axeSource)
   const { violations } = await page.evaluate(
     async () => await (window as unknown as { axe: { run: (context: string) => Promise<AxeResults> } }).axe.run('body')

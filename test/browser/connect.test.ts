@@ -2,16 +2,16 @@ import t from 'tap'
 import { connectionTo, DRIVE, NEXTCLOUD, S3 } from '../support/picker/entries.ts'
 import { connect } from '../support/picker/routes.ts'
 import type { PickerCloud } from '../support/picker/cloud.ts'
-import { openPicker, sample, violationsOf } from './picker-page.ts'
+import { openPicker, seedSample, violationsOf } from './picker-page.ts'
 
-function all(cloud: PickerCloud): void {
-  sample(cloud)
+function useAllProviders(cloud: PickerCloud): void {
+  seedSample(cloud)
   cloud.providers = [S3, DRIVE, NEXTCLOUD]
   cloud.connected = []
 }
 
 t.test('a form is created from the schema, and shows errors at their fields', async (t) => {
-  const { page, row, cloud, heard } = await openPicker(t, { prepare: all })
+  const { page, row, cloud, events } = await openPicker(t, { setUp: useAllProviders })
   await page.getByRole('button', { name: 'Connect S3-compatible storage' }).click()
   await page.getByRole('heading', { name: 'Connect S3-compatible storage' }).waitFor()
   t.equal(await page.getByLabel('Secret key').getAttribute('type'), 'password')
@@ -25,7 +25,7 @@ t.test('a form is created from the schema, and shows errors at their fields', as
   t.equal(await page.getByText('is required.').count(), 2)
   t.equal(await page.getByLabel('Bucket').getAttribute('aria-invalid'), 'true')
   t.ok(await page.getByLabel('Endpoint').evaluate((input) => input.matches(':focus')), 'the first invalid one')
-  t.notOk(cloud.asked.some((line) => line.startsWith('POST')))
+  t.notOk(cloud.requests.some((line) => line.startsWith('POST')))
   t.same(await violationsOf(page), [])
 
   await page.getByLabel('Endpoint').fill('https://s3.example')
@@ -36,7 +36,7 @@ t.test('a form is created from the schema, and shows errors at their fields', as
   await page.getByRole('button', { name: 'Connect', exact: true }).click()
   await page.getByText(words).waitFor()
   t.equal(await page.getByLabel('Secret key').inputValue(), 'secret', 'the values are kept')
-  t.match((await heard()).at(-1), { type: 'error', detail: { code: 'INVALID_CREDENTIALS' } })
+  t.match((await events()).at(-1), { type: 'error', detail: { code: 'INVALID_CREDENTIALS' } })
 
   await page.getByLabel('Bucket').fill('other')
   cloud.failOnce('POST /cloud/connections/s3', 503, 'PROVIDER_UNAVAILABLE', { 'retry-after': '2' })
@@ -52,7 +52,7 @@ t.test('a form is created from the schema, and shows errors at their fields', as
 t.test('a window opens for OAuth, and its landing page ends the login', async (t) => {
   const { page, cloud, row } = await openPicker(t, {
     attributes: 'return-to="/picker/landing.html"',
-    prepare: all
+    setUp: useAllProviders
   })
   const [popup] = await Promise.all([
     page.waitForEvent('popup'),
@@ -69,15 +69,15 @@ t.test('a window opens for OAuth, and its landing page ends the login', async (t
 })
 
 t.test('an error on the landing page is shown, and the login can be restarted', async (t) => {
-  const { page, cloud, row, heard } = await openPicker(t, {
+  const { page, cloud, row, events } = await openPicker(t, {
     attributes: 'return-to="/picker/landing.html?error=ACCESS_DENIED"',
-    prepare: all
+    setUp: useAllProviders
   })
   const button = page.getByRole('button', { name: 'Connect Google Drive' })
   const [popup] = await Promise.all([page.waitForEvent('popup'), button.click()])
   await popup.getByRole('link', { name: 'Agree' }).click()
   await page.getByText('Access was denied.').waitFor()
-  t.match((await heard()).at(-1), { type: 'error', detail: { code: 'ACCESS_DENIED' } })
+  t.match((await events()).at(-1), { type: 'error', detail: { code: 'ACCESS_DENIED' } })
   const [second] = await Promise.all([
     page.waitForEvent('popup'),
     page.getByRole('button', { name: 'Start over' }).click()
@@ -89,7 +89,7 @@ t.test('an error on the landing page is shown, and the login can be restarted', 
 })
 
 t.test('a window that the user closes is detected, and the login can be cancelled', async (t) => {
-  const { page } = await openPicker(t, { prepare: all })
+  const { page } = await openPicker(t, { setUp: useAllProviders })
   const [popup] = await Promise.all([
     page.waitForEvent('popup'),
     page.getByRole('button', { name: 'Connect Google Drive' }).click()
@@ -104,8 +104,8 @@ t.test('a window that the user closes is detected, and the login can be cancelle
 t.test('reauthentication continues in the same folder', async (t) => {
   const { page, cloud, row } = await openPicker(t, {
     attributes: 'return-to="/picker/landing.html" folder="Invoices/"',
-    prepare: (cloud) => {
-      all(cloud)
+    setUp: (cloud) => {
+      useAllProviders(cloud)
       cloud.connected = [connectionTo('google_drive', { status: 'REQUIRES_REAUTH' })]
     }
   })
@@ -120,7 +120,7 @@ t.test('reauthentication continues in the same folder', async (t) => {
 })
 
 t.test('a browser that opens no window shows a link', async (t) => {
-  const { page } = await openPicker(t, { prepare: all })
+  const { page } = await openPicker(t, { setUp: useAllProviders })
   await page.evaluate(() => {
     window.open = () => null
   })
@@ -132,7 +132,7 @@ t.test('a browser that opens no window shows a link', async (t) => {
 })
 
 t.test('a login at the user’s own server is polled until it is completed', async (t) => {
-  const { page, cloud, row } = await openPicker(t, { prepare: all })
+  const { page, cloud, row } = await openPicker(t, { setUp: useAllProviders })
   await page.getByRole('button', { name: 'Connect Nextcloud' }).click()
   t.equal(await page.locator('form input').count(), 1)
   t.same(await violationsOf(page), [])
@@ -148,7 +148,7 @@ t.test('a login at the user’s own server is polled until it is completed', asy
 })
 
 t.test('an app password can be entered', async (t) => {
-  const { page, row } = await openPicker(t, { prepare: all })
+  const { page, row } = await openPicker(t, { setUp: useAllProviders })
   await page.getByRole('button', { name: 'Connect Nextcloud' }).click()
   await page.getByLabel('Address').fill('https://cloud.example')
   await page.getByRole('button', { name: 'Use an app password instead' }).click()

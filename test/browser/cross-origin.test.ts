@@ -29,7 +29,7 @@ t.teardown(() => {
 })
 
 /** How the routes authenticate users: by a bearer token (the ready-made server), or by the host's own cookie. */
-type Mode = 'bearer' | 'cookie'
+type AuthMode = 'bearer' | 'cookie'
 
 const FRONT_SCRIPT = `
   const query = new URLSearchParams(location.search)
@@ -74,12 +74,12 @@ interface Api {
   readonly url: string
   readonly token: string | null
   /** Requests and their statuses: `204 DELETE /cloud/connections`. Excludes preflight requests. */
-  readonly answered: string[]
+  readonly responses: string[]
   readonly store: { readonly endpoint: string }
 }
 
 /** Starts the routes on a port of their own, with an S3 store and an OAuth provider. */
-async function startApi(t: Test, mode: Mode, allowedOrigins: readonly string[]): Promise<Api> {
+async function startApi(t: Test, mode: AuthMode, allowedOrigins: readonly string[]): Promise<Api> {
   const reserved = await reservePort(0)
   t.teardown(() => reserved.release())
   const url = `http://127.0.0.1:${reserved.port}`
@@ -94,42 +94,45 @@ async function startApi(t: Test, mode: Mode, allowedOrigins: readonly string[]):
     cloud: { provider: oauthCloudProvider(oauth.url, cloud.origin), ...registration },
     s3: { allowHosts: [store.address] }
   }
-  const answered: string[] = []
-  const watch = (app: FastifyInstance): void => {
+  const responses: string[] = []
+  const recordResponses = (app: FastifyInstance): void => {
     app.addHook('onResponse', async ({ method, url }, { statusCode }) => {
       if (method !== 'OPTIONS' && url !== '/favicon.ico')
-        answered.push(`${statusCode} ${method} ${url.split('?')[0] ?? ''}`)
+        responses.push(`${statusCode} ${method} ${url.split('?')[0] ?? ''}`)
     })
   }
   const options = { publicUrl: url, allowedOrigins, providers }
-  const app = mode === 'bearer' ? await readyMade(t, options, watch) : await withCookies(t, options, watch)
+  const app =
+    mode === 'bearer'
+      ? await startServerApp(t, options, recordResponses)
+      : await startCookieApp(t, options, recordResponses)
   await reserved.release()
   await app.listen({ host: '127.0.0.1', port: reserved.port })
   const token = mode === 'bearer' ? app.jwt.sign({ sub: 'ann' }, { expiresIn: '1h' }) : null
-  return { url, token, answered, store: { endpoint: `http://${store.address}` } }
+  return { url, token, responses, store: { endpoint: `http://${store.address}` } }
 }
 
 type ApiOptions = Required<Pick<CloudStorageOptions, 'allowedOrigins' | 'providers'>> & { readonly publicUrl: string }
 
 /** The ready-made server with `CORS_ORIGINS`. */
-async function readyMade(
+async function startServerApp(
   t: Test,
   { publicUrl, allowedOrigins, providers }: ApiOptions,
-  watch: (app: FastifyInstance) => void
+  recordResponses: (app: FastifyInstance) => void
 ): Promise<FastifyInstance> {
   const database = await emptyDatabase()
   const app = buildApp(appConfig({ publicUrl, allowedOrigins }), { database, providers })
-  watch(app)
+  recordResponses(app)
   t.teardown(() => app.close())
   await app.ready()
   return app
 }
 
 /** A host that authenticates users by a cookie, as in docs/connections.md. */
-async function withCookies(
+async function startCookieApp(
   t: Test,
   { publicUrl, allowedOrigins, providers }: ApiOptions,
-  watch: (app: FastifyInstance) => void
+  recordResponses: (app: FastifyInstance) => void
 ): Promise<FastifyInstance> {
   const { app } = await testApp(
     t,
@@ -142,7 +145,7 @@ async function withCookies(
     },
     {},
     async (host) => {
-      watch(host)
+      recordResponses(host)
       await host.register(cors, {
         origin: [...allowedOrigins],
         credentials: true,
@@ -161,22 +164,27 @@ async function withCookies(
 }
 
 /** Opens the front end; with cookies, after signing in at the host. */
-async function openFront(t: Test, front: string, api: Api, isExpected?: (text: string) => boolean): Promise<Page> {
-  const isOtherSite = new URL(front).hostname !== new URL(api.url).hostname
+async function openFront(
+  t: Test,
+  frontOrigin: string,
+  api: Api,
+  isExpected?: (text: string) => boolean
+): Promise<Page> {
+  const isOtherSite = new URL(frontOrigin).hostname !== new URL(api.url).hostname
   const page = await openPage(t, { allowsThirdPartyCookies: isOtherSite }, () => [], isExpected)
   if (api.token === null) await page.goto(`${api.url}/sign-in`)
   const query = new URLSearchParams({ api: api.url, ...(api.token !== null && { token: api.token }) })
-  await page.goto(`${front}/?${query.toString()}`)
+  await page.goto(`${frontOrigin}/?${query.toString()}`)
   return page
 }
 
 for (const mode of ['bearer', 'cookie'] as const) {
   for (const host of ['127.0.0.1', 'localhost'] as const) {
-    const place = host === 'localhost' ? 'another site' : 'another port'
-    t.test(`a listed front end on ${place} works with ${mode === 'bearer' ? 'tokens' : 'cookies'}`, async (t) => {
-      const front = await startFront(t, host)
-      const api = await startApi(t, mode, [front])
-      const page = await openFront(t, front, api)
+    const siteName = host === 'localhost' ? 'another site' : 'another port'
+    t.test(`a listed front end on ${siteName} works with ${mode === 'bearer' ? 'tokens' : 'cookies'}`, async (t) => {
+      const frontOrigin = await startFront(t, host)
+      const api = await startApi(t, mode, [frontOrigin])
+      const page = await openFront(t, frontOrigin, api)
       const row = (name: string) =>
         page.locator('.body > .row').filter({ has: page.locator('bdi').getByText(name, { exact: true }) })
 
@@ -211,15 +219,15 @@ for (const mode of ['bearer', 'cookie'] as const) {
       if (!popup.isClosed()) await popup.waitForEvent('close')
       await row('file of user-1').waitFor()
       t.ok(
-        landed.some((url) => url.startsWith(`${front}/picker/landing.html?flow=`) && !url.includes('error')),
+        landed.some((url) => url.startsWith(`${frontOrigin}/picker/landing.html?flow=`) && !url.includes('error')),
         landed.join(' ')
       )
       t.same(
-        api.answered.filter((line) => !/^(?:2\d\d|303) /.test(line)),
+        api.responses.filter((line) => !/^(?:2\d\d|303) /.test(line)),
         [],
         'no request was refused'
       )
-      t.ok(api.answered.includes('303 GET /cloud/connections/cloud/callback'))
+      t.ok(api.responses.includes('303 GET /cloud/connections/cloud/callback'))
 
       const removed = await page.evaluate(
         async ([url, token]) => {
@@ -241,10 +249,10 @@ for (const mode of ['bearer', 'cookie'] as const) {
       const listed = await startFront(t, '127.0.0.1')
       const api = await startApi(t, mode, [listed])
       for (const host of ['127.0.0.1', 'localhost'] as const) {
-        const front = await startFront(t, host)
-        const page = await openFront(t, front, api, (text) => text.includes('blocked by CORS policy'))
+        const frontOrigin = await startFront(t, host)
+        const page = await openFront(t, frontOrigin, api, (text) => text.includes('blocked by CORS policy'))
         await page.getByRole('alert').getByText('The server cannot be reached.').waitFor()
-        api.answered.length = 0
+        api.responses.length = 0
         const outcomes = await page.evaluate(
           async ([url, token]) => {
             const headers: Record<string, string> = token === null ? {} : { authorization: `Bearer ${token}` }
@@ -272,7 +280,7 @@ for (const mode of ['bearer', 'cookie'] as const) {
           [api.url, api.token] as const
         )
         t.same(outcomes, ['rejected', 'rejected', 'rejected', 'rejected', 'opaque'], host)
-        const changes = api.answered.filter((line) => !line.includes(' GET '))
+        const changes = api.responses.filter((line) => !line.includes(' GET '))
         const refusal = mode === 'bearer' ? 401 : 403
         t.same(
           changes,

@@ -18,7 +18,7 @@ import { openPage } from './browser-page.ts'
 export interface RunningDemo {
   readonly app: FastifyInstance
   /** The link it prints, with a token behind the `#`. */
-  readonly link: string
+  readonly signInUrl: string
   /** `http://127.0.0.1:port/` */
   readonly address: string
   readonly token: string
@@ -28,7 +28,7 @@ export interface RunningDemo {
 }
 
 const folder = await mkdtemp(join(tmpdir(), 'page-'))
-const built = pathToFileURL(`${folder}/built/`)
+const builtUrl = pathToFileURL(`${folder}/built/`)
 await buildPage(join(folder, 'built/page'))
 await buildPicker(join(folder, 'built/picker'))
 t.teardown(() => rm(folder, { recursive: true }))
@@ -39,7 +39,7 @@ export async function startDemo(t: Test, variables: Record<string, string> = {})
   const config = readConfig({ PORT: '0', DATA_DIR: dataDir, LOG_LEVEL: 'silent', ...variables }) as DemoConfig
   const demo = await Demo.open(config, await openDemoFolder(config))
   const database = await openDatabase({ image: await migratedImage() })
-  const app = buildApp(demo.app, { database, webRoot: built, isDemo: true })
+  const app = buildApp(demo.app, { database, webRoot: builtUrl, isDemo: true })
   t.teardown(async () => {
     await app.close()
     await demo.close()
@@ -48,12 +48,12 @@ export async function startDemo(t: Test, variables: Record<string, string> = {})
   await app.ready()
   await demo.seed(app, database)
   const greeting = demo.greeting(app, await app.listen({ host: '127.0.0.1', port: 0 }))
-  const [link = ''] = /^ *http:\S+#token=\S+$/m.exec(greeting) ?? []
-  const [address = '', token = ''] = link.trim().split('#token=')
+  const [signInUrl = ''] = /^ *http:\S+#token=\S+$/m.exec(greeting) ?? []
+  const [address = '', token = ''] = signInUrl.trim().split('#token=')
   const headers = { authorization: `Bearer ${token}` }
   return {
     app,
-    link: link.trim(),
+    signInUrl: signInUrl.trim(),
     address,
     token,
     documents: async () =>
@@ -66,10 +66,10 @@ export async function startDemo(t: Test, variables: Record<string, string> = {})
 export async function openDemoPage(t: Test, options: BrowserContextOptions = {}): Promise<Page> {
   const violations: string[] = []
   const page = await openPage(t, { viewport: { width: 1280, height: 800 }, ...options }, () => violations)
-  await page.exposeFunction('reportViolation', (what: string) => violations.push(what))
+  await page.exposeFunction('reportViolation', (violation: string) => violations.push(violation))
   await page.addInitScript(() => {
     document.addEventListener('securitypolicyviolation', ({ violatedDirective, sourceFile, blockedURI }) => {
-      const { reportViolation } = window as unknown as { reportViolation: (what: string) => void }
+      const { reportViolation } = window as unknown as { reportViolation: (violation: string) => void }
       reportViolation(`${violatedDirective} ${sourceFile} ${blockedURI}`)
     })
   })

@@ -1,20 +1,20 @@
 import t from 'tap'
 import { connectionTo, entryOf } from '../support/picker/entries.ts'
 import { Deferred } from '../support/time/deferred.ts'
-import { eventually, openPicker, sample, violationsOf } from './picker-page.ts'
+import { eventually, openPicker, seedSample, violationsOf } from './picker-page.ts'
 
 const LISTING = 'GET /cloud/s3/listing'
 
 t.test('an expired session is shown, reported to the host, and ends when the user is back', async (t) => {
-  const { page, row, heard } = await openPicker(t, {
-    prepare: (cloud) => {
-      sample(cloud)
+  const { page, row, events } = await openPicker(t, {
+    setUp: (cloud) => {
+      seedSample(cloud)
       // The response of a host's own authentication hook.
-      cloud.answerOnce(LISTING, { status: 401, body: { code: 'FST_JWT_AUTHORIZATION_TOKEN_EXPIRED' } })
+      cloud.respondOnce(LISTING, { status: 401, body: { code: 'FST_JWT_AUTHORIZATION_TOKEN_EXPIRED' } })
     }
   })
   await page.getByRole('alert').getByText('Your session has expired').waitFor()
-  t.match(await heard(), [{ type: 'error', detail: { status: 401 } }])
+  t.match(await events(), [{ type: 'error', detail: { status: 401 } }])
   t.same(await violationsOf(page), [])
   await page.getByRole('button', { name: 'Try again' }).click()
   await row('a.pdf').waitFor()
@@ -22,21 +22,21 @@ t.test('an expired session is shown, reported to the host, and ends when the use
 
 t.test('a session that expires before the first listing is shown', async (t) => {
   const { page } = await openPicker(t, {
-    prepare: (cloud) => {
-      sample(cloud)
-      cloud.answerOnce('GET /cloud/providers', { status: 401, body: '<html>Log in</html>' })
+    setUp: (cloud) => {
+      seedSample(cloud)
+      cloud.respondOnce('GET /cloud/providers', { status: 401, body: '<html>Log in</html>' })
     }
   })
   await page.getByRole('alert').getByText('Your session has expired').waitFor()
 })
 
 t.test('a network failure is shown, and the folder is retried when the network is back', async (t) => {
-  const { page, row, heard } = await openPicker(t)
+  const { page, row, events } = await openPicker(t)
   await row('Invoices').waitFor()
   await page.context().setOffline(true)
   await row('Invoices').dblclick()
   await page.getByRole('alert').getByText('The server cannot be reached.').waitFor()
-  t.match((await heard()).at(-1), { type: 'error', detail: { code: 'NETWORK' } })
+  t.match((await events()).at(-1), { type: 'error', detail: { code: 'NETWORK' } })
   t.same(await violationsOf(page), [])
   await page.context().setOffline(false)
   await row('2026.pdf').waitFor()
@@ -45,9 +45,9 @@ t.test('a network failure is shown, and the folder is retried when the network i
 t.test('a slow provider shows skeletons and a message, and can be cancelled', async (t) => {
   const late = new Deferred<undefined>()
   const { page, row } = await openPicker(t, {
-    prepare: (cloud) => {
-      sample(cloud)
-      cloud.answerOnce(LISTING, { until: late.promise })
+    setUp: (cloud) => {
+      seedSample(cloud)
+      cloud.respondOnce(LISTING, { until: late.promise })
     }
   })
   await page.locator('.bones').waitFor()
@@ -67,24 +67,24 @@ for (const [status, code] of [
 ] as const) {
   t.test(`a ${status} counts down and then retries`, async (t) => {
     const { page, row, cloud } = await openPicker(t, {
-      prepare: (cloud) => {
-        sample(cloud)
+      setUp: (cloud) => {
+        seedSample(cloud)
         cloud.failOnce(LISTING, status, code, { 'retry-after': '4' })
       }
     })
     await page.getByText('Retrying in 4 sec.').waitFor()
     t.same(await violationsOf(page), [])
     await page.getByText(/Retrying in [12] sec\./).waitFor()
-    t.equal(cloud.asked.filter((line) => line.startsWith(LISTING)).length, 1)
+    t.equal(cloud.requests.filter((line) => line.startsWith(LISTING)).length, 1)
     await row('a.pdf').waitFor()
-    t.equal(cloud.asked.filter((line) => line.startsWith(LISTING)).length, 2)
+    t.equal(cloud.requests.filter((line) => line.startsWith(LISTING)).length, 2)
   })
 }
 
 t.test('a countdown can be cancelled', async (t) => {
   const { page } = await openPicker(t, {
-    prepare: (cloud) => {
-      sample(cloud)
+    setUp: (cloud) => {
+      seedSample(cloud)
       cloud.failOnce(LISTING, 503, 'PROVIDER_UNAVAILABLE', { 'retry-after': '1000' })
     }
   })
@@ -126,7 +126,7 @@ t.test('a connection that requires reauthentication is reconnected in place, wit
   await page.getByLabel('Endpoint').fill('https://s3.example')
   await page.getByLabel('Bucket').fill('bucket')
   await page.getByLabel('Secret key').fill('secret')
-  cloud.answerOnce('POST /cloud/connections/s3', { status: 201, body: connectionTo('s3') })
+  cloud.respondOnce('POST /cloud/connections/s3', { status: 201, body: connectionTo('s3') })
   cloud.folders.set('Invoices/', [entryOf('Invoices/new.pdf')])
   await page.getByRole('button', { name: 'Connect', exact: true }).click()
   await row('new.pdf').waitFor()
@@ -135,8 +135,8 @@ t.test('a connection that requires reauthentication is reconnected in place, wit
 
 t.test('a connection in ERROR can be verified again', async (t) => {
   const { page, row } = await openPicker(t, {
-    prepare: (cloud) => {
-      sample(cloud)
+    setUp: (cloud) => {
+      seedSample(cloud)
       cloud.connected = [connectionTo('s3', { status: 'ERROR' })]
       cloud.failOnce('POST /cloud/connections/s3-1/verify', 403, 'ACCESS_DENIED')
     }
@@ -150,9 +150,9 @@ t.test('a connection in ERROR can be verified again', async (t) => {
 
 t.test('a response that is not JSON is not shown as an empty folder', async (t) => {
   const { page } = await openPicker(t, {
-    prepare: (cloud) => {
-      sample(cloud)
-      cloud.answerOnce(LISTING, { status: 200, body: '<html>' })
+    setUp: (cloud) => {
+      seedSample(cloud)
+      cloud.respondOnce(LISTING, { status: 200, body: '<html>' })
     }
   })
   await page.getByText('Unexpected response from the server.').waitFor()
@@ -160,8 +160,8 @@ t.test('a response that is not JSON is not shown as an empty folder', async (t) 
 
 t.test('without connections the user is asked to add one', async (t) => {
   const { page } = await openPicker(t, {
-    prepare: (cloud) => {
-      sample(cloud)
+    setUp: (cloud) => {
+      seedSample(cloud)
       cloud.connected = []
     }
   })

@@ -29,39 +29,41 @@ const CATEGORIES = ['devtools.timeline', 'v8', 'disabled-by-default-devtools.tim
 
 const SCRIPT = 'cloud-folder-picker.js'
 
-export interface Scripting {
+export interface ScriptingTimes {
   readonly frames: number
   readonly longestMs: number
 }
 
 /** Returns how long scripts ran in each frame of the page during `act`, from the browser's trace. */
-export async function scriptingOf(page: Page, act: () => Promise<void>): Promise<Scripting> {
+export async function measureScripting(page: Page, action: () => Promise<void>): Promise<ScriptingTimes> {
   const browser = page.context().browser()
   if (browser === null) throw new Error('there is no browser')
   await browser.startTracing(page, { categories: CATEGORIES })
-  await act()
+  await action()
   const trace = JSON.parse((await browser.stopTracing()).toString()) as { traceEvents: TraceEvent[] }
   const events = trace.traceEvents
   // The browser has pages of its own.
-  const ours = events.find(({ name, args }) => name === 'FunctionCall' && args?.data?.url?.includes(SCRIPT) === true)
-  if (ours === undefined) throw new Error('the trace has no scripts of the picker')
-  const main = events.filter(({ pid, tid }) => pid === ours.pid && tid === ours.tid)
-  const spans = main
+  const pickerEvent = events.find(
+    ({ name, args }) => name === 'FunctionCall' && args?.data?.url?.includes(SCRIPT) === true
+  )
+  if (pickerEvent === undefined) throw new Error('the trace has no scripts of the picker')
+  const mainThreadEvents = events.filter(({ pid, tid }) => pid === pickerEvent.pid && tid === pickerEvent.tid)
+  const spans = mainThreadEvents
     .filter(({ name, tdur }) => SCRIPTING.has(name) && tdur !== undefined)
     .map(({ tts = 0, tdur = 0 }) => ({ from: tts, to: tts + tdur }))
     .sort((a, b) => a.from - b.from)
-  const starts = main
+  const starts = mainThreadEvents
     .flatMap(({ name, tts }) => (name === FRAME && tts !== undefined ? [tts] : []))
     .sort((a, b) => a - b)
   const perFrame = new Map<number, number>()
   let frame = 0
-  let until = 0
-  for (const { from, to } of spans) {
+  let coveredUntilUs = 0
+  for (const { from: startUs, to: endUs } of spans) {
     // A script called by another one is counted with it.
-    if (to <= until) continue
-    while (frame < starts.length && (starts[frame] ?? 0) <= from) frame++
-    perFrame.set(frame, (perFrame.get(frame) ?? 0) + (to - Math.max(from, until)))
-    until = to
+    if (endUs <= coveredUntilUs) continue
+    while (frame < starts.length && (starts[frame] ?? 0) <= startUs) frame++
+    perFrame.set(frame, (perFrame.get(frame) ?? 0) + (endUs - Math.max(startUs, coveredUntilUs)))
+    coveredUntilUs = endUs
   }
   return { frames: starts.length, longestMs: Math.max(...perFrame.values()) / 1000 }
 }

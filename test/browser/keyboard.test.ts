@@ -1,10 +1,10 @@
 import type { Page } from 'playwright-core'
 import t from 'tap'
 import { numberedFiles } from '../support/picker/entries.ts'
-import { eventually, openPicker, sample } from './picker-page.ts'
+import { eventually, openPicker, seedSample } from './picker-page.ts'
 
 /** Returns the focused element: a row by its name and column, or the element. */
-async function focused(page: Page): Promise<string> {
+async function focusedLabel(page: Page): Promise<string> {
   return await page.evaluate(() => {
     const active = document.querySelector('cloud-folder-picker')?.shadowRoot?.activeElement
     const cell = active?.closest('[role=gridcell]')
@@ -13,14 +13,14 @@ async function focused(page: Page): Promise<string> {
   })
 }
 
-async function press(page: Page, ...keys: string[]): Promise<string> {
+async function pressKeys(page: Page, ...keys: string[]): Promise<string> {
   for (const key of keys) await page.keyboard.press(key)
-  return await focused(page)
+  return await focusedLabel(page)
 }
 
 async function tabToGrid(page: Page): Promise<void> {
   for (let tabs = 0; tabs < 20 && (await page.evaluate(() => document.activeElement?.tagName)) !== undefined; tabs++) {
-    if ((await press(page, 'Tab')).endsWith(' name')) return
+    if ((await pressKeys(page, 'Tab')).endsWith(' name')) return
   }
   throw new Error('Tab never reached the table')
 }
@@ -29,84 +29,84 @@ t.test('the table is a single Tab stop, and the arrows move between its cells', 
   const { page, row } = await openPicker(t)
   await row('a.pdf').waitFor()
   await tabToGrid(page)
-  t.equal(await focused(page), 'Invoices name')
+  t.equal(await focusedLabel(page), 'Invoices name')
   t.equal(await page.locator('.body [tabindex="0"]').count(), 1)
-  t.equal(await press(page, 'ArrowDown', 'ArrowDown'), 'a.pdf name')
-  t.equal(await press(page, 'ArrowRight'), 'a.pdf size')
-  t.equal(await press(page, 'End'), 'a.pdf actions')
+  t.equal(await pressKeys(page, 'ArrowDown', 'ArrowDown'), 'a.pdf name')
+  t.equal(await pressKeys(page, 'ArrowRight'), 'a.pdf size')
+  t.equal(await pressKeys(page, 'End'), 'a.pdf actions')
   t.equal(
     await page.evaluate(() => document.querySelector('cloud-folder-picker')?.shadowRoot?.activeElement?.tagName),
     'BUTTON'
   )
-  t.equal(await press(page, 'ArrowDown', 'ArrowDown', 'ArrowDown'), 'c.txt actions')
-  t.equal(await press(page, 'Home'), 'c.txt name')
-  t.equal(await press(page, 'Control+Home'), 'Invoices name')
-  t.equal(await press(page, 'ArrowUp'), 'Invoices name')
-  t.equal(await press(page, 'Control+End'), 'c.txt actions')
-  t.equal(await press(page, 'Home'), 'c.txt name')
+  t.equal(await pressKeys(page, 'ArrowDown', 'ArrowDown', 'ArrowDown'), 'c.txt actions')
+  t.equal(await pressKeys(page, 'Home'), 'c.txt name')
+  t.equal(await pressKeys(page, 'Control+Home'), 'Invoices name')
+  t.equal(await pressKeys(page, 'ArrowUp'), 'Invoices name')
+  t.equal(await pressKeys(page, 'Control+End'), 'c.txt actions')
+  t.equal(await pressKeys(page, 'Home'), 'c.txt name')
   t.equal(await page.locator('.body [tabindex="0"]').count(), 1)
-  await press(page, 'Tab')
-  t.not((await focused(page)).split(' ').at(-1), 'name', 'Tab leaves the table')
-  t.equal(await press(page, 'Shift+Tab'), 'c.txt name', 'Shift+Tab returns to the same cell')
+  await pressKeys(page, 'Tab')
+  t.not((await focusedLabel(page)).split(' ').at(-1), 'name', 'Tab leaves the table')
+  t.equal(await pressKeys(page, 'Shift+Tab'), 'c.txt name', 'Shift+Tab returns to the same cell')
 })
 
 t.test('Enter opens a folder, Backspace leaves it, and the focus follows', async (t) => {
   const { page, row } = await openPicker(t)
   await row('a.pdf').waitFor()
   await tabToGrid(page)
-  await press(page, 'ArrowDown', 'Enter')
-  await eventually(async () => (await focused(page)) === 'x.jpg name', 'the focus in the folder')
-  await press(page, 'Backspace')
-  await eventually(async () => (await focused(page)) === 'Photos name', 'the focus on the folder')
-  await press(page, 'ArrowUp', 'Enter')
-  await eventually(async () => (await focused(page)) === '2025 name', 'the next folder')
-  await press(page, 'Enter')
+  await pressKeys(page, 'ArrowDown', 'Enter')
+  await eventually(async () => (await focusedLabel(page)) === 'x.jpg name', 'the focus in the folder')
+  await pressKeys(page, 'Backspace')
+  await eventually(async () => (await focusedLabel(page)) === 'Photos name', 'the focus on the folder')
+  await pressKeys(page, 'ArrowUp', 'Enter')
+  await eventually(async () => (await focusedLabel(page)) === '2025 name', 'the next folder')
+  await pressKeys(page, 'Enter')
   await page.getByText('This folder is empty.').waitFor()
-  t.equal(await focused(page), 'main ', 'there is no row to focus')
+  t.equal(await focusedLabel(page), 'main ', 'there is no row to focus')
 })
 
 t.test('Space selects, with Shift a range, and Ctrl+A everything', async (t) => {
-  const { page, row, heard } = await openPicker(t, { attributes: 'multiple' })
+  const { page, row, events } = await openPicker(t, { attributes: 'multiple' })
   const selected = async (): Promise<(string | undefined)[]> =>
-    ((await heard()).filter(({ type }) => type === 'select').at(-1)?.detail.entries ?? []).map(({ id }) => id)
+    ((await events()).filter(({ type }) => type === 'select').at(-1)?.detail.entries ?? []).map(({ id }) => id)
   await row('a.pdf').waitFor()
   t.equal(await page.getByRole('grid').getAttribute('aria-multiselectable'), 'true')
   await tabToGrid(page)
-  await press(page, 'Space')
+  await pressKeys(page, 'Space')
   t.same(await selected(), ['Invoices/'])
-  await press(page, 'ArrowDown', 'ArrowDown', 'Shift+Space')
+  await pressKeys(page, 'ArrowDown', 'ArrowDown', 'Shift+Space')
   t.same(await selected(), ['Invoices/', 'Photos/', 'a.pdf'])
-  await press(page, 'Shift+ArrowDown')
+  await pressKeys(page, 'Shift+ArrowDown')
   t.same(await selected(), ['Invoices/', 'Photos/', 'a.pdf', 'b.png'])
-  await press(page, 'Control+a')
+  await pressKeys(page, 'Control+a')
   t.equal((await selected()).length, 5)
-  await press(page, 'Control+a')
+  await pressKeys(page, 'Control+a')
   t.same(await selected(), [])
   t.equal(await row('b.png').getAttribute('aria-selected'), 'false')
 })
 
 t.test('Enter opens a file, and on its button downloads it', async (t) => {
-  const { page, row, heard } = await openPicker(t)
+  const { page, row, events } = await openPicker(t)
   await row('a.pdf').waitFor()
   await tabToGrid(page)
-  await press(page, 'ArrowDown', 'ArrowDown', 'Enter')
-  t.match(await heard(), [{ type: 'open', detail: { entry: { id: 'a.pdf' } } }])
-  const [download] = await Promise.all([page.waitForEvent('download'), press(page, 'End', 'Enter')])
+  await pressKeys(page, 'ArrowDown', 'ArrowDown', 'Enter')
+  t.match(await events(), [{ type: 'open', detail: { entry: { id: 'a.pdf' } } }])
+  const [download] = await Promise.all([page.waitForEvent('download'), pressKeys(page, 'End', 'Enter')])
   t.equal(download.suggestedFilename(), 'a.pdf')
 })
 
 t.test('Page Up and Page Down move by pages, and the focused row stays visible', async (t) => {
   const { page, row } = await openPicker(t, {
-    prepare: (cloud) => {
-      sample(cloud)
+    setUp: (cloud) => {
+      seedSample(cloud)
       cloud.folders.set('', numberedFiles(300))
     }
   })
   await row('file 000').waitFor()
   await tabToGrid(page)
-  const after = await press(page, 'PageDown')
+  const after = await pressKeys(page, 'PageDown')
   t.match(after, /^file 0(?:0[5-9]|1\d) name$/)
-  t.equal(await press(page, 'PageUp'), 'file 000 name')
+  t.equal(await pressKeys(page, 'PageUp'), 'file 000 name')
   const isSeen = async (): Promise<boolean> =>
     await page.evaluate(() => {
       const root = document.querySelector('cloud-folder-picker')?.shadowRoot
@@ -117,31 +117,31 @@ t.test('Page Up and Page Down move by pages, and the focused row stays visible',
       return cell.top >= head.bottom - 1 && cell.bottom <= grid.bottom + 1
     })
   for (let pages = 0; pages < 8; pages++) {
-    await press(page, 'PageDown')
+    await pressKeys(page, 'PageDown')
     t.ok(await isSeen())
   }
-  await press(page, 'Control+End')
+  await pressKeys(page, 'Control+End')
   t.ok(await isSeen())
-  await press(page, 'Control+Home')
+  await pressKeys(page, 'Control+Home')
   t.ok(await isSeen())
 })
 
 t.test('the focused row stays in the document when it is scrolled away', async (t) => {
   const { page, row } = await openPicker(t, {
-    prepare: (cloud) => {
-      sample(cloud)
+    setUp: (cloud) => {
+      seedSample(cloud)
       cloud.folders.set('', numberedFiles(150))
     }
   })
   await row('file 000').waitFor()
   await tabToGrid(page)
-  await press(page, 'ArrowDown')
+  await pressKeys(page, 'ArrowDown')
   await page.locator('.grid').evaluate((grid) => {
     grid.scrollTop = 4000
   })
   await row('file 100').waitFor()
-  t.equal(await focused(page), 'file 001 name')
-  t.equal(await press(page, 'ArrowDown'), 'file 002 name')
+  t.equal(await focusedLabel(page), 'file 001 name')
+  t.equal(await pressKeys(page, 'ArrowDown'), 'file 002 name')
   t.ok(await row('file 002').isVisible())
 })
 
@@ -149,15 +149,15 @@ t.test('in right-to-left pages the arrows are reversed', async (t) => {
   const { page, row } = await openPicker(t, { dir: 'rtl', lang: 'ar' })
   await row('a.pdf').waitFor()
   await tabToGrid(page)
-  t.equal(await press(page, 'ArrowLeft'), 'Invoices size')
-  t.equal(await press(page, 'ArrowRight'), 'Invoices name')
+  t.equal(await pressKeys(page, 'ArrowLeft'), 'Invoices size')
+  t.equal(await pressKeys(page, 'ArrowRight'), 'Invoices name')
 })
 
 t.test('cells that a narrow picker hides are skipped', async (t) => {
   const { page, row } = await openPicker(t, { viewport: { width: 400, height: 800 } })
   await row('a.pdf').waitFor()
   await tabToGrid(page)
-  await press(page, 'ArrowDown', 'ArrowDown')
-  t.equal(await press(page, 'ArrowRight'), 'a.pdf actions')
-  t.equal(await press(page, 'ArrowLeft'), 'a.pdf name')
+  await pressKeys(page, 'ArrowDown', 'ArrowDown')
+  t.equal(await pressKeys(page, 'ArrowRight'), 'a.pdf actions')
+  t.equal(await pressKeys(page, 'ArrowLeft'), 'a.pdf name')
 })

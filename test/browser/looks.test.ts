@@ -1,14 +1,14 @@
 import t from 'tap'
 import { connectionTo, DRIVE, NEXTCLOUD, S3 } from '../support/picker/entries.ts'
-import { openPicker, sample, violationsOf } from './picker-page.ts'
+import { openPicker, seedSample, violationsOf } from './picker-page.ts'
 
 for (const colorScheme of ['light', 'dark'] as const) {
   t.test(`${colorScheme} mode passes the accessibility checks`, async (t) => {
     const { page, row, cloud } = await openPicker(t, {
       attributes: 'multiple kind="file" accept=".pdf"',
       colorScheme,
-      prepare: (cloud) => {
-        sample(cloud)
+      setUp: (cloud) => {
+        seedSample(cloud)
         cloud.providers = [S3, DRIVE, NEXTCLOUD]
         cloud.connected = [
           connectionTo('s3'),
@@ -90,7 +90,7 @@ t.test('a narrow picker hides less important columns', async (t) => {
 t.test('a removed picker sends no requests, and restarts when it is inserted again', async (t) => {
   const { page, row, cloud } = await openPicker(t)
   await row('a.pdf').waitFor()
-  const before = cloud.asked.length
+  const before = cloud.requests.length
   await page.evaluate(() => {
     const picker = document.querySelector('cloud-folder-picker')
     const place = picker?.parentElement
@@ -98,5 +98,5 @@ t.test('a removed picker sends no requests, and restarts when it is inserted aga
     if (picker !== null) place?.append(picker)
   })
   await row('a.pdf').waitFor()
-  t.ok(cloud.asked.length > before)
+  t.ok(cloud.requests.length > before)
 })

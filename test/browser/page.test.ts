@@ -2,16 +2,16 @@ import { readFile } from 'node:fs/promises'
 import { createHash } from 'node:crypto'
 import type { Page } from 'playwright-core'
 import t from 'tap'
-import { eventually, violationsOf } from './browser-page.ts'
+import { waitFor, axeViolations } from './browser-page.ts'
 import { openDemoPage, startDemo } from './demo-page.ts'
 
 const demo = await startDemo(t)
 
-const row = (page: Page, name: string) =>
+const pickerRow = (page: Page, name: string) =>
   page.locator('.body > .row').filter({ has: page.locator('bdi', { hasText: name }) })
-const item = (page: Page, name: string) =>
+const documentItem = (page: Page, name: string) =>
   page.locator('.documents .list:not(.transfers) > li').filter({ hasText: name })
-const figure = (page: Page, name: string) => page.locator(`[data-figure=${name}]`)
+const cacheFigure = (page: Page, name: string) => page.locator(`[data-figure=${name}]`)
 const file = (name: string, content: string | Buffer) => ({
   name,
   mimeType: 'text/plain',
@@ -20,7 +20,7 @@ const file = (name: string, content: string | Buffer) => ({
 const idOf = async (name: string): Promise<string> =>
   (await demo.documents()).find((document) => document.name === name)?.id ?? ''
 
-async function choose(page: Page, ...files: ReturnType<typeof file>[]): Promise<void> {
+async function chooseFiles(page: Page, ...files: ReturnType<typeof file>[]): Promise<void> {
   const [chooser] = await Promise.all([
     page.waitForEvent('filechooser'),
     page.locator('.documents').getByRole('button', { name: 'Upload' }).click()
@@ -48,15 +48,16 @@ t.test('the printed link shows the folders and documents of the demo’s user an
   page.on('request', (request) => {
     if (!request.url().startsWith(demo.address)) failed.push(request.url())
   })
-  await page.goto(demo.link)
-  for (const name of ['Elsewhere', 'Handbook', 'Invoices', 'Receipts', 'Welcome.txt']) await row(page, name).waitFor()
-  await item(page, 'Welcome — read me first.txt').waitFor()
-  await item(page, 'Reading a folder page by page.txt').waitFor()
+  await page.goto(demo.signInUrl)
+  for (const name of ['Elsewhere', 'Handbook', 'Invoices', 'Receipts', 'Welcome.txt'])
+    await pickerRow(page, name).waitFor()
+  await documentItem(page, 'Welcome — read me first.txt').waitFor()
+  await documentItem(page, 'Reading a folder page by page.txt').waitFor()
   t.equal(page.url(), demo.address)
   t.equal(await page.locator('.user').innerText(), 'demo')
   t.same(failed, [], 'no request failed, and no other host was contacted')
   await page.reload()
-  await row(page, 'Handbook').waitFor()
+  await pickerRow(page, 'Handbook').waitFor()
   t.equal(await page.evaluate(() => localStorage.length + document.cookie.length), 0)
 })
 
@@ -73,7 +74,7 @@ t.test('a user without a token is asked for one, and can sign out again', async 
   t.equal(await input.inputValue(), '')
   await input.fill(` Bearer ${demo.token.slice(0, 40)}\n${demo.token.slice(40)} `)
   await page.getByRole('button', { name: 'Sign in' }).click()
-  await row(page, 'Handbook').waitFor()
+  await pickerRow(page, 'Handbook').waitFor()
   t.equal(await page.evaluate(() => document.activeElement?.id), 'clouds', 'the focus moves to the new content')
   await page.getByRole('button', { name: 'Sign out' }).click()
   await input.waitFor()
@@ -81,21 +82,21 @@ t.test('a user without a token is asked for one, and can sign out again', async 
   await page.reload()
   await input.waitFor()
   // Simulates pasting the address into a tab that already shows the page.
-  await page.goto(demo.link)
-  await row(page, 'Handbook').waitFor()
+  await page.goto(demo.signInUrl)
+  await pickerRow(page, 'Handbook').waitFor()
   t.equal(page.url(), demo.address)
 })
 
 t.test('an expired token brings the form back, whichever request detects it', async (t) => {
   for (const route of ['**/documents*', '**/listing*']) {
     const page = await openDemoPage(t)
-    await page.goto(demo.link)
-    await row(page, 'Handbook').waitFor()
+    await page.goto(demo.signInUrl)
+    await pickerRow(page, 'Handbook').waitFor()
     await page.route(route, async (asked) => {
       await asked.continue({ headers: { ...asked.request().headers(), authorization: 'Bearer ended' } })
     })
-    if (route.includes('documents')) await choose(page, file('never.txt', 'x'))
-    else await row(page, 'Handbook').dblclick()
+    if (route.includes('documents')) await chooseFiles(page, file('never.txt', 'x'))
+    else await pickerRow(page, 'Handbook').dblclick()
     await page.getByRole('alert').filter({ hasText: 'invalid or has expired' }).waitFor()
     t.equal(await page.evaluate(() => sessionStorage.length), 0, route)
     t.equal(await page.locator('cloud-folder-picker').count(), 0)
@@ -104,26 +105,26 @@ t.test('an expired token brings the form back, whichever request detects it', as
 
 t.test('an uploaded document can be downloaded unchanged and removed', async (t) => {
   const page = await openDemoPage(t)
-  await page.goto(demo.link)
-  await row(page, 'Handbook').waitFor()
+  await page.goto(demo.signInUrl)
+  await pickerRow(page, 'Handbook').waitFor()
   const bytes = Buffer.from(Array.from({ length: 100_000 }, (_, at) => (at * 7) % 256))
-  await choose(page, file('bytes.bin', bytes), file('empty.txt', ''))
-  await item(page, 'bytes.bin').getByText('100 kB').waitFor()
-  await item(page, 'empty.txt').getByText('0 bytes').waitFor()
+  await chooseFiles(page, file('bytes.bin', bytes), file('empty.txt', ''))
+  await documentItem(page, 'bytes.bin').getByText('100 kB').waitFor()
+  await documentItem(page, 'empty.txt').getByText('0 bytes').waitFor()
   t.ok(bytes.equals(await demo.content(await idOf('bytes.bin'))))
   t.ok(bytes.equals(await download(page, 'bytes.bin')))
   t.equal(await page.locator('.transfers').count(), 0, 'a finished upload is not listed as a transfer')
-  t.same(await violationsOf(page), [])
+  t.same(await axeViolations(page), [])
 
   await page.getByRole('button', { name: 'Remove bytes.bin' }).click()
   await page.getByRole('dialog').getByText('Remove bytes.bin?').waitFor()
-  t.same(await violationsOf(page), [], 'the dialog')
+  t.same(await axeViolations(page), [], 'the dialog')
   await page.getByRole('button', { name: 'Keep it' }).click()
-  t.equal(await item(page, 'bytes.bin').count(), 1)
+  t.equal(await documentItem(page, 'bytes.bin').count(), 1)
   for (const name of ['bytes.bin', 'empty.txt']) {
     await page.getByRole('button', { name: `Remove ${name}` }).click()
     await page.getByRole('button', { name: 'Remove', exact: true }).click()
-    await item(page, name).waitFor({ state: 'detached' })
+    await documentItem(page, name).waitFor({ state: 'detached' })
   }
   await page.getByRole('status').filter({ hasText: 'empty.txt was removed.' }).waitFor({ state: 'attached' })
   t.equal(await idOf('bytes.bin'), '')
@@ -132,8 +133,8 @@ t.test('an uploaded document can be downloaded unchanged and removed', async (t)
 
 t.test('files can be dropped, and an upload shows its progress and can be cancelled', async (t) => {
   const page = await openDemoPage(t)
-  await page.goto(demo.link)
-  await item(page, 'Welcome').waitFor()
+  await page.goto(demo.signInUrl)
+  await documentItem(page, 'Welcome').waitFor()
   const drop = (name: string, bytes: number) =>
     page.locator('.documents').evaluate(
       (target, [name, bytes]) => {
@@ -145,93 +146,93 @@ t.test('files can be dropped, and an upload shows its progress and can be cancel
       [name, bytes] as const
     )
   await drop('dropped.bin', 10)
-  await item(page, 'dropped.bin').getByText('10 bytes').waitFor()
+  await documentItem(page, 'dropped.bin').getByText('10 bytes').waitFor()
 
   let isHeld = false
   await page.route('**/content', (asked) => {
     isHeld = asked.request().method() === 'PUT'
   })
   await drop('held.bin', 3_000_000)
-  await eventually(() => isHeld, 'the upload is held')
+  await waitFor(() => isHeld, 'the upload is held')
   await page.getByRole('progressbar', { name: 'held.bin' }).waitFor()
   t.ok(await idOf('held.bin'), 'its document exists')
   await page.getByRole('button', { name: 'Cancel held.bin' }).click()
   await page.locator('.transfers').waitFor({ state: 'detached' })
-  await eventually(async () => (await idOf('held.bin')) === '', 'the document is removed')
-  t.equal(await item(page, 'held.bin').count(), 0)
+  await waitFor(async () => (await idOf('held.bin')) === '', 'the document is removed')
+  t.equal(await documentItem(page, 'held.bin').count(), 0)
 })
 
 t.test('a name that looks like markup is rendered as text', async (t) => {
   const page = await openDemoPage(t)
   const name = '<img src=x onerror=alert(1)>'
-  await page.goto(demo.link)
-  await item(page, 'Welcome').waitFor()
-  await choose(page, file(name, 'hello'))
-  await item(page, name).waitFor()
+  await page.goto(demo.signInUrl)
+  await documentItem(page, 'Welcome').waitFor()
+  await chooseFiles(page, file(name, 'hello'))
+  await documentItem(page, name).waitFor()
   t.equal(await page.locator('img').count(), 0)
   t.equal((await download(page, name)).toString(), 'hello')
   await page.getByRole('button', { name: `Remove ${name}` }).click()
   await page.getByRole('dialog').getByText(name).waitFor()
   await page.getByRole('button', { name: 'Remove', exact: true }).click()
-  await item(page, name).waitFor({ state: 'detached' })
+  await documentItem(page, name).waitFor({ state: 'detached' })
   t.equal(await page.locator('img').count(), 0)
 })
 
 t.test('entries that are selected in a cloud are added as documents', async (t) => {
   const page = await openDemoPage(t)
-  await page.goto(demo.link)
+  await page.goto(demo.signInUrl)
   const keep = page.getByRole('button', { name: 'Add to documents' })
   t.equal(await keep.isDisabled(), true)
-  await row(page, 'Handbook').dblclick()
-  await row(page, '1 Arriving.txt').getByRole('checkbox').or(row(page, '1 Arriving.txt')).first().click()
+  await pickerRow(page, 'Handbook').dblclick()
+  await pickerRow(page, '1 Arriving.txt').getByRole('checkbox').or(pickerRow(page, '1 Arriving.txt')).first().click()
   await page.keyboard.press('Shift+ArrowDown')
   await page.getByRole('button', { name: 'Add to documents (2)' }).click()
   for (const name of ['1 Arriving.txt', '2 Reading a folder page by page.txt']) {
-    await item(page, name).getByText('in s3').waitFor()
+    await documentItem(page, name).getByText('in s3').waitFor()
     t.match((await download(page, name)).toString(), /line 80 of 80/)
   }
   await page.getByRole('button', { name: 'Remove 1 Arriving.txt' }).click()
   await page.getByRole('dialog').getByText('stays in your cloud').waitFor()
   await page.getByRole('button', { name: 'Remove', exact: true }).click()
-  await item(page, '1 Arriving.txt').waitFor({ state: 'detached' })
-  t.equal(await row(page, '1 Arriving.txt').count(), 1)
+  await documentItem(page, '1 Arriving.txt').waitFor({ state: 'detached' })
+  t.equal(await pickerRow(page, '1 Arriving.txt').count(), 1)
 })
 
 t.test('the state of the cache follows the headers: a miss, a hit, and an increasing age', async (t) => {
   const fresh = await startDemo(t)
   const page = await openDemoPage(t)
   await page.clock.install()
-  await page.goto(fresh.link)
-  await row(page, 'Handbook').waitFor()
+  await page.goto(fresh.signInUrl)
+  await pickerRow(page, 'Handbook').waitFor()
   const figures = async () =>
-    Promise.all(['hits', 'misses', 'entries'].map(async (name) => Number(await figure(page, name).innerText())))
+    Promise.all(['hits', 'misses', 'entries'].map(async (name) => Number(await cacheFigure(page, name).innerText())))
   t.same(await figures(), [0, 1, 1])
   await page.getByText('fastify-cloud-storage; fwd=miss; stored').waitFor()
-  await row(page, 'Handbook').dblclick()
-  await row(page, '1 Arriving.txt').waitFor()
+  await pickerRow(page, 'Handbook').dblclick()
+  await pickerRow(page, '1 Arriving.txt').waitFor()
   t.same(await figures(), [0, 2, 2])
   await page.getByRole('button', { name: 'Sample objects' }).last().click()
-  await row(page, 'Welcome.txt').waitFor()
-  await eventually(async () => (await figure(page, 'hits').innerText()) === '1', 'a hit')
+  await pickerRow(page, 'Welcome.txt').waitFor()
+  await waitFor(async () => (await cacheFigure(page, 'hits').innerText()) === '1', 'a hit')
   t.same(await figures(), [1, 2, 2])
   await page.getByText(/fastify-cloud-storage; hit; ttl=\d+/).waitFor()
 
-  const seconds = async () => Number.parseInt(await figure(page, 'age').innerText(), 10)
+  const seconds = async () => Number.parseInt(await cacheFigure(page, 'age').innerText(), 10)
   const before = await seconds()
   await page.clock.fastForward(5000)
-  await eventually(async () => (await seconds()) >= before + 5, 'the age increases')
+  await waitFor(async () => (await seconds()) >= before + 5, 'the age increases')
   await page.clock.fastForward(70_000)
-  await eventually(async () => (await figure(page, 'entries').innerText()) === '0', 'the entries expire')
+  await waitFor(async () => (await cacheFigure(page, 'entries').innerText()) === '0', 'the entries expire')
   await page.getByRole('button', { name: 'Refresh' }).click()
   await page.getByText('fwd=request; stored').waitFor()
   t.same(await figures(), [1, 3, 1])
-  await eventually(async () => (await seconds()) <= 1, 'the age is reset')
+  await waitFor(async () => (await seconds()) <= 1, 'the age is reset')
 })
 
 t.test('the page can be used with the keyboard only', async (t) => {
   const page = await openDemoPage(t)
-  await page.goto(demo.link)
-  await row(page, 'Handbook').waitFor()
+  await page.goto(demo.signInUrl)
+  await pickerRow(page, 'Handbook').waitFor()
   const tabTo = async (name: string | RegExp, role: 'button' | 'gridcell' = 'button') => {
     const wanted = page.getByRole(role, { name })
     for (let presses = 0; presses < 60; presses++) {
@@ -258,15 +259,15 @@ t.test('the page can be used with the keyboard only', async (t) => {
   await tabTo(/.*/, 'gridcell')
   await goTo('Handbook')
   await page.keyboard.press('Enter')
-  await eventually(
-    async () => (await focused()) !== '' && (await row(page, '5 Leaving.txt').count()) === 1,
+  await waitFor(
+    async () => (await focused()) !== '' && (await pickerRow(page, '5 Leaving.txt').count()) === 1,
     'the folder'
   )
   await goTo('5 Leaving.txt')
   await page.keyboard.press('Space')
   await tabTo('Add to documents')
   await page.keyboard.press('Enter')
-  await item(page, '5 Leaving.txt').waitFor()
+  await documentItem(page, '5 Leaving.txt').waitFor()
   await tabTo(/^Download 5 Leaving.txt$/)
   const [saved] = await Promise.all([page.waitForEvent('download'), page.keyboard.press('Enter')])
   t.equal(saved.suggestedFilename(), '5 Leaving.txt')
@@ -283,7 +284,7 @@ t.test('the page can be used with the keyboard only', async (t) => {
   await page.keyboard.press('Enter')
   await tabTo('Remove')
   await page.keyboard.press('Enter')
-  await item(page, '5 Leaving.txt').waitFor({ state: 'detached' })
+  await documentItem(page, '5 Leaving.txt').waitFor({ state: 'detached' })
   await tabTo('Sign out')
 })
 
@@ -294,25 +295,25 @@ for (const colorScheme of ['light', 'dark'] as const) {
     await page.getByLabel('Access token').fill('nonsense')
     await page.keyboard.press('Enter')
     await page.getByRole('alert').waitFor()
-    t.same(await violationsOf(page), [], 'the form')
-    await page.goto(demo.link)
-    await row(page, 'Handbook').waitFor()
-    await item(page, 'Welcome').waitFor()
+    t.same(await axeViolations(page), [], 'the form')
+    await page.goto(demo.signInUrl)
+    await pickerRow(page, 'Handbook').waitFor()
+    await documentItem(page, 'Welcome').waitFor()
     const ground = await page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor)
     t.equal(ground, colorScheme === 'light' ? 'rgb(243, 245, 249)' : 'rgb(19, 20, 24)')
-    await row(page, 'Welcome.txt').click()
+    await pickerRow(page, 'Welcome.txt').click()
     t.equal(await page.getByRole('button', { name: 'Add to documents' }).isEnabled(), true)
-    t.same(await violationsOf(page), [], 'the page')
+    t.same(await axeViolations(page), [], 'the page')
     await page.setViewportSize({ width: 340, height: 700 })
-    t.same(await violationsOf(page), [], 'narrow')
+    t.same(await axeViolations(page), [], 'narrow')
     t.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'nothing overflows')
   })
 }
 
 t.test('in a right-to-left page everything is mirrored', async (t) => {
   const page = await openDemoPage(t)
-  await page.goto(demo.link)
-  await item(page, 'Welcome').waitFor()
+  await page.goto(demo.signInUrl)
+  await documentItem(page, 'Welcome').waitFor()
   await page.evaluate(() => {
     document.documentElement.dir = 'rtl'
   })
@@ -341,7 +342,7 @@ t.test('a large document is written to disk while it arrives', async (t) => {
         await (await navigator.storage.getDirectory()).getFileHandle(suggestedName, { create: true })
     })
   })
-  await page.goto(demo.link)
+  await page.goto(demo.signInUrl)
   await page.getByRole('button', { name: 'Download large.bin' }).click()
   await page.getByRole('status').filter({ hasText: 'large.bin was downloaded.' }).waitFor({ state: 'attached' })
   const digest = await page.evaluate(async () => {
@@ -355,9 +356,9 @@ t.test('a large document is written to disk while it arrives', async (t) => {
 t.test('a server without uploads offers none', async (t) => {
   const quiet = await startDemo(t, { TRANSFERS: 'false' })
   const page = await openDemoPage(t)
-  await page.goto(quiet.link)
+  await page.goto(quiet.signInUrl)
   await page.getByText('Uploads are not available on this server.').waitFor()
-  await row(page, 'Handbook').waitFor()
+  await pickerRow(page, 'Handbook').waitFor()
   t.equal(await page.getByRole('button', { name: 'Upload' }).count(), 0)
   t.match((await download(page, 'Reading a folder page by page.txt')).toString(), /line 80 of 80/)
 })
@@ -365,10 +366,10 @@ t.test('a server without uploads offers none', async (t) => {
 t.test('an upload that is too large is refused before it is sent', async (t) => {
   const small = await startDemo(t, { TRANSFER_MAX_BYTES: '1000' })
   const page = await openDemoPage(t)
-  await page.goto(small.link)
-  await item(page, 'Welcome').waitFor()
-  await choose(page, file('large.txt', 'x'.repeat(1001)), file('fits.txt', 'x'.repeat(1000)))
-  await item(page, 'fits.txt').getByText('1 kB').waitFor()
+  await page.goto(small.signInUrl)
+  await documentItem(page, 'Welcome').waitFor()
+  await chooseFiles(page, file('large.txt', 'x'.repeat(1001)), file('fits.txt', 'x'.repeat(1000)))
+  await documentItem(page, 'fits.txt').getByText('1 kB').waitFor()
   await page.getByRole('alert').waitFor()
   t.equal((await small.documents()).filter(({ name }) => name === 'large.txt').length, 0)
   await page.getByRole('button', { name: 'Remove large.txt from the list' }).click()

@@ -9,9 +9,9 @@ import { connectionTo, entryOf, folderOf, S3 } from '../support/picker/entries.t
 import { buildPicker } from '../../scripts/build-picker.mjs'
 import { openPage } from './browser-page.ts'
 
-export { eventually, violationsOf } from './browser-page.ts'
+export { waitFor as eventually, axeViolations as violationsOf } from './browser-page.ts'
 
-export interface Heard {
+export interface PickerEventRecord {
   readonly type: 'select' | 'open' | 'error'
   readonly detail: {
     readonly entries?: readonly Entry[]
@@ -25,7 +25,7 @@ export interface Heard {
 
 declare global {
   interface Window {
-    heard: Heard[]
+    heard: PickerEventRecord[]
     violations: string[]
     keepsClosed?: boolean
   }
@@ -38,13 +38,13 @@ export interface PageOptions extends BrowserContextOptions {
   /** Whether the host provides a bearer token. */
   readonly hasToken?: boolean
   /** Prepares the cloud before the page loads. */
-  readonly prepare?: (cloud: PickerCloud) => void
+  readonly setUp?: (cloud: PickerCloud) => void
 }
 
 export interface PickerPage {
   readonly cloud: PickerCloud
   readonly page: Page
-  readonly heard: () => Promise<Heard[]>
+  readonly events: () => Promise<PickerEventRecord[]>
   /** Returns a row by the name of its entry. */
   readonly row: (name: string) => Locator
   /** Returns the names of the rows in the document, in order. */
@@ -52,7 +52,7 @@ export interface PickerPage {
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'picker-'))
-let built: Promise<unknown> | null = null
+let buildResult: Promise<unknown> | null = null
 
 t.teardown(() => {
   rmSync(folder, { recursive: true, force: true })
@@ -60,25 +60,25 @@ t.teardown(() => {
 
 /** Opens a page with a picker under the strict policy. Fails the test for each violation and each error. */
 export async function openPicker(t: Test, options: PageOptions = {}): Promise<PickerPage> {
-  built ??= buildPicker(folder)
-  await built
-  const { attributes = '', dir = 'ltr', lang = 'en', hasToken = false, prepare = sample, ...rest } = options
+  buildResult ??= buildPicker(folder)
+  await buildResult
+  const { attributes = '', dir = 'ltr', lang = 'en', hasToken = false, setUp = seedSample, ...rest } = options
   const cloud = await PickerCloud.start(t, folder)
-  prepare(cloud)
+  setUp(cloud)
   const page = await openPage(t, rest, () => cloud.violations)
   const query = new URLSearchParams({ attributes, dir, lang, ...(hasToken && { token: '' }) })
   await page.goto(`${cloud.origin}/?${query.toString()}`)
   return {
     cloud,
     page,
-    heard: async () => await page.evaluate(() => window.heard),
+    events: async () => await page.evaluate(() => window.heard),
     row: (name) => page.locator('.body > .row').filter({ has: page.locator('bdi', { hasText: name }) }),
     names: async () => await page.locator('.body > .row bdi').allTextContents()
   }
 }
 
 /** Two folders and three files of one connection. */
-export function sample(cloud: PickerCloud): void {
+export function seedSample(cloud: PickerCloud): void {
   cloud.providers = [S3]
   cloud.connected = [connectionTo('s3')]
   cloud.folders.set('', [

@@ -7,12 +7,12 @@ import type { Test } from 'tap'
 const MAX_BYTES = 150_000
 
 /** Saves a picture in the folder `SCREENSHOTS`, if that variable is set. */
-export async function keepPicture(t: Test, what: Page | Locator, name: string): Promise<void> {
+export async function saveScreenshot(t: Test, target: Page | Locator, name: string): Promise<void> {
   const folder = process.env['SCREENSHOTS'] ?? ''
   if (folder === '') return
   await mkdir(folder, { recursive: true })
   const path = join(folder, `${name}.png`)
-  await what.screenshot({ path, animations: 'disabled', caret: 'hide', scale: 'css' })
+  await target.screenshot({ path, animations: 'disabled', caret: 'hide', scale: 'css' })
   const { size } = await stat(path)
   t.comment(`${path}: ${size} bytes`)
   t.ok(size < MAX_BYTES, `${name} has ${size} bytes`)

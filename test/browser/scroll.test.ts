@@ -1,13 +1,13 @@
 import t, { type Test } from 'tap'
 import { entryOf, folderOf, numberedFiles } from '../support/picker/entries.ts'
-import { scriptingOf } from './frames.ts'
+import { measureScripting } from './frames.ts'
 import { countNodes } from './nodes.ts'
-import { eventually, openPicker, sample } from './picker-page.ts'
+import { eventually, openPicker, seedSample } from './picker-page.ts'
 
-const TOTAL = 5000
-const PAGE = 200
+const ENTRY_COUNT = 5000
+const PAGE_SIZE = 200
 /** Limits for the longest frame in a folder of one page. */
-const MAX_SCRIPTING = 5
+const MAX_SCRIPTING_RATIO = 5
 const MAX_NODES = 1500
 
 /** Scrolls through a folder of `total` entries, a tenth of them folders: to its end, and back and forth. */
@@ -15,8 +15,8 @@ async function scroll(t: Test, attributes: string, total: number) {
   const { page, row, cloud } = await openPicker(t, {
     attributes,
     viewport: { width: 1200, height: 900 },
-    prepare: (cloud) => {
-      sample(cloud)
+    setUp: (cloud) => {
+      seedSample(cloud)
       const names = Array.from({ length: total }, (_, index) => `${String(index).padStart(4, '0')} report`)
       cloud.folders.set(
         '',
@@ -26,10 +26,10 @@ async function scroll(t: Test, attributes: string, total: number) {
   })
   await row('0009 report').waitFor()
   await page.locator('.grid').hover()
-  const pages = (): number => cloud.asked.filter((line) => line.includes('/listing')).length
+  const pages = (): number => cloud.requests.filter((line) => line.includes('/listing')).length
   // The test runs no code in the page meanwhile, because that would count as scripting.
-  const scripting = await scriptingOf(page, async () => {
-    for (let turns = 0; turns < 4000 && pages() < total / PAGE; turns++) await page.mouse.wheel(0, 1500)
+  const scripting = await measureScripting(page, async () => {
+    for (let turns = 0; turns < 4000 && pages() < total / PAGE_SIZE; turns++) await page.mouse.wheel(0, 1500)
     for (let turns = 0; turns < 150; turns++) await page.mouse.wheel(0, turns < 75 ? -3000 : 3000)
   })
   return { page, row, pages, scripting }
@@ -37,8 +37,8 @@ async function scroll(t: Test, attributes: string, total: number) {
 
 for (const attributes of ['', 'multiple']) {
   t.test(`5,000 entries scroll without a long frame (${attributes || 'one'})`, async (t) => {
-    const { scripting: ofOnePage } = await scroll(t, attributes, PAGE)
-    const { page, row, pages, scripting } = await scroll(t, attributes, TOTAL)
+    const { scripting: ofOnePage } = await scroll(t, attributes, PAGE_SIZE)
+    const { page, row, pages, scripting } = await scroll(t, attributes, ENTRY_COUNT)
     await page.getByText('5,000 items').waitFor()
     let most = 0
     for (const top of [0, 1000, 77_777, 150_000, 1_000_000]) {
@@ -53,21 +53,21 @@ for (const attributes of ['', 'multiple']) {
     )
     t.ok(scripting.frames > 20)
     t.ok(
-      scripting.longestMs < MAX_SCRIPTING * ofOnePage.longestMs,
+      scripting.longestMs < MAX_SCRIPTING_RATIO * ofOnePage.longestMs,
       `${scripting.longestMs} ms, and ${ofOnePage.longestMs} ms in a folder of one page`
     )
     t.ok(most < MAX_NODES, `${most} nodes`)
-    t.equal(await page.getByRole('grid').getAttribute('aria-rowcount'), String(TOTAL + 1))
-    t.equal(await row('4998').getAttribute('aria-rowindex'), String(TOTAL + 1))
-    t.equal(pages(), TOTAL / PAGE)
+    t.equal(await page.getByRole('grid').getAttribute('aria-rowcount'), String(ENTRY_COUNT + 1))
+    t.equal(await row('4998').getAttribute('aria-rowindex'), String(ENTRY_COUNT + 1))
+    t.equal(pages(), ENTRY_COUNT / PAGE_SIZE)
   })
 }
 
 t.test('folders of later pages are inserted first, without moving the visible rows', async (t) => {
   const { page, row, cloud } = await openPicker(t, {
     attributes: 'limit="100"',
-    prepare: (cloud) => {
-      sample(cloud)
+    setUp: (cloud) => {
+      seedSample(cloud)
       const files = Array.from({ length: 100 }, (_, index) => entryOf(`file ${index}`))
       const folders = Array.from({ length: 50 }, (_, index) => folderOf(`folder ${index}/`))
       cloud.folders.set('', [...files, ...folders])
@@ -83,7 +83,7 @@ t.test('folders of later pages are inserted first, without moving the visible ro
   const before = await top()
   await page.getByText('150 items').waitFor()
   t.equal(await top(), before)
-  t.equal(cloud.asked.filter((line) => line.includes('cursor=')).length, 1)
+  t.equal(cloud.requests.filter((line) => line.includes('cursor=')).length, 1)
   await page.locator('.grid').evaluate((grid) => {
     grid.scrollTop = 0
   })
@@ -94,25 +94,25 @@ t.test('folders of later pages are inserted first, without moving the visible ro
 t.test('a search does not load further pages but offers to', async (t) => {
   const { page, row, cloud } = await openPicker(t, {
     attributes: 'limit="60"',
-    prepare: (cloud) => {
-      sample(cloud)
+    setUp: (cloud) => {
+      seedSample(cloud)
       cloud.folders.set('', numberedFiles(120))
     }
   })
   await row('file 000').waitFor()
   await page.getByRole('searchbox').fill('file 00')
   await page.getByText('10 of 60 items').waitFor()
-  const asked = cloud.asked.length
+  const asked = cloud.requests.length
   await page.getByRole('button', { name: 'Load more' }).click()
   await page.getByText('10 of 120 items').waitFor()
-  t.equal(cloud.asked.length, asked + 1)
+  t.equal(cloud.requests.length, asked + 1)
 })
 
 t.test('a failed next page keeps the entries and counts down to a retry', async (t) => {
   const { page, row, cloud } = await openPicker(t, {
     attributes: 'limit="50"',
-    prepare: (cloud) => {
-      sample(cloud)
+    setUp: (cloud) => {
+      seedSample(cloud)
       cloud.folders.set('', numberedFiles(100))
       cloud.failOnce('GET /cloud/s3/listing?connection=s3-1&limit=50&cursor', 429, 'TOO_MANY_REQUESTS', {
         'retry-after': '2'
@@ -127,14 +127,14 @@ t.test('a failed next page keeps the entries and counts down to a retry', async 
   t.ok(await row('file 049').isVisible())
   await page.getByText('100 items').waitFor()
   await eventually(async () => (await page.locator('.notice').count()) === 0, 'the notice is gone')
-  t.equal(cloud.asked.filter((line) => line.includes('cursor=')).length, 2)
+  t.equal(cloud.requests.filter((line) => line.includes('cursor=')).length, 2)
 })
 
 t.test('an expired cursor reloads the folder and shows a message', async (t) => {
   const { page, row } = await openPicker(t, {
     attributes: 'limit="50"',
-    prepare: (cloud) => {
-      sample(cloud)
+    setUp: (cloud) => {
+      seedSample(cloud)
       cloud.folders.set('', numberedFiles(100))
       cloud.failOnce('GET /cloud/s3/listing?connection=s3-1&limit=50&cursor', 410, 'CURSOR_EXPIRED')
     }

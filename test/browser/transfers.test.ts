@@ -3,15 +3,15 @@ import t from 'tap'
 import { readFile } from 'node:fs/promises'
 import { Deferred } from '../support/time/deferred.ts'
 import { DRIVE, connectionTo, entryOf } from '../support/picker/entries.ts'
-import { eventually, openPicker, sample, violationsOf } from './picker-page.ts'
+import { eventually, openPicker, seedSample, violationsOf } from './picker-page.ts'
 
-const file = (name: string, content = 'hello', mimeType = 'text/plain') => ({
+const textFile = (name: string, content = 'hello', mimeType = 'text/plain') => ({
   name,
   mimeType,
   buffer: Buffer.from(content)
 })
 
-async function choose(page: Page, ...files: ReturnType<typeof file>[]): Promise<void> {
+async function chooseFiles(page: Page, ...files: ReturnType<typeof textFile>[]): Promise<void> {
   const [chooser] = await Promise.all([
     page.waitForEvent('filechooser'),
     page.getByRole('button', { name: 'Upload' }).click()
@@ -20,7 +20,7 @@ async function choose(page: Page, ...files: ReturnType<typeof file>[]): Promise<
 }
 
 /** Drops files on the picker, as the system's file manager does. */
-async function drop(page: Page, names: readonly string[]): Promise<void> {
+async function dropFiles(page: Page, names: readonly string[]): Promise<void> {
   await page.locator('.main').evaluate((main, given) => {
     const dataTransfer = new DataTransfer()
     for (const name of given) dataTransfer.items.add(new File(['dropped'], name, { type: 'text/plain' }))
@@ -32,16 +32,16 @@ async function drop(page: Page, names: readonly string[]): Promise<void> {
 t.test('files are uploaded with a button, and appear in the list at once', async (t) => {
   const { page, row, cloud } = await openPicker(t)
   await row('a.pdf').waitFor()
-  const listings = cloud.asked.filter((line) => line.includes('/listing')).length
-  await choose(page, file('new.txt'), file('other.bin', 'x', ''))
+  const listings = cloud.requests.filter((line) => line.includes('/listing')).length
+  await chooseFiles(page, textFile('new.txt'), textFile('other.bin', 'x', ''))
   await row('new.txt').waitFor()
   await row('other.bin').waitFor()
   await eventually(async () => (await page.getByText('Uploaded').count()) === 2, 'both are uploaded')
-  t.same(cloud.uploaded.map(({ name, type, body }) => [name, type, body.toString()]).sort(), [
+  t.same(cloud.uploads.map(({ name, type, body }) => [name, type, body.toString()]).sort(), [
     ['new.txt', 'text/plain', 'hello'],
     ['other.bin', 'application/octet-stream', 'x']
   ])
-  t.equal(cloud.asked.filter((line) => line.includes('/listing')).length, listings)
+  t.equal(cloud.requests.filter((line) => line.includes('/listing')).length, listings)
   t.same(await violationsOf(page), [])
   await page.getByRole('button', { name: 'Clear finished' }).click()
   t.equal(await page.locator('.transfers').count(), 0)
@@ -57,11 +57,11 @@ t.test('files that are dropped onto a folder are uploaded into it', async (t) =>
     main.dispatchEvent(new DragEvent('dragover', { dataTransfer, bubbles: true, cancelable: true }))
   })
   await page.locator('.over').waitFor()
-  await drop(page, ['d.txt'])
+  await dropFiles(page, ['d.txt'])
   await row('d.txt').waitFor()
   t.equal(await page.locator('.over').count(), 0)
   t.match(
-    cloud.asked.find((line) => line.startsWith('PUT')),
+    cloud.requests.find((line) => line.startsWith('PUT')),
     /parent=Invoices%2F&name=d.txt&connection=s3-1/
   )
 })
@@ -70,8 +70,8 @@ t.test('an upload shows its progress and can be cancelled', async (t) => {
   const late = new Deferred<undefined>()
   const { page, row, cloud } = await openPicker(t)
   await row('a.pdf').waitFor()
-  cloud.answerOnce('PUT', { until: late.promise })
-  await choose(page, file('big.bin', 'x'.repeat(3_000_000)))
+  cloud.respondOnce('PUT', { until: late.promise })
+  await chooseFiles(page, textFile('big.bin', 'x'.repeat(3_000_000)))
   const bar = page.getByRole('progressbar', { name: 'big.bin' })
   await bar.waitFor()
   await eventually(async () => Number(await bar.getAttribute('value')) > 0, 'a part is sent')
@@ -84,21 +84,21 @@ t.test('an upload shows its progress and can be cancelled', async (t) => {
 })
 
 t.test('an existing name is never overwritten: both files can be kept', async (t) => {
-  const { page, row, cloud, heard } = await openPicker(t)
+  const { page, row, cloud, events } = await openPicker(t)
   await row('a.pdf').waitFor()
-  await choose(page, file('a.pdf', 'mine'))
+  await chooseFiles(page, textFile('a.pdf', 'mine'))
   await page.getByText('A file or folder with this name already exists.').waitFor()
-  t.match((await heard()).at(-1), { type: 'error', detail: { code: 'PRECONDITION_FAILED' } })
+  t.match((await events()).at(-1), { type: 'error', detail: { code: 'PRECONDITION_FAILED' } })
   await page.getByRole('button', { name: 'Keep both' }).click()
   await row('a (2).pdf').waitFor()
-  t.equal(cloud.uploaded[0]?.body.toString(), 'mine')
+  t.equal(cloud.uploads[0]?.body.toString(), 'mine')
 })
 
 t.test('a failed upload shows the reason and can be retried', async (t) => {
   const { page, row, cloud } = await openPicker(t)
   await row('a.pdf').waitFor()
   cloud.failOnce('PUT', 507, 'QUOTA_EXCEEDED')
-  await choose(page, file('new.txt'))
+  await chooseFiles(page, textFile('new.txt'))
   await page.getByText('The storage is full.').waitFor()
   await page.getByRole('button', { name: 'Try again' }).click()
   await row('new.txt').waitFor()
@@ -138,8 +138,8 @@ t.test('with cookies a file is downloaded by a link', async (t) => {
 t.test('with a token a file is fetched, and every request has the token', async (t) => {
   const { page, row, cloud } = await openPicker(t, {
     hasToken: true,
-    prepare: (cloud) => {
-      sample(cloud)
+    setUp: (cloud) => {
+      seedSample(cloud)
       cloud.token = 'Bearer abc'
     }
   })
@@ -152,9 +152,9 @@ t.test('with a token a file is fetched, and every request has the token', async 
   t.equal(download.suggestedFilename(), 'a.pdf')
   t.equal(await readFile(await download.path(), 'utf8'), 'content of a.pdf')
   await page.getByText('Downloaded').waitFor()
-  await choose(page, file('new.txt'))
+  await chooseFiles(page, textFile('new.txt'))
   await row('new.txt').waitFor()
-  t.equal(cloud.uploaded.length, 1)
+  t.equal(cloud.uploads.length, 1)
 })
 
 t.test('a native document is saved with the name and the type of its export, by a link and with a token', async (t) => {
@@ -162,8 +162,8 @@ t.test('a native document is saved with the name and the type of its export, by 
   for (const hasToken of [false, true]) {
     const { page, row } = await openPicker(t, {
       hasToken,
-      prepare: (cloud) => {
-        sample(cloud)
+      setUp: (cloud) => {
+        seedSample(cloud)
         const names = ['Budget', 'notes.v2', 'Plan.xlsx']
         cloud.folders.set('', [
           ...names.map((name) => entryOf(name, { size: null, exportFormats })),
@@ -194,8 +194,8 @@ t.test('actions that the provider or the host excludes are not offered', async (
   ] as const) {
     const { page, row, cloud } = await openPicker(t, {
       attributes,
-      prepare: (cloud) => {
-        sample(cloud)
+      setUp: (cloud) => {
+        seedSample(cloud)
         cloud.providers = [...cloud.providers, DRIVE]
         cloud.connected = [connectionTo(provider)]
       }
@@ -203,8 +203,8 @@ t.test('actions that the provider or the host excludes are not offered', async (
     await row('a.pdf').waitFor()
     t.equal(await page.getByRole('button', { name: 'Upload' }).count(), 0)
     t.equal(await page.getByRole('button', { name: 'New folder' }).count(), 0)
-    await drop(page, ['d.txt'])
+    await dropFiles(page, ['d.txt'])
     t.equal(await page.locator('.transfers').count(), 0)
-    t.notOk(cloud.asked.some((line) => line.startsWith('PUT')))
+    t.notOk(cloud.requests.some((line) => line.startsWith('PUT')))
   }
 })

@@ -5,9 +5,18 @@ import { MARKUP_NAME } from '../../demo/content/names.ts'
 import { DOWNLOADS } from '../../demo/content/samples.ts'
 import { DRIVE_DOCUMENT, DRIVE_SPREADSHEET } from '../fakes/drive/node.ts'
 import { DemoUser } from '../support/app/demo-user.ts'
-import { documentItem, download, enter, openWorld, row, startWorld, upload, visit } from './world-page.ts'
+import {
+  documentItem,
+  download,
+  openFolders,
+  openWorld,
+  row,
+  startWorld,
+  upload,
+  openConnection
+} from './world-page.ts'
 
-interface Selected {
+interface SelectionDetail {
   readonly entries: readonly { readonly name: string; readonly kind: string; readonly mimeType: string | null }[]
   readonly provider: string | null
   readonly connectionId: string | null
@@ -18,26 +27,28 @@ const user = new DemoUser(world)
 await user.connectGoogle(world)
 await user.connect('webdav', world.webdav)
 const connections = await user.connections()
-const labelOf = (provider: string): string => connections.find((each) => each.provider === provider)?.label ?? ''
-const account = labelOf('google_drive')
+const connectionLabel = (provider: string): string =>
+  connections.find((each) => each.provider === provider)?.label ?? ''
+const driveLabel = connectionLabel('google_drive')
 
 /** Records the selection events of the picker from now on. */
-async function selections(page: Page): Promise<() => Promise<readonly Selected[]>> {
+async function recordSelections(page: Page): Promise<() => Promise<readonly SelectionDetail[]>> {
   await page.evaluate(() => {
-    const heard: unknown[] = []
-    Object.assign(window, { selections: heard })
+    const details: unknown[] = []
+    Object.assign(window, { selections: details })
     document.addEventListener('select', (event) => {
-      if (event instanceof CustomEvent) heard.push(event.detail)
+      if (event instanceof CustomEvent) details.push(event.detail)
     })
   })
-  return async () => await page.evaluate(() => (window as unknown as { selections: Selected[] }).selections)
+  return async () =>
+    await page.evaluate(() => (window as unknown as { recordSelections: SelectionDetail[] }).recordSelections)
 }
 
 /** Sets the picker's filter, as a host does. */
 async function setFilter(page: Page, attributes: { readonly kind?: string; readonly accept?: string }): Promise<void> {
-  await page.locator('cloud-folder-picker').evaluate((picker, given) => {
+  await page.locator('cloud-folder-picker').evaluate((picker, filter) => {
     for (const name of ['kind', 'accept'] as const) {
-      const value = given[name]
+      const value = filter[name]
       if (value === undefined) picker.removeAttribute(name)
       else picker.setAttribute(name, value)
     }
@@ -59,8 +70,8 @@ async function recordSaveDialogs(page: Page): Promise<void> {
 for (const provider of ['google_drive', 'webdav']) {
   t.test(`downloads of ${provider} have unchanged content`, async (t) => {
     const page = await openWorld(t, world)
-    await visit(page, labelOf(provider))
-    await enter(page, 'Downloads')
+    await openConnection(page, connectionLabel(provider))
+    await openFolders(page, 'Downloads')
     for (const [name, { content }] of Object.entries(DOWNLOADS)) {
       const saved = await download(page, name)
       t.equal(saved.name, name)
@@ -80,8 +91,8 @@ t.test('downloads of the S3-compatible store have unchanged content', async (t) 
 
 t.test('a Google document is downloaded as its best export, and one without exports offers no download', async (t) => {
   const page = await openWorld(t, world)
-  await visit(page, account)
-  await enter(page, 'Documents')
+  await openConnection(page, driveLabel)
+  await openFolders(page, 'Documents')
   const saved = await download(page, 'Minutes of the meeting')
   const [best] = Object.values(NATIVE_EXPORTS[DRIVE_DOCUMENT] ?? {})
   t.ok(best !== undefined && saved.bytes.equals(best))
@@ -91,8 +102,8 @@ t.test('a Google document is downloaded as its best export, and one without expo
 
 t.test('a shortcut to a native document is saved with the name and the type of its export', async (t) => {
   const page = await openWorld(t, world, { prepare: recordSaveDialogs })
-  await visit(page, account)
-  await enter(page, 'Shortcuts')
+  await openConnection(page, driveLabel)
+  await openFolders(page, 'Shortcuts')
   const [xlsx] = Object.values(NATIVE_EXPORTS[DRIVE_SPREADSHEET] ?? {})
   const saved = await download(page, 'To Budget')
   t.equal(saved.name, 'Budget.xlsx')
@@ -111,18 +122,18 @@ t.test('a shortcut to a native document is saved with the name and the type of i
 
 t.test('several files are selected, reported to the host, and added as documents', async (t) => {
   const page = await openWorld(t, world)
-  await visit(page, account)
-  await enter(page, 'Office', '2026', '03 March')
-  const heard = await selections(page)
+  await openConnection(page, driveLabel)
+  await openFolders(page, 'Office', '2026', '03 March')
+  const details = await recordSelections(page)
   await row(page, 'Invoice.txt').click()
   await row(page, 'Offer.txt').locator('.check').click()
   await row(page, 'Plan.txt').click({ modifiers: ['Shift'] })
-  const said = await heard()
+  const reported = await details()
   t.same(
-    said.map(({ entries }) => entries.map(({ name }) => name)),
+    reported.map(({ entries }) => entries.map(({ name }) => name)),
     [['Invoice.txt'], ['Invoice.txt', 'Offer.txt'], ['Offer.txt', 'Plan.txt']]
   )
-  t.match(said.at(-1), {
+  t.match(reported.at(-1), {
     provider: 'google_drive',
     connectionId: connections.find(({ provider }) => provider === 'google_drive')?.id,
     entries: [{ kind: 'file', mimeType: 'text/plain' }]
@@ -139,8 +150,8 @@ t.test('several files are selected, reported to the host, and added as documents
 
 t.test('the host limits the selection by kind and by type', async (t) => {
   const page = await openWorld(t, world)
-  await visit(page, account)
-  await enter(page, 'Downloads')
+  await openConnection(page, driveLabel)
+  await openFolders(page, 'Downloads')
   await row(page, 'Letter.pdf').waitFor()
   const selectable = async () => await page.locator('.body > .row[aria-selected] bdi').allTextContents()
   t.same((await selectable()).sort(), Object.keys(DOWNLOADS).sort(), 'files, from the attribute of the page')
@@ -151,11 +162,11 @@ t.test('the host limits the selection by kind and by type', async (t) => {
     await setFilter(page, { kind: 'file', accept })
     t.same((await selectable()).sort(), expected, accept)
   }
-  const heard = await selections(page)
+  const details = await recordSelections(page)
   await row(page, 'Letter.pdf').click()
   await row(page, 'Colours.png').click()
   t.same(
-    (await heard()).map(({ entries }) => entries.map(({ name }) => name)),
+    (await details()).map(({ entries }) => entries.map(({ name }) => name)),
     [['Colours.png']],
     'an excluded entry is not reported'
   )
@@ -171,20 +182,20 @@ t.test(
   'a name with markup is rendered as text: in each cloud, in uploads, in downloads and in documents',
   async (t) => {
     const page = await openWorld(t, world)
-    const noMarkup = async (where: string) => {
+    const assertNoMarkup = async (where: string) => {
       t.equal(await page.locator('img').count(), 0, where)
     }
-    for (const connection of [account, labelOf('webdav')]) {
-      await visit(page, connection)
-      await enter(page, 'Names')
+    for (const connection of [driveLabel, connectionLabel('webdav')]) {
+      await openConnection(page, connection)
+      await openFolders(page, 'Names')
       await row(page, MARKUP_NAME).waitFor()
-      await noMarkup(connection)
+      await assertNoMarkup(connection)
       const saved = await download(page, MARKUP_NAME)
       t.equal(saved.bytes.toString(), `${MARKUP_NAME}\n`)
       t.notMatch(saved.name, /[<>]/, 'as the file systems of users allow it')
     }
-    await visit(page, account)
-    await enter(page, 'Empty')
+    await openConnection(page, driveLabel)
+    await openFolders(page, 'Empty')
     await page.getByText('This folder is empty.').waitFor()
     await upload(page, { name: MARKUP_NAME, mimeType: 'text/html', buffer: Buffer.from('<script>alert(3)</script>') })
     await page.locator('.transfers').getByText('Uploaded').waitFor()
@@ -197,12 +208,12 @@ t.test(
     )
     await page.getByRole('button', { name: 'Add to documents' }).click()
     await documentItem(page, MARKUP_NAME).waitFor()
-    await noMarkup('the documents')
+    await assertNoMarkup('the documents')
     await documentItem(page, MARKUP_NAME).getByRole('button', { name: 'Remove' }).click()
     await page.getByRole('dialog').getByText(MARKUP_NAME).waitFor()
-    await noMarkup('the question')
+    await assertNoMarkup('the question')
     await page.getByRole('button', { name: 'Remove', exact: true }).click()
     await documentItem(page, MARKUP_NAME).waitFor({ state: 'detached' })
-    await noMarkup('what is said of it')
+    await assertNoMarkup('what is said of it')
   }
 )

@@ -2,9 +2,9 @@ import t from 'tap'
 import { LONG_FOLDER } from '../../demo/content/drive.ts'
 import { DEEP_LEVELS } from '../../demo/content/samples.ts'
 import { DemoUser } from '../support/app/demo-user.ts'
-import { scriptingOf } from './frames.ts'
+import { measureScripting } from './frames.ts'
 import { countNodes } from './nodes.ts'
-import { enter, openWorld, row, startWorld, trail, visit } from './world-page.ts'
+import { openFolders, openWorld, row, startWorld, breadcrumbs, openConnection } from './world-page.ts'
 
 const MAX_SCRIPTING_MS = 50
 const MAX_NODES = 1500
@@ -12,7 +12,7 @@ const PAGE = 200
 
 const world = await startWorld(t)
 const user = new DemoUser(world)
-const account = world.google.account.email
+const driveLabel = world.google.account.email
 
 t.test('Google Drive is connected on its own page, in a window that closes itself', async (t) => {
   const page = await openWorld(t, world)
@@ -34,8 +34,8 @@ t.test('Google Drive is connected on its own page, in a window that closes itsel
   t.match(visited.at(-1), /^http:\/\/127\.0\.0\.1:\d+\/picker\/landing\.html\?flow=\w+$/)
   await row(page, 'Five thousand').waitFor()
   t.equal((await listed).status(), 200)
-  t.same(await trail(page), [account])
-  t.equal(await page.locator('.side [aria-current=page]').innerText(), account)
+  t.same(await breadcrumbs(page), [driveLabel])
+  t.equal(await page.locator('.side [aria-current=page]').innerText(), driveLabel)
   const names = await page.locator('.body > .row bdi').allTextContents()
   t.same(names.slice(0, 3), ['Archive', 'Deep', 'Documents'])
   t.equal(names.length, 11)
@@ -44,40 +44,40 @@ t.test('Google Drive is connected on its own page, in a window that closes itsel
 
 t.test('deep folders, shared drives and shortcuts can be opened, and the breadcrumbs lead back', async (t) => {
   const page = await openWorld(t, world)
-  await visit(page, account)
+  await openConnection(page, driveLabel)
   const levels = Array.from({ length: DEEP_LEVELS }, (_, at) => `Level ${at + 1}`)
-  await enter(page, 'Deep', ...levels)
+  await openFolders(page, 'Deep', ...levels)
   await row(page, 'Treasure.txt').waitFor()
-  t.same(await trail(page), [account, 'Deep', ...levels])
+  t.same(await breadcrumbs(page), [driveLabel, 'Deep', ...levels])
   await page.locator('.crumbs button', { hasText: 'Level 3' }).click()
   await row(page, 'Level 4').waitFor()
-  t.same(await trail(page), [account, 'Deep', 'Level 1', 'Level 2', 'Level 3'])
+  t.same(await breadcrumbs(page), [driveLabel, 'Deep', 'Level 1', 'Level 2', 'Level 3'])
   await page.locator('.crumbs button').first().click()
 
-  await enter(page, 'Team', 'Plans')
+  await openFolders(page, 'Team', 'Plans')
   await row(page, 'Plan 1.txt').waitFor()
   await page.locator('.crumbs button').first().click()
 
-  await enter(page, 'Shortcuts')
+  await openFolders(page, 'Shortcuts')
   t.equal(await row(page, 'To something that is gone').getByRole('button').count(), 0, 'it has no target')
   await row(page, 'To the folder Deep').dblclick()
   await row(page, 'Level 1').waitFor()
-  t.same(await trail(page), [account, 'Shortcuts', 'To the folder Deep'])
+  t.same(await breadcrumbs(page), [driveLabel, 'Shortcuts', 'To the folder Deep'])
 })
 
 t.test('a folder of 5,000 entries is scrolled to its end with few nodes and no long frame', async (t) => {
   const page = await openWorld(t, world)
-  await visit(page, account)
+  await openConnection(page, driveLabel)
   let listings = 0
   page.on('request', (request) => {
     if (request.url().includes('/listing')) listings++
   })
-  await enter(page, LONG_FOLDER.name)
+  await openFolders(page, LONG_FOLDER.name)
   await row(page, 'Scan 0001.txt').waitFor()
   await page.locator('.grid').hover()
   const pages = LONG_FOLDER.entries / PAGE
   // The test runs no code in the page meanwhile, because that would count as scripting.
-  const scripting = await scriptingOf(page, async () => {
+  const scripting = await measureScripting(page, async () => {
     for (let turns = 0; turns < 10_000 && listings < pages; turns++) await page.mouse.wheel(0, 1500)
     for (let turns = 0; turns < 150; turns++) await page.mouse.wheel(0, turns < 75 ? -3000 : 3000)
   })

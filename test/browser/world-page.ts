@@ -11,7 +11,7 @@ import { openPage } from './browser-page.ts'
 
 export interface WorldPageOptions extends BrowserContextOptions {
   /** Expected error responses, as `503 GET /cloud/…`. All others fail the test. */
-  readonly refusals?: RegExp
+  readonly expectedErrors?: RegExp
   /** Called before the page loads. */
   readonly prepare?: (page: Page) => Promise<void>
 }
@@ -35,29 +35,30 @@ export async function startWorld(t: Test, options: DemoWorldOptions = {}): Promi
  * warnings, policy violations, dialogs, unexpected error responses, and requests to other machines.
  */
 export async function openWorld(t: Test, world: DemoWorld, options: WorldPageOptions = {}): Promise<Page> {
-  const { refusals, prepare, ...rest } = options
-  const wrong: string[] = []
-  const page = await openPage(t, { viewport: { width: 1280, height: 800 }, timezoneId: 'UTC', ...rest }, () => wrong)
+  const { expectedErrors, prepare, ...rest } = options
+  const problems: string[] = []
+  const page = await openPage(t, { viewport: { width: 1280, height: 800 }, timezoneId: 'UTC', ...rest }, () => problems)
   const context = page.context()
   context.on('request', (request) => {
-    if (!LOOPBACK.test(request.url())) wrong.push(`another host was requested: ${request.url()}`)
+    if (!LOOPBACK.test(request.url())) problems.push(`another host was requested: ${request.url()}`)
   })
   context.on('response', (response) => {
     const { origin, pathname } = new URL(response.url())
-    const said = `${response.status()} ${response.request().method()} ${pathname}`
-    if (origin === world.url && response.status() >= 400 && refusals?.test(said) !== true) wrong.push(said)
+    const responseLine = `${response.status()} ${response.request().method()} ${pathname}`
+    if (origin === world.url && response.status() >= 400 && expectedErrors?.test(responseLine) !== true)
+      problems.push(responseLine)
   })
   context.on('page', (other) => {
-    other.on('pageerror', (error) => wrong.push(`${other.url()}: ${error.message}`))
+    other.on('pageerror', (error) => problems.push(`${other.url()}: ${error.message}`))
     other.on('dialog', (dialog) => {
-      wrong.push(`a dialog: ${dialog.message()}`)
+      problems.push(`a dialog: ${dialog.message()}`)
       void dialog.dismiss()
     })
   })
-  await context.exposeFunction('reportViolation', (what: string) => wrong.push(what))
+  await context.exposeFunction('reportViolation', (violation: string) => problems.push(violation))
   await context.addInitScript(() => {
     document.addEventListener('securitypolicyviolation', ({ violatedDirective, sourceFile, blockedURI }) => {
-      const { reportViolation } = window as unknown as { reportViolation: (what: string) => void }
+      const { reportViolation } = window as unknown as { reportViolation: (violation: string) => void }
       reportViolation(`${location.href}: ${violatedDirective} ${sourceFile} ${blockedURI}`)
     })
   })
@@ -81,12 +82,12 @@ export function documentItem(page: Page, name: string): Locator {
 }
 
 /** Returns the names in the breadcrumbs. */
-export async function trail(page: Page): Promise<string[]> {
+export async function breadcrumbs(page: Page): Promise<string[]> {
   return await page.locator('.crumbs bdi').allTextContents()
 }
 
 /** Opens nested folders by double clicks. */
-export async function enter(page: Page, ...names: readonly string[]): Promise<void> {
+export async function openFolders(page: Page, ...names: readonly string[]): Promise<void> {
   for (const name of names) {
     await row(page, name).dblclick()
     await page.locator('.crumbs [aria-current=page]').getByText(name, { exact: true }).waitFor()
@@ -95,16 +96,16 @@ export async function enter(page: Page, ...names: readonly string[]): Promise<vo
 }
 
 /** Opens the root folder of a connection. */
-export async function visit(page: Page, connection: string): Promise<void> {
+export async function openConnection(page: Page, connection: string): Promise<void> {
   await page.locator('.side').getByRole('button', { name: connection }).click()
 }
 
 /** Connects with the picker's button, and with that of Google's page in the popup. */
 export async function connectGoogle(page: Page, { google }: DemoWorld, button = 'Connect Google Drive'): Promise<void> {
   const [popup] = await Promise.all([page.waitForEvent('popup'), page.getByRole('button', { name: button }).click()])
-  const gone = popup.waitForEvent('close')
+  const closed = popup.waitForEvent('close')
   await popup.getByRole('button', { name: google.account.name }).click()
-  await gone
+  await closed
 }
 
 /** Connects with the picker's form. */

@@ -6,8 +6,8 @@ import type { Page } from 'playwright-core'
 import t from 'tap'
 import { DemoUser } from '../support/app/demo-user.ts'
 import { ManualClock } from '../support/time/clock.ts'
-import { eventually } from './browser-page.ts'
-import { connectGoogle, enter, openWorld, row, startWorld, upload, visit } from './world-page.ts'
+import { waitFor } from './browser-page.ts'
+import { connectGoogle, openFolders, openWorld, row, startWorld, upload, openConnection } from './world-page.ts'
 
 const SIZE = 50_000_000
 const content = createCipheriv('aes-128-ctr', Buffer.alloc(16, 3), Buffer.alloc(16)).update(Buffer.alloc(SIZE))
@@ -19,20 +19,20 @@ t.teardown(() => rm(folder, { recursive: true }))
 const clock = new ManualClock()
 const world = await startWorld(t, { clock })
 const user = new DemoUser(world)
-const account = world.google.account.email
+const driveLabel = world.google.account.email
 
 function sha256(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex')
 }
 
-async function fileOf(name: string): Promise<string> {
+async function writeTestFile(name: string): Promise<string> {
   const path = join(folder, name)
   await writeFile(path, content)
   return path
 }
 
 /** Records the values of a transfer's progress bar, frame by frame, without repetitions. */
-async function watchBar(page: Page): Promise<() => Promise<number[]>> {
+async function recordProgress(page: Page): Promise<() => Promise<number[]>> {
   await page.evaluate(() => {
     const values: number[] = []
     Object.assign(window, { values })
@@ -48,16 +48,16 @@ async function watchBar(page: Page): Promise<() => Promise<number[]>> {
 }
 
 for (const [provider, connection, path] of [
-  ['google_drive', account, ['Empty']],
+  ['google_drive', driveLabel, ['Empty']],
   ['s3', 'Sample objects', ['Elsewhere']]
 ] as const) {
   t.test(`50 MB are uploaded to ${provider} with visible progress`, async (t) => {
     const page = await openWorld(t, world)
     if (provider === 'google_drive') await connectGoogle(page, world)
-    else await visit(page, connection)
-    await enter(page, ...path)
-    const values = await watchBar(page)
-    const file = await fileOf('fifty.bin')
+    else await openConnection(page, connection)
+    await openFolders(page, ...path)
+    const values = await recordProgress(page)
+    const file = await writeTestFile('fifty.bin')
     await upload(page, file)
     const bar = page.getByRole('progressbar', { name: 'fifty.bin' })
     await bar.waitFor()
@@ -86,24 +86,24 @@ for (const [provider, connection, path] of [
 }
 
 t.test('an upload that is cancelled halfway leaves nothing behind', async (t) => {
-  const { drive, faults: moods } = world.google
+  const { drive, faults } = world.google
   const page = await openWorld(t, world)
-  await visit(page, account)
-  await enter(page, 'Empty')
+  await openConnection(page, driveLabel)
+  await openFolders(page, 'Empty')
   const before = drive.tree.children((await user.find('google_drive', 'Empty')).id).length
   // From now on each chunk takes seconds.
-  moods.slowDown()
-  await upload(page, await fileOf('stopped.bin'))
+  faults.slowDown()
+  await upload(page, await writeTestFile('stopped.bin'))
   const bar = page.getByRole('progressbar', { name: 'stopped.bin' })
   await bar.waitFor()
-  await eventually(async () => Number(await bar.getAttribute('value')) > 0, 'a part is sent')
-  await eventually(() => drive.uploads.open === 1, 'the session at Drive is open')
+  await waitFor(async () => Number(await bar.getAttribute('value')) > 0, 'a part is sent')
+  await waitFor(() => drive.uploads.open === 1, 'the session at Drive is open')
   t.ok(Number(await bar.getAttribute('value')) < SIZE)
   await page.getByRole('button', { name: 'Cancel stopped.bin' }).click()
   t.equal(await page.locator('.transfers').count(), 0)
-  moods.reset()
-  await eventually(() => drive.uploads.open === 0, 'the session at Drive is ended')
-  await eventually(() => drive.busy() === 0, 'no request is in flight')
+  faults.reset()
+  await waitFor(() => drive.uploads.open === 0, 'the session at Drive is ended')
+  await waitFor(() => drive.busy() === 0, 'no request is in flight')
   t.equal(drive.tree.children((await user.find('google_drive', 'Empty')).id).length, before)
   t.notOk([...drive.tree.nodes()].some(({ name }) => name === 'stopped.bin'))
   await page.getByRole('button', { name: 'Refresh' }).click()

@@ -1,14 +1,14 @@
 import t from 'tap'
 import type { SharedTier } from '../../src/cache/shared-tier.ts'
 import type { ListFolderRequest } from '../../src/listing/list-folder.ts'
-import { settled } from '../support/time/deferred.ts'
-import { makeListing } from '../support/listing/listing.ts'
+import { nextTurn } from '../support/time/deferred.ts'
+import { createTestListing } from '../support/listing/listing.ts'
 import { entry, page, pages } from '../support/backend/scripted-backend.ts'
 
 const LEASE = { leaseMs: 2_000 }
 
 t.test('a cached listing of a leased connection is returned without a read, a call or a promise', async (t) => {
-  const { clock, connections, backend, kept, list } = makeListing(LEASE)
+  const { clock, connections, backend, cached: kept, list } = createTestListing(LEASE)
   const { id } = connections.add()
   t.equal(kept(), undefined, 'nothing is cached')
   backend.list = async () => page([entry('a')])
@@ -21,16 +21,16 @@ t.test('a cached listing of a leased connection is returned without a read, a ca
     t.strictSame(found?.status, { outcome: 'hit', ageMs: 1_500, ttlMs: 58_500, stored: true })
   }
   t.strictSame(connections.reads, [])
-  t.equal(backend.listed.length, 1)
+  t.equal(backend.listCalls.length, 1)
 })
 
 t.test('no cached listing is returned for a connection without a valid lease', async (t) => {
-  const without = makeListing()
+  const without = createTestListing()
   const { id } = without.connections.add()
   await without.list()
-  for (const connectionId of [undefined, id]) t.equal(without.kept({ connectionId }), undefined)
+  for (const connectionId of [undefined, id]) t.equal(without.cached({ connectionId }), undefined)
 
-  const { clock, connections, leases, kept, list } = makeListing(LEASE)
+  const { clock, connections, leases, cached: kept, list } = createTestListing(LEASE)
   const row = connections.add()
   await list()
   t.ok(kept())
@@ -38,7 +38,7 @@ t.test('no cached listing is returned for a connection without a valid lease', a
   t.equal(kept(), undefined, 'its lease has expired')
   await list()
   t.ok(kept())
-  clock.sleep(2_000)
+  clock.suspend(2_000)
   t.equal(kept(), undefined, 'leases expire during a sleep of the machine')
   await list()
   leases.onNotification({ ...row, version: 2, isRemoved: false })
@@ -49,7 +49,7 @@ t.test('no cached listing is returned for a connection without a valid lease', a
 })
 
 t.test('an expired listing is not returned, although the connection is leased', async (t) => {
-  const { clock, connections, kept, list } = makeListing({ leaseMs: 300_000 })
+  const { clock, connections, cached: kept, list } = createTestListing({ leaseMs: 300_000 })
   connections.add()
   await list()
   clock.tick(59_999)
@@ -59,7 +59,7 @@ t.test('an expired listing is not returned, although the connection is leased', 
 })
 
 t.test('a refresh does not return the cached listing', async (t) => {
-  const { connections, kept, list } = makeListing(LEASE)
+  const { connections, cached: kept, list } = createTestListing(LEASE)
   connections.add()
   await list()
   t.ok(kept())
@@ -76,7 +76,7 @@ t.test('with a shared tier a cached listing is returned while its generation is 
     flush: async () => {},
     close: async () => {}
   }
-  const { connections, kept, list } = makeListing({ ...LEASE, shared })
+  const { connections, cached: kept, list } = createTestListing({ ...LEASE, shared })
   connections.add()
   await list()
   t.ok(kept())
@@ -88,7 +88,7 @@ t.test('with a shared tier a cached listing is returned while its generation is 
 })
 
 t.test('a foreign value under a key of the plugin is not returned as a listing', async (t) => {
-  const { connections, cache, kept, list } = makeListing(LEASE)
+  const { connections, cache, cached: kept, list } = createTestListing(LEASE)
   const { id } = connections.add()
   await list({ folderId: 'other' })
   const variant = '1 0 200 - - '
@@ -100,49 +100,49 @@ t.test('a foreign value under a key of the plugin is not returned as a listing',
 })
 
 t.test('a page is found by its sealed cursor without opening it', async (t) => {
-  const { connections, backend, sealer, kept, list } = makeListing(LEASE)
+  const { connections, backend, sealer, cached: kept, list } = createTestListing(LEASE)
   connections.add()
   backend.list = pages(2)
   const cursor = (await list()).body.page.next!
   t.equal(kept({ cursor }), undefined)
   const loaded = await list({ cursor })
-  t.equal(sealer.opened, 1)
+  t.equal(sealer.openCount, 1)
   for (let i = 0; i < 10; i += 1) t.strictSame(kept({ cursor })?.body, loaded.body)
-  await settled()
-  t.equal(sealer.opened, 1)
+  await nextTurn()
+  t.equal(sealer.openCount, 1)
 })
 
 t.test('a page that was loaded ahead is found by its cursor too', async (t) => {
-  const { connections, backend, sealer, kept, list } = makeListing(LEASE)
+  const { connections, backend, sealer, cached: kept, list } = createTestListing(LEASE)
   connections.add()
   backend.list = pages(3)
   const first = await list()
   const second = await list({ cursor: first.body.page.next! })
-  await settled()
-  t.equal(sealer.opened, 2, 'it was opened for the load')
+  await nextTurn()
+  t.equal(sealer.openCount, 2, 'it was opened for the load')
   t.strictSame(kept({ cursor: second.body.page.next! })?.body.entries[0]?.name, 'p3')
-  t.equal(sealer.opened, 2)
+  t.equal(sealer.openCount, 2)
 })
 
 t.test('an unknown cursor is refused without a load', async (t) => {
-  const { connections, backend, cache, kept, list } = makeListing(LEASE)
+  const { connections, backend, cache, cached: kept, list } = createTestListing(LEASE)
   connections.add()
   backend.list = pages(9)
   const cursor = (await list()).body.page.next!
   await list({ cursor })
-  await settled()
+  await nextTurn()
   const { loads } = cache.stats()
   for (const forged of [`${cursor}x`, cursor.slice(1), `${cursor} `, ` ${cursor}`, 'nonsense']) {
     t.equal(kept({ cursor: forged }), undefined, forged)
     await t.rejects(list({ cursor: forged }), { code: 'INVALID_CURSOR' }, forged)
   }
-  await settled()
+  await nextTurn()
   t.equal(cache.stats().loads, loads)
-  t.equal(backend.listed.length, 3)
+  t.equal(backend.listCalls.length, 3)
 })
 
 t.test('a cursor finds pages of its own listing only', async (t) => {
-  const { connections, backend, kept, list } = makeListing(LEASE)
+  const { connections, backend, cached: kept, list } = createTestListing(LEASE)
   const { id } = connections.add({ isDefault: true })
   const other = connections.add()
   const bobs = connections.add({ userId: 'bob' })
@@ -169,10 +169,10 @@ t.test('a cursor finds pages of its own listing only', async (t) => {
     { ...own, kind: 'file' },
     { ...own, kind: 'folder' }
   ]
-  const { length } = backend.listed
+  const { length } = backend.listCalls
   for (const over of strangers) {
     t.equal(kept({ ...over, cursor }), undefined, JSON.stringify(over))
     await t.rejects(list({ ...over, cursor }), { code: /INVALID_CURSOR|CONNECTION_NOT_FOUND/ }, JSON.stringify(over))
   }
-  t.equal(backend.listed.length, length)
+  t.equal(backend.listCalls.length, length)
 })

@@ -5,7 +5,7 @@ import { FolderCache } from '../../src/cache/folder-cache.ts'
 import type { FolderCacheStatus } from '../../src/cache/types.ts'
 import type { FolderKey } from '../../src/cache/types.ts'
 import { ManualClock } from '../support/time/clock.ts'
-import { Deferred, settled } from '../support/time/deferred.ts'
+import { Deferred, nextTurn } from '../support/time/deferred.ts'
 
 const TTL_MS = 100
 const MAX = 4
@@ -20,7 +20,7 @@ const KEYS: FolderKey[] = ['ann', 'bob'].flatMap((userId) =>
 type Step =
   | { do: 'get' | 'ahead' | 'look'; key: number }
   | { do: 'tick'; ms: number }
-  | { do: 'sleep'; ms: number }
+  | { do: 'suspend'; ms: number }
   | { do: 'folder' | 'provider' | 'connection'; key: number }
   | { do: 'abort'; caller: number }
   | { do: 'resolve' | 'reject'; load: number }
@@ -45,7 +45,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 2,
     arbitrary: fc.record({
-      do: fc.constantFrom('tick' as const, 'sleep' as const),
+      do: fc.constantFrom('tick' as const, 'suspend' as const),
       ms: fc.integer({ min: 1, max: 70 })
     })
   },
@@ -239,7 +239,7 @@ async function run(share: number, steps: readonly Step[]): Promise<void> {
         break
       }
       case 'tick':
-      case 'sleep':
+      case 'suspend':
         clock[each.do](each.ms)
         model.now += each.ms
         break
@@ -282,7 +282,7 @@ async function run(share: number, steps: readonly Step[]): Promise<void> {
         break
       }
     }
-    await settled()
+    await nextTurn()
     same(
       callers.map((caller) => caller.got ?? null),
       callers.map((caller) => caller.expected ?? null),

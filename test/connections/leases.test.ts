@@ -4,7 +4,7 @@ import { StorageError } from '../../src/errors.ts'
 import type { LeaseRenewal } from '../../src/core/telemetry.ts'
 import { Leases } from '../../src/connections/leases.ts'
 import { ManualClock } from '../support/time/clock.ts'
-import { Deferred, settled } from '../support/time/deferred.ts'
+import { Deferred, nextTurn } from '../support/time/deferred.ts'
 import { connectionRow, MemoryConnections } from '../support/database/memory-connections.ts'
 
 const LEASE_MS = 2_000
@@ -116,7 +116,7 @@ t.test('leases expire while the machine sleeps', async (t) => {
   const { clock, connections, leases } = make()
   const { id } = connections.add()
   await leases.find('ann', id)
-  clock.sleep(LEASE_MS)
+  clock.suspend(LEASE_MS)
   t.notOk(leases.leased('ann', id))
 })
 
@@ -148,7 +148,7 @@ t.test('a read that takes too long is discarded and repeated once', async (t) =>
   const answer = find()
   clock.tick(LEASE_MS + 1)
   finds[0]?.resolve(null)
-  await settled()
+  await nextTurn()
   t.equal(finds.length, 2)
   clock.tick(LEASE_MS + 1)
   finds[1]?.resolve(null)
@@ -179,7 +179,7 @@ t.test('with a short lease a read may still take a minimum of time', async (t) =
   const late = find()
   clock.tick(251)
   finds[1]?.resolve(row)
-  await settled()
+  await nextTurn()
   t.equal(finds.length, 3, 'no longer')
   finds[2]?.resolve(row)
   await late

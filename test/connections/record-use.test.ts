@@ -1,7 +1,7 @@
 import t from 'tap'
 import { createRecordUse } from '../../src/connections/connections.ts'
 import { ManualClock } from '../support/time/clock.ts'
-import { settled } from '../support/time/deferred.ts'
+import { nextTurn } from '../support/time/deferred.ts'
 
 const HOUR = 3_600_000
 
@@ -36,7 +36,7 @@ t.test('a use is stored once per hour and connection, and a failure is reported'
   clock.tick(1)
   isDown = true
   noteUse(a)
-  await settled()
+  await nextTurn()
   t.equal(noted.length, 3)
   t.match(failures, [{ message: 'down' }])
 })

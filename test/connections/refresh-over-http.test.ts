@@ -2,8 +2,16 @@ import { randomBytes } from 'node:crypto'
 import { Registry } from 'prom-client'
 import t from 'tap'
 import { encryption } from '../support/app/app.ts'
-import { settled } from '../support/time/deferred.ts'
-import { answers, answersHtml, breaksOff, cutsJson, hangs, type OAuthFault, resets } from '../fakes/oauth/faults.ts'
+import { nextTurn } from '../support/time/deferred.ts'
+import {
+  respondsWith,
+  respondsWithHtml,
+  disconnectsMidBody,
+  truncatesJson,
+  hangs,
+  type OAuthFault,
+  resets
+} from '../fakes/oauth/faults.ts'
 import { refreshApp } from '../support/refresh/app.ts'
 import { RefreshRows } from '../support/refresh/rows.ts'
 import { until } from '../support/time/until.ts'
@@ -76,18 +84,18 @@ t.test('a grant that its user has revoked answers 503 to all requests and sets R
 })
 
 const FAULTS: readonly [string, OAuthFault, string][] = [
-  ['invalid_client', answers({ status: 401, error: 'invalid_client' }), 'PROVIDER_UNAVAILABLE'],
-  ['invalid_request', answers({ status: 400, error: 'invalid_request' }), 'PROVIDER_UNAVAILABLE'],
-  ['500', answers({ status: 500, error: 'server_error' }), 'PROVIDER_UNAVAILABLE'],
-  ['500 with another code', answers({ status: 500, error: 'invalid_grant_store' }), 'PROVIDER_UNAVAILABLE'],
-  ['an HTML page', answersHtml(200), 'PROVIDER_UNAVAILABLE'],
-  ['an HTML page with 400', answersHtml(400), 'PROVIDER_UNAVAILABLE'],
-  ['an HTML page with 502', answersHtml(502), 'PROVIDER_UNAVAILABLE'],
-  ['429', answers({ status: 429, error: 'slow_down', headers: { 'retry-after': '60' } }), 'PROVIDER_THROTTLED'],
+  ['invalid_client', respondsWith({ status: 401, error: 'invalid_client' }), 'PROVIDER_UNAVAILABLE'],
+  ['invalid_request', respondsWith({ status: 400, error: 'invalid_request' }), 'PROVIDER_UNAVAILABLE'],
+  ['500', respondsWith({ status: 500, error: 'server_error' }), 'PROVIDER_UNAVAILABLE'],
+  ['500 with another code', respondsWith({ status: 500, error: 'invalid_grant_store' }), 'PROVIDER_UNAVAILABLE'],
+  ['an HTML page', respondsWithHtml(200), 'PROVIDER_UNAVAILABLE'],
+  ['an HTML page with 400', respondsWithHtml(400), 'PROVIDER_UNAVAILABLE'],
+  ['an HTML page with 502', respondsWithHtml(502), 'PROVIDER_UNAVAILABLE'],
+  ['429', respondsWith({ status: 429, error: 'slow_down', headers: { 'retry-after': '60' } }), 'PROVIDER_THROTTLED'],
   ['a timeout', hangs(), 'PROVIDER_UNAVAILABLE'],
   ['a reset', resets(), 'PROVIDER_UNAVAILABLE'],
-  ['truncated JSON', cutsJson(), 'PROVIDER_UNAVAILABLE'],
-  ['an interrupted response', breaksOff(), 'PROVIDER_UNAVAILABLE']
+  ['truncated JSON', truncatesJson(), 'PROVIDER_UNAVAILABLE'],
+  ['an interrupted response', disconnectsMidBody(), 'PROVIDER_UNAVAILABLE']
 ]
 
 for (const [what, fault, code] of FAULTS) {
@@ -114,7 +122,7 @@ for (const [what, fault, code] of FAULTS) {
 t.test('during an early refresh no such failure is visible', async (t) => {
   const { oauth, rows, list } = await refreshApp(t)
   await rows.add(oauth.issueGrant(), { leftMs: 50_000 })
-  oauth.failNext(Infinity, answers({ status: 401, error: 'invalid_client' }))
+  oauth.failNext(Infinity, respondsWith({ status: 401, error: 'invalid_client' }))
   t.equal((await list()).statusCode, 200)
   t.equal((await list('?folder=other')).statusCode, 200)
   t.equal(oauth.tokenCalls(), 1)
@@ -134,7 +142,7 @@ for (const isPerformed of [false, true]) {
     await until(() => oauth.calls.revoke.length === 1)
     gate.release()
     t.equal((await listing).statusCode, 503)
-    await settled()
+    await nextTurn()
     t.equal(await db.prisma.cloudConnection.count(), 0)
     t.match(events, [{ type: 'disconnected' }])
     t.equal(events.length, 1)

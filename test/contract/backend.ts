@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
 import type { StorageBackend } from '../../src/core/backend.ts'
-import { brokenSmallUploads, brokenUploads } from './suite/broken-uploads.ts'
+import { smallBrokenUploads, brokenUploads } from './suite/broken-uploads.ts'
 import { describesItself } from './suite/describes-itself.ts'
 import { downloads } from './suite/downloads.ts'
 import { lists } from './suite/lists.ts'
@@ -22,18 +22,18 @@ export function backendContract(t: Test, harness: Harness, { wrap }: ContractOpt
     const opened = await harness.open(t)
     return wrap === undefined ? opened : { ...opened, backend: wrap(opened.backend) }
   }
-  for (const part of [
+  for (const suite of [
     describesItself,
     lists,
     downloads,
     uploads,
     // Layers do not affect how a body is split into parts.
-    wrap === undefined ? brokenUploads : brokenSmallUploads,
+    wrap === undefined ? brokenUploads : smallBrokenUploads,
     replacesWithConditions,
     writesFolders,
     refusesHostileIds
   ]) {
-    part(t, open)
+    suite(t, open)
   }
-  if (harness.withTokens !== undefined) usesTokens(t, harness.withTokens, wrap ?? ((backend) => backend))
+  if (harness.tokenHarness !== undefined) usesTokens(t, harness.tokenHarness, wrap ?? ((backend) => backend))
 }

@@ -13,7 +13,7 @@ export interface Exceptions {
 }
 
 /** The setup of a provider's harness for one test. */
-export interface Opened {
+export interface OpenedBackend {
   /** Opened on an empty folder of its own. */
   readonly backend: StorageBackend
   /**
@@ -22,7 +22,7 @@ export interface Opened {
    */
   readonly seed: (files: Readonly<Record<string, string | Buffer>>) => Promise<void>
   /** Whether the service stores names in NFC, regardless of their original form. */
-  readonly normalizes?: true
+  readonly normalizesNames?: true
   /** Returns the number of sockets or files that the backend currently holds for transfers. */
   readonly busy: () => number | Promise<number>
   /** Well-formed IDs of items that do not exist. */
@@ -31,20 +31,20 @@ export interface Opened {
 }
 
 /** A backend with access tokens, on a fake that validates them. */
-export interface OpenedWithTokens extends Opened {
+export interface OpenedBackendWithTokens extends OpenedBackend {
   readonly fake: FakeCloud<never>
 }
 
 export interface OpenWithTokens {
   /** A token that the fake accepts. */
   readonly token: string
-  readonly open: (t: Test, tokens: AccessTokens, egress: OpenEgress) => Promise<OpenedWithTokens>
+  readonly open: (t: Test, tokens: AccessTokens, egress: OpenEgress) => Promise<OpenedBackendWithTokens>
 }
 
 /** The harness of one provider. The backend's capabilities alone determine which tests run. */
 export interface Harness {
   readonly name: string
-  readonly open: (t: Test) => Promise<Opened>
+  readonly open: (t: Test) => Promise<OpenedBackend>
   /** Present if and only if users grant access to the provider in the browser. */
-  readonly withTokens?: OpenWithTokens
+  readonly tokenHarness?: OpenWithTokens
 }

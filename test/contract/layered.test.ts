@@ -17,21 +17,21 @@ import { harness } from './harness/disk.ts'
 import { harness as nextcloud } from './harness/nextcloud.ts'
 import { harness as s3 } from './harness/s3-strict.ts'
 import { harness as webdav } from './harness/webdav.ts'
-import { throughAllLayers } from './layers.ts'
+import { withAllLayers } from './layers.ts'
 
 const clock = new ManualClock()
 const deadlineMs = TEST_TIMEOUTS.totalMs
 
 type Layer = (backend: StorageBackend) => StorageBackend
 
-const LAYERS: Readonly<Record<string, (penalty: Throttle) => Layer>> = {
+const LAYERS: Readonly<Record<string, (throttle: Throttle) => Layer>> = {
   spans: () => (backend) => withSpans(backend, NO_TRACING, 'managed'),
   'known errors': () => (backend) => withStorageErrors(backend),
-  'penalty gate': (penalty) => (backend) => withThrottleGate(backend, penalty),
+  'penalty gate': (throttle) => (backend) => withThrottleGate(backend, throttle),
   breaker: () => (backend) => withBreaker(backend, new Breaker(clock)),
   deadline: () => (backend) => withDeadline(backend, deadlineMs),
-  retry: (penalty) => (backend) => withRetry(backend, { clock, deadlineMs, throttle: penalty }),
-  'penalty watch': (penalty) => (backend) => withThrottleDetection(backend, penalty),
+  retry: (throttle) => (backend) => withRetry(backend, { clock, deadlineMs, throttle }),
+  'penalty watch': (throttle) => (backend) => withThrottleDetection(backend, throttle),
   'page guard': () => (backend) => withPageGuard(backend)
 }
 
@@ -44,6 +44,6 @@ for (const [name, layer] of Object.entries(LAYERS)) {
 // Google Drive, OneDrive, Dropbox and Box have the same test next to their other tests.
 for (const each of [harness, nextcloud, s3, webdav]) {
   t.test(`the contract holds through all layers at ${each.name}`, async (t) => {
-    backendContract(t, each, { wrap: throughAllLayers(clock) })
+    backendContract(t, each, { wrap: withAllLayers(clock) })
   })
 }

@@ -7,10 +7,10 @@ import { ManualClock } from '../support/time/clock.ts'
 import { TEST_TIMEOUTS } from '../support/time/timeouts.ts'
 
 /** Returns a function that wraps a backend in all layers, as the plugin does. */
-export function throughAllLayers(clock = new ManualClock()): (backend: StorageBackend) => StorageBackend {
+export function withAllLayers(clock = new ManualClock()): (backend: StorageBackend) => StorageBackend {
   return (backend) => {
     const health = new ConnectionHealth(clock).get(backend.provider, 'one')
-    const safe = withSafeLinks(backend, { assertAllowed: () => {} })
-    return withStorageErrors(withResilience(safe, { health, timeouts: TEST_TIMEOUTS, clock }))
+    const linkChecked = withSafeLinks(backend, { assertAllowed: () => {} })
+    return withStorageErrors(withResilience(linkChecked, { health, timeouts: TEST_TIMEOUTS, clock }))
   }
 }

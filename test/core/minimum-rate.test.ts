@@ -2,7 +2,7 @@ import { PassThrough, Readable } from 'node:stream'
 import t from 'tap'
 import { IncomingBody } from '../../src/http/upload-body.ts'
 import { TransferBody } from '../../src/providers/shared/transfer-body.ts'
-import { settled } from '../support/time/deferred.ts'
+import { nextTurn } from '../support/time/deferred.ts'
 import { useManualTimers } from '../support/time/manual-timers.ts'
 
 const MINUTES = 60_000
@@ -29,7 +29,7 @@ t.test('an upload of one byte every ten seconds is ended', async (t) => {
   for (let seconds = 0; seconds < 30; seconds += 10) {
     t.equal(body.destroyed, false, `after ${seconds} s`)
     client.write('x')
-    await settled()
+    await nextTurn()
     tick(10_000)
   }
   t.match(body.failure, { code: 'INVALID_REQUEST', message: /slower than 1024 bytes per second/ })
@@ -42,7 +42,7 @@ t.test('an upload of 8 KB per second passes, steadily or in bursts', async (t) =
     body.resume()
     for (let seconds = 0; seconds < 600; seconds += everyS) {
       client.write(Buffer.alloc(8192 * everyS))
-      await settled()
+      await nextTurn()
       tick(everyS * 1000)
     }
     t.equal(body.failure, undefined, `every ${everyS} s`)
@@ -55,13 +55,13 @@ t.test('an upload that the provider does not read is not slow, however long that
   const { client, body } = upload()
   client.write(Buffer.alloc(1024 * 1024))
   body.read(0)
-  await settled()
+  await nextTurn()
   tick(60 * MINUTES)
   t.equal(body.failure, undefined)
   // The provider reads one chunk a minute.
   for (let minute = 0; minute < 60; minute++) {
     body.read(1024)
-    await settled()
+    await nextTurn()
     tick(MINUTES)
   }
   t.equal(body.failure, undefined)
@@ -74,14 +74,14 @@ t.test('time in which the provider did not read does not compensate a slow clien
   const { client, body } = upload()
   client.write(Buffer.alloc(1024 * 1024))
   body.read(0)
-  await settled()
+  await nextTurn()
   tick(60 * MINUTES)
   body.resume()
-  await settled()
+  await nextTurn()
   // A window with the burst, and one with single bytes only.
   for (let seconds = 0; seconds < 70 && body.failure === undefined; seconds += 10) {
     client.write('x')
-    await settled()
+    await nextTurn()
     tick(10_000)
   }
   t.match(body.failure, { code: 'INVALID_REQUEST' })
@@ -95,10 +95,10 @@ t.test('a download that arrives byte by byte is ended, and one that waits for it
   for (let seconds = 0; seconds < 60; seconds += 10) {
     t.equal(failure, undefined, `after ${seconds} s`)
     dripping.source.write('x')
-    await settled()
+    await nextTurn()
     tick(10_000)
   }
-  await settled()
+  await nextTurn()
   t.match(failure, { code: 'PROVIDER_TIMEOUT', message: /too slowly/ })
 
   const waiting = download()
@@ -106,7 +106,7 @@ t.test('a download that arrives byte by byte is ended, and one that waits for it
   // A reader that reads nothing for five minutes is a different case.
   for (let minute = 0; minute < 4; minute++) {
     waiting.body.read(1024)
-    await settled()
+    await nextTurn()
     tick(MINUTES)
   }
   t.equal(waiting.body.destroyed, false)
@@ -121,8 +121,8 @@ t.test('a body that has ended has no more timers', async (t) => {
     minBytesPerSecond: 1024
   })
   body.resume()
-  await settled()
-  await settled()
+  await nextTurn()
+  await nextTurn()
   tick(10 * MINUTES)
   t.equal(body.failure, undefined)
 })

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { SharedWork } from '../../src/core/shared-work.ts'
-import { Deferred, settled } from '../support/time/deferred.ts'
+import { Deferred, nextTurn } from '../support/time/deferred.ts'
 
 /** Work that the test settles. */
 function begun() {
@@ -31,13 +31,13 @@ t.test('all callers get the same result, before and after it is available', asyn
 t.test('a failure without callers causes no unhandled rejection', async (t) => {
   const { work, reject } = begun()
   reject(new Error('no'))
-  await settled()
+  await nextTurn()
   await t.rejects(work.wait(), { message: 'no' })
   const thrown = new SharedWork<string>()
   thrown.begin(() => {
     throw new Error('at once')
   })
-  await settled()
+  await nextTurn()
   await t.rejects(thrown.wait(), { message: 'at once' })
 })
 

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { trackCalls, WorkInFlight } from '../../src/core/shared-work.ts'
-import { Deferred, settled } from '../support/time/deferred.ts'
+import { Deferred, nextTurn } from '../support/time/deferred.ts'
 
 /** Records when a promise has settled. */
 function watch(promise: Promise<unknown>) {
@@ -20,13 +20,13 @@ t.test('close() waits for work, and for work that begins when other work ends', 
   const { hasEnded } = watch(work.settled())
   t.equal(hasEnded, false)
   first.resolve(1)
-  await settled()
-  await settled()
+  await nextTurn()
+  await nextTurn()
   t.equal(closing.hasEnded, false)
   second.resolve(2)
   t.equal(await both, 2)
-  await settled()
-  await settled()
+  await nextTurn()
+  await nextTurn()
   t.equal(closing.hasEnded, true)
 })
 

@@ -30,7 +30,7 @@ function start(
     cwd: ROOT,
     env: { PATH, HOME, npm_config_update_notifier: 'false', ...env },
     detached: true,
-    greets: 'The link again:'
+    readyText: 'The link again:'
   })
 }
 
@@ -87,7 +87,7 @@ const folderIn = (out: string): string => linkIn(out, /(\/\S*cloud-storage-demo-
 t.test('the printed steps work: three clouds, access revoked and granted again; SIGINT ends everything', async (t) => {
   const demo = start(t, { PORT: '0' }, NPM)
   await demo.ready
-  const out = demo.out()
+  const out = demo.stdout()
   const page = new URL(linkIn(out, /^Open this link \(Ctrl-click\):\n\n {2}(\S+)$/m))
   const user = new DemoUser({ url: page.origin, token: page.hash.replace('#token=', '') })
   t.equal((await user.list('s3')).status, 200)
@@ -98,10 +98,10 @@ t.test('the printed steps work: three clouds, access revoked and granted again; 
     password: linkIn(out, /Password +(.+)/)
   }
   t.equal((await user.connect('webdav', login)).status, 201)
-  t.ok((await user.whole('webdav')).length > 3)
+  t.ok((await user.listAll('webdav')).length > 3)
 
   const connect = async (): Promise<number> => {
-    const { authorizationUrl, cookie } = await user.beginGoogle()
+    const { authorizationUrl, cookie } = await user.authorizeGoogle()
     const form = readForms(await (await fetch(authorizationUrl)).text()).find(
       ({ fields }) => fields.get('email') === GOOGLE_ACCOUNT.email
     )!
@@ -111,7 +111,7 @@ t.test('the printed steps work: three clouds, access revoked and granted again; 
     return (await fetch(callback, { headers: { cookie }, redirect: 'manual' })).status
   }
   t.equal(await connect(), 303)
-  t.equal((await user.whole('google_drive', { folder: LONG_FOLDER.id, limit: '1000' })).length, LONG_FOLDER.entries)
+  t.equal((await user.listAll('google_drive', { folder: LONG_FOLDER.id, limit: '1000' })).length, LONG_FOLDER.entries)
 
   const controls = linkIn(out, /^ {2}(http:\/\/127\.0\.0\.1:\d+\/)$/m)
   const { origin } = new URL(controls)
@@ -131,11 +131,11 @@ t.test('the printed steps work: three clouds, access revoked and granted again; 
   t.ok(existsSync(folder))
   t.ok(processes.length > 2, 'npm, the demo, emulate')
   process.kill(programOf(demo.pid), 'SIGINT')
-  t.equal(await demo.ended, 0)
+  t.equal(await demo.exited, 0)
   await until(() => groupOf(demo.pid).length === 0)
   t.notOk(existsSync(folder))
-  t.notMatch(demo.err(), /Note:|cannot go on/)
-  t.equal(demo.out(), out, 'no output after the link')
+  t.notMatch(demo.stderr(), /Note:|cannot go on/)
+  t.equal(demo.stdout(), out, 'no output after the link')
   t.match(out, /#token=\S+\s*$/, 'the link is printed last')
   t.notMatch(out, /gzipped|prestart|predemo/)
 })
@@ -143,13 +143,13 @@ t.test('the printed steps work: three clouds, access revoked and granted again; 
 t.test('Ctrl-C, which reaches each process of a terminal, ends it too', async (t) => {
   const demo = start(t, { PORT: '0' })
   await demo.ready
-  const folder = folderIn(demo.out())
+  const folder = folderIn(demo.stdout())
   t.ok(existsSync(folder))
   demo.signal('SIGINT')
-  t.equal(await demo.ended, 0)
+  t.equal(await demo.exited, 0)
   await until(() => groupOf(demo.pid).length === 0)
   t.notOk(existsSync(folder))
-  t.equal(demo.err(), '')
+  t.equal(demo.stderr(), '')
 })
 
 t.test('a port in use is named before anything is prepared', async (t) => {
@@ -158,15 +158,15 @@ t.test('a port in use is named before anything is prepared', async (t) => {
   t.teardown(() => other.close())
   const port = String((other.address() as AddressInfo).port)
   const demo = start(t, { PORT: port })
-  t.equal(await demo.ended, 1)
-  t.match(demo.err(), `PORT ${port} on 127.0.0.1 is in use by another process: set another PORT`)
-  t.notMatch(demo.err(), /^ {4}at /m, 'no stack trace')
-  t.equal(demo.out(), '')
+  t.equal(await demo.exited, 1)
+  t.match(demo.stderr(), `PORT ${port} on 127.0.0.1 is in use by another process: set another PORT`)
+  t.notMatch(demo.stderr(), /^ {4}at /m, 'no stack trace')
+  t.equal(demo.stdout(), '')
 })
 
 t.test('the demo does not start in production', async (t) => {
   const demo = start(t, { NODE_ENV: 'production' })
-  t.equal(await demo.ended, 1)
-  t.match(demo.err(), 'NODE_ENV is "production"')
-  t.notMatch(demo.out(), 'Preparing')
+  t.equal(await demo.exited, 1)
+  t.match(demo.stderr(), 'NODE_ENV is "production"')
+  t.notMatch(demo.stdout(), 'Preparing')
 })

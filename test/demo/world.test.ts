@@ -19,7 +19,7 @@ const WEBDAV = 'webdav'
 t.test('only the S3-compatible store is connected', async (t) => {
   t.match(await user.connections(), [{ provider: 's3', label: 'Sample objects', status: 'ACTIVE' }])
   t.equal((await user.connections()).length, 1)
-  const names = (await user.whole('s3')).map(({ name }) => name)
+  const names = (await user.listAll('s3')).map(({ name }) => name)
   t.same(names, ['Elsewhere', 'Handbook', 'Invoices', 'Receipts', 'Welcome.txt'])
   const welcome = await user.content('s3', 'Welcome.txt')
   t.match(await welcome.text(), /^This bucket is in the memory of the demo/)
@@ -32,7 +32,7 @@ t.test('Google Drive is connected with the consent page of an independent emulat
   const [connection] = (await user.connections()).filter(({ provider }) => provider === DRIVE)
   t.strictSame(connection?.label, world.google.account.email)
   t.equal(connection?.status, 'ACTIVE')
-  const root = await user.whole(DRIVE)
+  const root = await user.listAll(DRIVE)
   t.same(
     root.map(({ name, kind }) => `${name} (${kind})`),
     [
@@ -47,7 +47,7 @@ t.test('Google Drive is connected with the consent page of an independent emulat
 })
 
 t.test('the folder of 5,000 entries is paged to its end, and each name is listed once', async (t) => {
-  const entries = await user.whole(DRIVE, { folder: LONG_FOLDER.id, limit: '200' })
+  const entries = await user.listAll(DRIVE, { folder: LONG_FOLDER.id, limit: '200' })
   t.equal(entries.length, LONG_FOLDER.entries)
   t.equal(new Set(entries.map(({ name }) => name)).size, 5000)
   t.equal(entries[0]?.name, 'Scan 0001.txt')
@@ -61,7 +61,7 @@ t.test('WebDAV is connected with the printed password only', async (t) => {
   t.equal(refused.status, 400)
   t.match(await refused.json(), { code: 'INVALID_CREDENTIALS' })
   t.equal((await user.connect(WEBDAV, world.webdav)).status, 201)
-  const names = (await user.whole(WEBDAV)).map(({ name }) => name)
+  const names = (await user.listAll(WEBDAV)).map(({ name }) => name)
   t.same(names.sort(), ['Deep', 'Downloads', 'Empty', 'Names', 'Office', 'Welcome.txt'])
 })
 
@@ -76,7 +76,7 @@ t.test('WebDAV connections on this machine are allowed to the demo’s server on
 for (const provider of [DRIVE, WEBDAV]) {
   t.test(`${provider}: downloads have unchanged content, as a whole and in ranges`, async (t) => {
     const folder = await user.find(provider, 'Downloads')
-    const entries = await user.whole(provider, { folder: folder.id })
+    const entries = await user.listAll(provider, { folder: folder.id })
     t.same(entries.map(({ name }) => name).sort(), Object.keys(DOWNLOADS).sort())
     for (const { id, name } of entries) {
       const expected = DOWNLOADS[name]!
@@ -85,7 +85,7 @@ for (const provider of [DRIVE, WEBDAV]) {
       t.ok(answer.headers.get('content-type')?.startsWith(expected.mimeType), name)
       t.ok(Buffer.from(await answer.arrayBuffer()).equals(expected.content), name)
       const search = new URLSearchParams({ id }).toString()
-      const part = await user.ask(`/cloud/${provider}/content?${search}`, { headers: { range: 'bytes=5-24' } })
+      const part = await user.request(`/cloud/${provider}/content?${search}`, { headers: { range: 'bytes=5-24' } })
       t.equal(part.status, 206)
       t.ok(Buffer.from(await part.arrayBuffer()).equals(expected.content.subarray(5, 25)), name)
     }
@@ -93,7 +93,7 @@ for (const provider of [DRIVE, WEBDAV]) {
 
   t.test(`${provider}: difficult names are listed unchanged`, async (t) => {
     const folder = await user.find(provider, 'Names')
-    const entries = await user.whole(provider, { folder: folder.id })
+    const entries = await user.listAll(provider, { folder: folder.id })
     const expected = [...HARD_NAMES, 'תיקייה 📁', ...(provider === DRIVE ? [SLASH_NAME] : [])]
     t.same(entries.map(({ name }) => name).sort(), expected.sort())
     for (const { id, name, kind } of entries.filter(({ name }) => name !== SLASH_NAME)) {
@@ -106,12 +106,12 @@ for (const provider of [DRIVE, WEBDAV]) {
     const treasure = await user.find(provider, 'Deep', ...levels, 'Treasure.txt')
     t.equal(await (await user.content(provider, treasure.id)).text(), 'This is the bottom.\n')
     const empty = await user.find(provider, 'Empty')
-    t.same(await user.whole(provider, { folder: empty.id }), [])
+    t.same(await user.listAll(provider, { folder: empty.id }), [])
   })
 
   t.test(`${provider}: uploads of a user are listed afterwards`, async (t) => {
     const folder = await user.find(provider, 'Empty')
-    const stored = await user.ask(
+    const stored = await user.request(
       `/cloud/${provider}/content?${new URLSearchParams({ parent: folder.id, name: 'mine.txt' }).toString()}`,
       { method: 'PUT', headers: { 'content-type': 'text/plain', 'if-none-match': '*' }, body: 'Mine.' }
     )
@@ -123,7 +123,7 @@ for (const provider of [DRIVE, WEBDAV]) {
 
 t.test('Google documents are exported, with the best format first', async (t) => {
   const documents = await user.find(DRIVE, 'Documents')
-  const entries = await user.whole(DRIVE, { folder: documents.id })
+  const entries = await user.listAll(DRIVE, { folder: documents.id })
   t.same(
     entries.map(({ name, kind }) => `${name} (${kind})`),
     ['Budget (file)', 'Minutes of the meeting (file)', 'Pitch (file)', 'Survey (link)']
@@ -141,7 +141,7 @@ t.test('Google documents are exported, with the best format first', async (t) =>
 
 t.test('shortcuts lead to files and folders, or are dangling', async (t) => {
   const folder = await user.find(DRIVE, 'Shortcuts')
-  const entries = await user.whole(DRIVE, { folder: folder.id })
+  const entries = await user.listAll(DRIVE, { folder: folder.id })
   t.same(
     entries.map(({ name, target }) => [name, target?.kind, target?.state]),
     [

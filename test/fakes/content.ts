@@ -2,7 +2,7 @@ import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { resetWhenRead } from './reset.ts'
 
 /** Resets `times` downloads, each after `afterBytes` of its content. */
-export interface CutDownloads {
+export interface DownloadResets {
   times: number
   readonly afterBytes: number
 }
@@ -12,32 +12,32 @@ export function sendContent(
   response: ServerResponse,
   content: Buffer,
   range: string | undefined,
-  cutDownloads: CutDownloads,
+  resets: DownloadResets,
   headers: OutgoingHttpHeaders = {}
 ): void {
   for (const [name, value] of Object.entries(headers)) if (value !== undefined) response.setHeader(name, value)
-  const found = parseRange(range ?? '', content.length)
-  if (found === 'unsatisfiable') {
+  const parsed = parseRange(range ?? '', content.length)
+  if (parsed === 'unsatisfiable') {
     response.setHeader('content-range', `bytes */${content.length}`)
     response.writeHead(416, { 'content-type': 'text/html', 'content-length': 0 }).end()
     return
   }
-  const [start, end] = found ?? [0, content.length]
+  const [start, end] = parsed ?? [0, content.length]
   response.setHeader('content-length', end - start)
-  if (found !== undefined) response.setHeader('content-range', `bytes ${start}-${end - 1}/${content.length}`)
-  response.writeHead(found === undefined ? 200 : 206)
-  endOrCut(response, content.subarray(start, end), cutDownloads)
+  if (parsed !== undefined) response.setHeader('content-range', `bytes ${start}-${end - 1}/${content.length}`)
+  response.writeHead(parsed === undefined ? 200 : 206)
+  endOrReset(response, content.subarray(start, end), resets)
 }
 
 /** Sends the rest of a body, or its beginning and a reset if the test has requested that. */
-export function endOrCut(response: ServerResponse, body: Buffer, cutDownloads: CutDownloads): void {
-  if (cutDownloads.times <= 0) {
+export function endOrReset(response: ServerResponse, body: Buffer, resets: DownloadResets): void {
+  if (resets.times <= 0) {
     response.end(body)
     return
   }
-  cutDownloads.times--
+  resets.times--
   response.flushHeaders()
-  response.write(body.subarray(0, cutDownloads.afterBytes), () => {
+  response.write(body.subarray(0, resets.afterBytes), () => {
     void resetWhenRead(response.socket)
   })
 }

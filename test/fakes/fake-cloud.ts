@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout } from 'node:timers/promises'
-import type { DavFault, FaultLimits } from './faults.ts'
-import { faulty } from './faults.ts'
+import type { DavFault, FaultScope } from './faults.ts'
+import { faultScript } from './faults.ts'
 import type { DavScript } from './dav/fake-dav.ts'
 import type { FakeDavRequest } from './dav/request.ts'
 import { FakeServer } from './fake-server.ts'
@@ -25,17 +25,17 @@ export class CloudFailure<E> extends Error {
 }
 
 /** The result of routing a request by its head. */
-export interface CloudAnswer {
+export interface CloudHandler {
   /** A transfer of content. It counts as busy until the response is closed. */
   readonly isTransfer?: boolean
   /** Stores the received part of an interrupted body. */
-  readonly keep?: (body: Buffer) => void
+  readonly storePartial?: (body: Buffer) => void
   /** Called when the body is complete. @throws CloudFailure */
   readonly send: (response: ServerResponse) => void
 }
 
 /** The requests to which a failure applies: all conditions must hold. */
-export interface FailureLimits extends Pick<FaultLimits, 'after'> {
+export interface FailureScope extends Pick<FaultScope, 'after'> {
   readonly matching?: (request: FakeCloudRequest) => boolean
   readonly method?: string
   /** Without the query. */
@@ -60,10 +60,10 @@ export abstract class FakeCloud<E> extends FakeServer {
   readonly #scripts: { readonly isEarly: boolean; readonly script: DavScript }[] = []
 
   /** Returns whether a bearer token is valid, for the record. */
-  protected abstract isGood(bearer: string): boolean
+  protected abstract isValidToken(bearer: string): boolean
   /** Reads the head of a request. @throws CloudFailure, which is sent when the body is complete */
-  protected abstract route(request: FakeCloudRequest): CloudAnswer
-  protected abstract refuse(response: ServerResponse, error: E): void
+  protected abstract route(request: FakeCloudRequest): CloudHandler
+  protected abstract sendError(response: ServerResponse, error: E): void
 
   /** Returns the number of unfinished downloads and uploads on open sockets. */
   busy(): number {
@@ -76,70 +76,70 @@ export abstract class FakeCloud<E> extends FakeServer {
   }
 
   /** Makes the next matching requests fail: with an error of the provider, or any other fault. */
-  failNext(times: number, fault: E | DavFault, limits: FailureLimits = {}): void {
-    const { method, path, host, matching = () => true, after = 0, early = false } = limits
-    const strike: DavFault =
+  failNext(times: number, fault: E | DavFault, scope: FailureScope = {}): void {
+    const { method, path, host, matching = () => true, after = 0, early = false } = scope
+    const applyFault: DavFault =
       typeof fault === 'function'
         ? (fault as DavFault)
         : (_request, response) => {
-            this.refuse(response, fault)
+            this.sendError(response, fault)
           }
-    const isMeant = (request: FakeDavRequest) =>
+    const matchesRequest = (request: FakeDavRequest) =>
       (method === undefined || method === request.method) &&
       (host === undefined || host === (request as FakeCloudRequest).host) &&
       (path === undefined || (typeof path === 'string' ? path === request.path : path.test(request.path))) &&
       matching(request as FakeCloudRequest)
-    this.#scripts.push({ isEarly: early, script: faulty(strike, { matching: isMeant, after, times }) })
+    this.#scripts.push({ isEarly: early, script: faultScript(applyFault, { matching: matchesRequest, after, times }) })
   }
 
   protected override async serve(message: IncomingMessage, response: ServerResponse, host: string): Promise<void> {
     response.on('error', () => {})
     const request = this.#requestOf(message, host)
     this.requests.push(request)
-    const what = `${request.method} ${message.url ?? ''}`
-    const answer = this.#attempt(what, () => this.route(request))
-    if (!(answer instanceof CloudFailure) && answer?.isTransfer === true) {
+    const description = `${request.method} ${message.url ?? ''}`
+    const handler = this.#attempt(description, () => this.route(request))
+    if (!(handler instanceof CloudFailure) && handler?.isTransfer === true) {
       this.#transfers.add(response)
       response.once('close', () => this.#transfers.delete(response))
     }
-    if (this.#strike(true, request, response)) return
-    const { body, isWhole } = await bodyOf(message)
-    if (!isWhole) {
-      if (!(answer instanceof CloudFailure)) answer?.keep?.(body)
+    if (this.#applyScripts(true, request, response)) return
+    const { body, isComplete } = await bodyOf(message)
+    if (!isComplete) {
+      if (!(handler instanceof CloudFailure)) handler?.storePartial?.(body)
       return
     }
     request.body = body
-    if (this.#strike(false, request, response)) return
+    if (this.#applyScripts(false, request, response)) return
     const delayMs = this.delayMs(request)
     // Unreferenced, because the sockets are closed when the fake stops.
     if (delayMs > 0) await setTimeout(delayMs, undefined, { ref: false })
     const failure =
-      answer instanceof CloudFailure || answer === undefined
-        ? answer
-        : this.#attempt(what, () => {
-            answer.send(response)
+      handler instanceof CloudFailure || handler === undefined
+        ? handler
+        : this.#attempt(description, () => {
+            handler.send(response)
             return null
           })
-    if (failure instanceof CloudFailure) this.refuse(response, failure.error)
+    if (failure instanceof CloudFailure) this.sendError(response, failure.error)
     else if (failure === undefined) message.socket.destroy()
   }
 
   /** @returns undefined if the fake itself has failed */
-  #attempt<T>(what: string, act: () => T): T | CloudFailure<E> | undefined {
+  #attempt<T>(description: string, run: () => T): T | CloudFailure<E> | undefined {
     try {
-      return act()
+      return run()
     } catch (error) {
       if (error instanceof CloudFailure) {
-        if (error.mistake !== null) this.mistakes.push(`${what}: ${error.mistake}`)
+        if (error.mistake !== null) this.mistakes.push(`${description}: ${error.mistake}`)
         return error as CloudFailure<E>
       }
-      this.mistakes.push(`${what}: the fake broke: ${String(error)}`)
+      this.mistakes.push(`${description}: the fake broke: ${String(error)}`)
       return undefined
     }
   }
 
   /** Returns whether a script has handled the request, by a response or by preventing one. */
-  #strike(isEarly: boolean, request: FakeCloudRequest, response: ServerResponse): boolean {
+  #applyScripts(isEarly: boolean, request: FakeCloudRequest, response: ServerResponse): boolean {
     return this.#scripts.some((entry) => entry.isEarly === isEarly && entry.script(request, response) === true)
   }
 
@@ -153,19 +153,19 @@ export abstract class FakeCloud<E> extends FakeServer {
       path,
       query: new URLSearchParams(search),
       headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, value?.toString()])),
-      isAuthorized: bearer !== undefined && this.isGood(bearer),
+      isAuthorized: bearer !== undefined && this.isValidToken(bearer),
       body: undefined
     }
   }
 }
 
 /** Returns the received body, even if it was interrupted. */
-async function bodyOf(message: IncomingMessage): Promise<{ body: Buffer; isWhole: boolean }> {
+async function bodyOf(message: IncomingMessage): Promise<{ body: Buffer; isComplete: boolean }> {
   const chunks: Buffer[] = []
   try {
     for await (const chunk of message as AsyncIterable<Buffer>) chunks.push(chunk)
-    return { body: Buffer.concat(chunks), isWhole: true }
+    return { body: Buffer.concat(chunks), isComplete: true }
   } catch {
-    return { body: Buffer.concat(chunks), isWhole: false }
+    return { body: Buffer.concat(chunks), isComplete: false }
   }
 }

@@ -9,7 +9,7 @@ import { resetWhenRead } from './reset.ts'
 /** Responds to one request as a server should not. */
 export type DavFault = (request: FakeDavRequest, response: ServerResponse) => void
 
-export interface FaultLimits {
+export interface FaultScope {
   /** All requests by default. */
   readonly matching?: (request: FakeDavRequest) => boolean
   /** The number of matching requests to let through first. */
@@ -19,7 +19,7 @@ export interface FaultLimits {
 }
 
 /** Returns a script for `FakeDav.script` or `earlyScript` that applies the fault to the first matching requests. */
-export function faulty(fault: DavFault, { matching = () => true, after = 0, times = Infinity }: FaultLimits = {}) {
+export function faultScript(fault: DavFault, { matching = () => true, after = 0, times = Infinity }: FaultScope = {}) {
   let seen = 0
   const script: DavScript = (request, response) => {
     if (!matching(request)) return false
@@ -37,7 +37,7 @@ export function anyFault(...scripts: readonly DavScript[]): DavScript {
 }
 
 /** Responds with 429, 503 and the like. `Retry-After` is a number of seconds, or a Date for an HTTP date. */
-export function answers(
+export function respondsWith(
   status: number,
   {
     retryAfter,
@@ -53,7 +53,7 @@ export function answers(
 }
 
 export function redirects(location: string, status = 302): DavFault {
-  return answers(status, { headers: { location } })
+  return respondsWith(status, { headers: { location } })
 }
 
 /** Resets the connection before any response. */
@@ -66,7 +66,7 @@ export function hangs(): DavFault {
   return () => {}
 }
 
-export interface CutShort {
+export interface Truncation {
   readonly content: string | Buffer
   readonly afterBytes: number
   /** A Content-Length that is too large, or chunks without a last one. */
@@ -78,9 +78,9 @@ export interface CutShort {
 }
 
 /** Sends the beginning of a body. */
-export function cutsShort(cut: CutShort): DavFault {
-  const { afterBytes, framing = 'length', end = 'close', status = 200, headers = {} } = cut
-  const content = Buffer.from(cut.content)
+export function truncates(truncation: Truncation): DavFault {
+  const { afterBytes, framing = 'length', end = 'close', status = 200, headers = {} } = truncation
+  const content = Buffer.from(truncation.content)
   return (_request, response) => {
     const { socket } = response
     response.writeHead(status, { ...(framing === 'length' && { 'content-length': content.length }), ...headers })
@@ -94,7 +94,7 @@ export function cutsShort(cut: CutShort): DavFault {
 }
 
 /** Sends a body byte by byte. */
-export function drips(content: string | Buffer, { everyMs = 10, status = 200 } = {}): DavFault {
+export function sendsByteByByte(content: string | Buffer, { everyMs = 10, status = 200 } = {}): DavFault {
   const bytes = Buffer.from(content)
   return (_request, response) => {
     response.writeHead(status, { 'content-length': bytes.length })
@@ -153,21 +153,21 @@ export function endlessXml(): DavFault {
     response.writeHead(207, { 'content-type': 'application/xml; charset=utf-8' })
     response.write('<?xml version="1.0" encoding="utf-8"?><D:multistatus xmlns:D="DAV:">')
     let count = 0
-    const more = () => {
-      while (!response.destroyed && response.write(`${entry(`/dav/endless-${count++}`)}\n`.repeat(64)));
+    const writeMore = () => {
+      while (!response.destroyed && response.write(`${responseElement(`/dav/endless-${count++}`)}\n`.repeat(64)));
     }
-    response.on('drain', more)
-    more()
+    response.on('drain', writeMore)
+    writeMore()
   }
 }
 
 /** Sends any text as the body of a multistatus. */
 export function xml(body: string, status = 207): DavFault {
-  return answers(status, { headers: { 'content-type': 'application/xml; charset=utf-8' }, body })
+  return respondsWith(status, { headers: { 'content-type': 'application/xml; charset=utf-8' }, body })
 }
 
 /** Bodies that are not XML or not a multistatus. */
-export const WRONG_XML: Readonly<Record<string, string>> = {
+export const INVALID_XML: Readonly<Record<string, string>> = {
   empty: '',
   'not closed': '<?xml version="1.0"?><D:multistatus xmlns:D="DAV:"><D:response>',
   crossed: '<D:multistatus xmlns:D="DAV:"><D:response></D:multistatus></D:response>',
@@ -180,25 +180,27 @@ export const WRONG_XML: Readonly<Record<string, string>> = {
 /** Sends nested entities that expand to gigabytes. */
 export function billionLaughs(): DavFault {
   const levels = Array.from({ length: 10 }, (_, level) => `<!ENTITY l${level + 1} "${`&l${level};`.repeat(10)}">`)
-  const type = `<!DOCTYPE D:multistatus [<!ENTITY l0 "ha">${levels.join('')}]>`
-  return xml(`<?xml version="1.0"?>${type}<D:multistatus xmlns:D="DAV:">&l10;</D:multistatus>`)
+  const doctype = `<!DOCTYPE D:multistatus [<!ENTITY l0 "ha">${levels.join('')}]>`
+  return xml(`<?xml version="1.0"?>${doctype}<D:multistatus xmlns:D="DAV:">&l10;</D:multistatus>`)
 }
 
 /** Sends an entity that refers to a file on the reader's machine. */
 export function externalEntity(uri = 'file:///etc/passwd'): DavFault {
-  const type = `<!DOCTYPE D:multistatus [<!ENTITY file SYSTEM "${uri}">]>`
-  return xml(`<?xml version="1.0"?>${type}<D:multistatus xmlns:D="DAV:">&file;</D:multistatus>`)
+  const doctype = `<!DOCTYPE D:multistatus [<!ENTITY file SYSTEM "${uri}">]>`
+  return xml(`<?xml version="1.0"?>${doctype}<D:multistatus xmlns:D="DAV:">&file;</D:multistatus>`)
 }
 
 /** Sends the page of a captive portal, or of a server's own sign-in. */
 export function htmlPage(status = 200): DavFault {
   const body = '<!DOCTYPE html><html><head><title>Sign in</title></head><body><p>Sign in<br></body></html>'
-  return answers(status, { headers: { 'content-type': 'text/html; charset=utf-8' }, body })
+  return respondsWith(status, { headers: { 'content-type': 'text/html; charset=utf-8' }, body })
 }
 
 /** Sends a multistatus with these unparsed hrefs: files of 4 bytes, or collections if they end with a slash. */
 export function hrefs(values: readonly string[]): DavFault {
-  return xml(`<?xml version="1.0"?><D:multistatus xmlns:D="DAV:">${values.map(entry).join('')}</D:multistatus>`)
+  return xml(
+    `<?xml version="1.0"?><D:multistatus xmlns:D="DAV:">${values.map(responseElement).join('')}</D:multistatus>`
+  )
 }
 
 /** Returns hrefs that a listing of `path` must not contain, by what is wrong with them. `path` ends with a slash. */
@@ -222,7 +224,7 @@ export function hostileHrefs(path: string): Readonly<Record<string, string>> {
   }
 }
 
-function entry(href: string): string {
+function responseElement(href: string): string {
   const kind = href.endsWith('/') ? '<D:resourcetype><D:collection/></D:resourcetype>' : '<D:resourcetype/>'
   return (
     `<D:response><D:href>${escapeXml(href)}</D:href><D:propstat><D:prop>${kind}` +

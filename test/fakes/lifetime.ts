@@ -10,8 +10,8 @@ export interface Lifetime {
 export class FakeMistakes extends Error {
   readonly mistakes: readonly string[]
 
-  constructor(fake: string, mistakes: readonly string[]) {
-    super(`${fake} was asked what nobody asks: ${mistakes.join('; ')}`)
+  constructor(fakeName: string, mistakes: readonly string[]) {
+    super(`${fakeName} was asked what nobody asks: ${mistakes.join('; ')}`)
     this.mistakes = mistakes
   }
 }

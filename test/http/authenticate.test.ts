@@ -84,7 +84,7 @@ t.test('a synchronous and an asynchronous authenticate function lead to the same
     for (const way of Object.keys(WAYS)) {
       const what = `${outcome} ${way}`
       const headers = { way, outcome }
-      const listed = scripted.backend.listed.length
+      const listed = scripted.backend.listCalls.length
       const answer = await app.inject({ url: `${LISTING}?refresh=true`, headers })
       t.equal(answer.statusCode, status, what)
       if (status === 200) {
@@ -92,7 +92,7 @@ t.test('a synchronous and an asynchronous authenticate function lead to the same
       } else {
         t.match(answer.json(), { code, status }, what)
         t.notMatch(answer.body, 'SECRET', what)
-        t.equal(scripted.backend.listed.length, listed, what)
+        t.equal(scripted.backend.listCalls.length, listed, what)
       }
 
       const origin = 'https://elsewhere.example'

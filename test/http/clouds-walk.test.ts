@@ -2,14 +2,14 @@ import { createHash, randomBytes } from 'node:crypto'
 import t from 'tap'
 import type { Listing } from '../../src/core/entry.ts'
 import type { UploadCall, UploadTarget } from '../../src/core/backend.ts'
-import { call, rejectsWith, required } from '../contract/suite/arrange.ts'
-import { piecesOf } from '../contract/suite/uploads.ts'
-import { cloudWalk, namesOf, WALK_PUBLIC_URL, walkRedirectUri } from '../support/app/cloud-walk.ts'
+import { callOptions, rejectsWith, requireMethod } from '../contract/suite/arrange.ts'
+import { chunkedStream } from '../contract/suite/uploads.ts'
+import { startCloudApp, namesOf, CLOUD_PUBLIC_URL, cloudRedirectUri } from '../support/app/cloud-app.ts'
 import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET, FAKE_OAUTH_USER } from '../fakes/oauth/rules.ts'
 import { FakeOAuth } from '../fakes/oauth/fake-oauth.ts'
 import { digest, readBody } from '../support/app/read-body.ts'
 import { until } from '../support/time/until.ts'
-import { WALKED_CLOUDS } from '../support/app/walked-clouds.ts'
+import { REST_CLOUDS } from '../support/app/rest-clouds.ts'
 import type { PageFault } from '../fakes/page-fault.ts'
 
 const COUNT = 5_000
@@ -17,16 +17,16 @@ const LIMIT = 200
 /** In an order that no provider uses. */
 const NAMES = Array.from({ length: COUNT }, (_, index) => `${(index * 7919) % COUNT} of them.txt`)
 
-for (const { id: cloudId, rules, scopes, start } of WALKED_CLOUDS) {
+for (const { id: cloudId, rules, scopes, start } of REST_CLOUDS) {
   t.test(`the life of a connection at ${cloudId}, from the consent to its end`, async (t) => {
     const oauth = await FakeOAuth.start(t, {
-      redirectUris: [walkRedirectUri(cloudId)],
+      redirectUris: [cloudRedirectUri(cloudId)],
       ...(scopes !== undefined && { scopes }),
       ...rules
     })
     const cloud = await start(t, oauth)
     cloud.seed('many', new Map(NAMES.map((name) => [name, `content of ${name}`])))
-    const walk = await cloudWalk(t, {
+    const walk = await startCloudApp(t, {
       provider: cloud.provider,
       registration: {
         clientId: FAKE_CLIENT_ID,
@@ -40,7 +40,7 @@ for (const { id: cloudId, rules, scopes, start } of WALKED_CLOUDS) {
       cloud.requests.filter(({ headers, isAuthorized }) => headers['authorization'] && !isAuthorized)
 
     // The user connects.
-    t.match(await walk.connect(), { status: 303, location: `${WALK_PUBLIC_URL}/`, body: '' })
+    t.match(await walk.connect(), { status: 303, location: `${CLOUD_PUBLIC_URL}/`, body: '' })
     const [connection, ...others] = await walk.connections()
     t.match(connection, { provider: cloudId, status: 'ACTIVE' })
     t.same(others, [])
@@ -74,19 +74,19 @@ for (const { id: cloudId, rules, scopes, start } of WALKED_CLOUDS) {
     const [some] = (await walk.list({ folder, limit: String(LIMIT) }).then((answer) => answer.json() as Listing))
       .entries
     const backend = await walk.backend()
-    const part = await backend.download(some?.id ?? '', { ...call(), range: { start: 8, end: 11 } })
+    const part = await backend.download(some?.id ?? '', { ...callOptions(), range: { start: 8, end: 11 } })
     t.equal((await readBody(part.body)).toString(), `content of ${some?.name}`.slice(8, 12))
     t.match(part.range, { start: 8, end: 11 })
     t.match(await walk.download(some?.id ?? ''), { status: 200, body: `content of ${some?.name}` })
 
     // Uploads 20 MB from a stream of unknown length.
     const upload = (target: UploadTarget, content: Buffer, options: Partial<UploadCall> = {}) =>
-      required(backend.upload?.bind(backend))(target, piecesOf(content), { ...call(), ...options })
+      requireMethod(backend.upload?.bind(backend))(target, chunkedStream(content), { ...callOptions(), ...options })
     const content = randomBytes(20_000_000)
     const stored = await upload({ parentId: null, name: 'large.bin' }, content)
     t.match(stored, { name: 'large.bin', size: content.length, kind: 'file' })
     t.ok(cloud.read('large.bin')?.equals(content), 'the upload is unchanged')
-    const { body } = await backend.download(stored.id, call())
+    const { body } = await backend.download(stored.id, callOptions())
     t.equal(await digest(body), createHash('sha256').update(content).digest('hex'), 'the download is unchanged')
 
     // A create-only upload does not overwrite an existing file.
@@ -99,14 +99,14 @@ for (const { id: cloudId, rules, scopes, start } of WALKED_CLOUDS) {
     await rejectsWith(t, late, 'PRECONDITION_FAILED')
     t.equal(cloud.read('large.bin')?.toString(), 'small')
 
-    await required(backend.remove?.bind(backend))(stored.id, call())
+    await requireMethod(backend.remove?.bind(backend))(stored.id, callOptions())
     t.equal(cloud.read('large.bin'), undefined)
     t.same(namesOf(await walk.list({ refresh: 'true' })), ['many'])
 
     // The access token expires: early, noticed by a 401.
     t.equal(oauth.tokenCalls('refresh_token'), 0)
     oauth.expireAccessTokens()
-    await walk.age(id)
+    await walk.expireAccessToken(id)
     t.equal((await walk.list({ refresh: 'true' })).status, 200)
     t.equal(oauth.tokenCalls('refresh_token'), 1)
     t.equal(refusals().length, 0, 'the old token is not used')
@@ -121,7 +121,7 @@ for (const { id: cloudId, rules, scopes, start } of WALKED_CLOUDS) {
     t.equal(ended.status, 503)
     t.match(ended.json(), { code: 'CONNECTION_INACTIVE' })
     t.equal((await walk.row(id)).status, 'REQUIRES_REAUTH')
-    t.match(await walk.connect(), { status: 303, location: `${WALK_PUBLIC_URL}/` })
+    t.match(await walk.connect(), { status: 303, location: `${CLOUD_PUBLIC_URL}/` })
     t.match(await walk.connections(), [{ id, status: 'ACTIVE' }])
 
     // The provider throttles: it is not called until the Retry-After has passed.
@@ -149,7 +149,7 @@ for (const { id: cloudId, rules, scopes, start } of WALKED_CLOUDS) {
       ...oauth.grants.flatMap(({ accessToken, refreshToken = '' }) => [accessToken, refreshToken]),
       ...oauth.calls.token.flatMap(({ params }) => [params['code'], params['code_verifier'], params['refresh_token']])
     ].filter((secret) => secret !== undefined && secret !== '')
-    t.same(walk.leaked(secrets as string[]), [])
+    t.same(walk.findLeaks(secrets as string[]), [])
   })
 }
 
@@ -161,26 +161,26 @@ const REASONS: Readonly<Record<PageFault, string>> = {
   doubles: 'provider-partial'
 }
 
-for (const { id, rules, scopes, start } of WALKED_CLOUDS) {
+for (const { id, rules, scopes, start } of REST_CLOUDS) {
   t.test(`${id}: incomplete pages never form a complete listing, and paging ends`, async (t) => {
     const asked = scopes === undefined ? {} : { scopes }
-    const oauth = await FakeOAuth.start(t, { redirectUris: [walkRedirectUri(id)], ...asked, ...rules })
+    const oauth = await FakeOAuth.start(t, { redirectUris: [cloudRedirectUri(id)], ...asked, ...rules })
     const cloud = await start(t, oauth)
-    const walk = await cloudWalk(t, {
+    const walk = await startCloudApp(t, {
       provider: cloud.provider,
       registration: { clientId: FAKE_CLIENT_ID, clientSecret: FAKE_CLIENT_SECRET, ...asked },
       origins: cloud.origins,
       consent: (url) => oauth.consent(url)
     })
     await walk.connect()
-    const faults = (Object.keys(REASONS) as PageFault[]).filter((fault) => fault !== 'skips' || cloud.tellsHowMany)
+    const faults = (Object.keys(REASONS) as PageFault[]).filter((fault) => fault !== 'skips' || cloud.reportsTotal)
     for (const fault of [undefined, ...faults]) {
       const name = fault ?? 'as it should be'
-      cloud.misbehave(undefined)
+      cloud.setPageFault(undefined)
       cloud.seed(name, new Map(CLOUD_NAMES.map((each) => [each, each])))
       const { entries } = (await walk.list({ refresh: 'true' })).json() as Listing
       const folder = entries.find((entry) => entry.name === name)?.id ?? ''
-      cloud.misbehave(fault)
+      cloud.setPageFault(fault)
 
       const shown: string[] = []
       let page: Listing['page'] | undefined

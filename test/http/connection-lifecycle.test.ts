@@ -1,8 +1,8 @@
 import t, { type Test } from 'tap'
 import { type ConnectionEvent, StorageError, type StorageErrorCode } from '../../src/index.ts'
 import { oauthApp, type OAuthAppOptions, testApp } from '../support/app/app.ts'
-import { settled } from '../support/time/deferred.ts'
-import { answers, answersHtml, hangs } from '../fakes/oauth/faults.ts'
+import { nextTurn } from '../support/time/deferred.ts'
+import { respondsWith, respondsWithHtml, hangs } from '../fakes/oauth/faults.ts'
 import { useManualTimers } from '../support/time/manual-timers.ts'
 import { until } from '../support/time/until.ts'
 
@@ -274,7 +274,12 @@ t.test('removing all connections of a user revokes their grants only', async (t)
 })
 
 t.test('a failed revocation is logged without secrets, and the connection is removed', async (t) => {
-  for (const fault of [answers({ status: 503, error: 'server_error' }), answersHtml(400), answersHtml(500), hangs()]) {
+  for (const fault of [
+    respondsWith({ status: 503, error: 'server_error' }),
+    respondsWithHtml(400),
+    respondsWithHtml(500),
+    hangs()
+  ]) {
     const { oauth, remove, log, db } = await granted(t, ['ann'], {
       plugin: { timeouts: { connectMs: 1000, headersMs: 150, idleMs: 150, totalMs: 1000 } }
     })
@@ -302,7 +307,7 @@ t.test('another user cannot remove a connection, and it is not revoked', async (
   const { oauth, idOf, as, db } = await granted(t, ['ann'])
   const answer = await as('bob').send('DELETE', `/cloud/connections/${await idOf('ann')}`)
   t.equal(answer.statusCode, 404)
-  await settled()
+  await nextTurn()
   t.equal(await db.prisma.cloudConnection.count(), 1)
   t.equal(oauth.calls.revoke.length, 0)
 })
@@ -314,7 +319,7 @@ t.test('the app waits for the last revocation before it closes', async (t) => {
   await gate.reached
   let isClosed = false
   const closing = app.close().then(() => (isClosed = true))
-  for (let turn = 0; turn < 50; turn++) await settled()
+  for (let turn = 0; turn < 50; turn++) await nextTurn()
   t.notOk(isClosed)
   gate.release()
   await closing
@@ -332,7 +337,7 @@ t.test('a hanging revocation delays the closing app no longer than its deadline'
     isClosed = true
   })
   advance(4999)
-  for (let turn = 0; turn < 20; turn += 1) await settled()
+  for (let turn = 0; turn < 20; turn += 1) await nextTurn()
   t.equal(isClosed, false)
   advance(1)
   await closing

@@ -1,6 +1,6 @@
 import swagger from '@fastify/swagger'
 import t from 'tap'
-import { type ApiDescription, Description } from '../support/openapi/api-description.ts'
+import { type ApiDescription, OpenApiDocument } from '../support/openapi/api-description.ts'
 import { oauthApp, scriptedProvider, testApp } from '../support/app/app.ts'
 import { WritableBackend } from '../support/backend/writable-backend.ts'
 
@@ -35,7 +35,7 @@ t.test('a host with @fastify/swagger has the plugin routes in its document', asy
   ])
   t.equal((await app.inject('/own')).body, '{"own":"mine"}', 'the host’s own schemas still work')
 
-  const described = new Description(document)
+  const described = new OpenApiDocument(document)
   const answer = await app.inject({ url: '/files/providers', headers: { 'x-user': 'ann' } })
   const { headers, body, statusCode: status } = answer
   t.same(described.mismatches({ method: 'GET', url: '/files/providers', status, headers, body }), [])

@@ -2,14 +2,14 @@ import t, { type Test } from 'tap'
 import { googleDrive } from '../../src/providers/google-drive/index.ts'
 import { GOOGLE_CLIENT, GOOGLE_USERS } from '../fakes/google/emulate-seed.ts'
 import { GoogleTokens } from '../fakes/google/emulate-tokens.ts'
-import { cloudWalk, namesOf, WALK_PUBLIC_URL, walkRedirectUri } from '../support/app/cloud-walk.ts'
+import { startCloudApp, namesOf, CLOUD_PUBLIC_URL, cloudRedirectUri } from '../support/app/cloud-app.ts'
 import { EmulatedGoogle } from '../fakes/google/emulate.ts'
 import { FakeDrive, type FakeDriveOptions } from '../fakes/drive/fake-drive.ts'
 import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET, FAKE_OAUTH_USER } from '../fakes/oauth/rules.ts'
 import { FakeOAuth } from '../fakes/oauth/fake-oauth.ts'
 import { until } from '../support/time/until.ts'
 
-const WALK_REDIRECT_URI = walkRedirectUri('google_drive')
+const WALK_REDIRECT_URI = cloudRedirectUri('google_drive')
 const SCOPE = 'https://www.googleapis.com/auth/drive.readonly'
 
 /** A Drive with a folder and two files. */
@@ -26,7 +26,7 @@ t.test('a headless walk from the consent at an independent Google to the end of 
   const google = await EmulatedGoogle.start(t, { redirectUris: [WALK_REDIRECT_URI] })
   const tokens = await GoogleTokens.start(t, google)
   const { drive, invoices, invoice, refusals } = await seededDrive(t, (bearer) => tokens.check(bearer))
-  const walk = await cloudWalk(t, {
+  const walk = await startCloudApp(t, {
     provider: googleDrive({ api: drive.url, server: tokens.server }),
     registration: GOOGLE_CLIENT,
     origins: [drive.url, tokens.server.tokenEndpoint],
@@ -48,11 +48,11 @@ t.test('a headless walk from the consent at an independent Google to the end of 
   t.ok(state)
   t.ok(code_challenge)
   const callback = await google.consent(authorizationUrl)
-  const refused = await walk.comeBack(callback, 'cloud_oauth_other=browser')
+  const refused = await walk.sendCallback(callback, 'cloud_oauth_other=browser')
   t.equal(refused.status, 400, 'another browser is not connected')
   t.equal(tokens.calls.length, 0)
-  const connected = await walk.comeBack(callback, cookie)
-  t.match(connected, { status: 303, location: `${WALK_PUBLIC_URL}/`, body: '' })
+  const connected = await walk.sendCallback(callback, cookie)
+  t.match(connected, { status: 303, location: `${CLOUD_PUBLIC_URL}/`, body: '' })
   const [connection, ...others] = await walk.connections()
   const id = connection?.id ?? ''
   t.match(connection, { provider: 'google_drive', label: GOOGLE_USERS[0].email, status: 'ACTIVE' })
@@ -73,8 +73,8 @@ t.test('a headless walk from the consent at an independent Google to the end of 
 
   // An hour passes.
   const before = await walk.row(id)
-  tokens.endAccessTokens()
-  await walk.age(id)
+  tokens.expireAccessTokens()
+  await walk.expireAccessToken(id)
   const renewed = await walk.list({ refresh: 'true' })
   t.equal(renewed.status, 200)
   t.same(namesOf(renewed), ['Invoices', 'notes.txt'])
@@ -86,8 +86,8 @@ t.test('a headless walk from the consent at an independent Google to the end of 
 
   // The user removes the application at Google, and another hour passes.
   await google.removeApplication(tokens.grants[0]?.refreshToken ?? '')
-  tokens.endAccessTokens()
-  await walk.age(id)
+  tokens.expireAccessTokens()
+  await walk.expireAccessToken(id)
   const asksBefore = drive.requests.length
   const ended = await walk.list({ refresh: 'true' })
   t.equal(ended.status, 503)
@@ -103,7 +103,7 @@ t.test('a headless walk from the consent at an independent Google to the end of 
   t.equal(drive.requests.length, asksBefore)
 
   // The user connects again.
-  t.match(await walk.connect(), { status: 303, location: `${WALK_PUBLIC_URL}/` })
+  t.match(await walk.connect(), { status: 303, location: `${CLOUD_PUBLIC_URL}/` })
   t.match(await walk.connections(), [{ id, status: 'ACTIVE', lastError: null }])
   t.ok((await walk.row(id)).version > inactive.version)
   t.same(namesOf(await walk.list()), ['Invoices', 'notes.txt'])
@@ -111,11 +111,11 @@ t.test('a headless walk from the consent at an independent Google to the end of 
 
   // The user disconnects.
   const { refreshToken = '' } = tokens.grants.at(-1) ?? {}
-  t.ok(await google.knows(refreshToken))
+  t.ok(await google.isGrantActive(refreshToken))
   t.match(await walk.disconnect(id), { status: 204, body: '' })
   await until(() => tokens.count('revocation') === 1)
   t.match(tokens.calls.at(-1), { endpoint: '/oauth2/revoke', params: { token: refreshToken }, status: 200 })
-  t.notOk(await google.knows(refreshToken))
+  t.notOk(await google.isGrantActive(refreshToken))
   t.same(await walk.connections(), [])
   t.equal((await walk.list()).status, 503)
 
@@ -128,8 +128,8 @@ t.test('a headless walk from the consent at an independent Google to the end of 
   // refreshed. Two ID tokens of the same second are equal.
   t.match(String(tokens.secrets().length), /^1[12]$/)
   const harmless = ['january.txt', '"reqId"']
-  t.same(walk.leaked(harmless), harmless, 'responses and log lines are both searched')
-  t.same(walk.leaked(tokens.secrets()), [])
+  t.same(walk.findLeaks(harmless), harmless, 'responses and log lines are both searched')
+  t.same(walk.findLeaks(tokens.secrets()), [])
 })
 
 t.test('the same walk with a strict fake: a token that Drive rejects is refreshed once', async (t) => {
@@ -141,14 +141,14 @@ t.test('the same walk with a strict fake: a token that Drive rejects is refreshe
     revocation: 'anonymous'
   })
   const { drive, invoices, invoice, refusals } = await seededDrive(t, (bearer) => oauth.check(bearer))
-  const walk = await cloudWalk(t, {
+  const walk = await startCloudApp(t, {
     provider: googleDrive({ api: drive.url, server: oauth.server }),
     registration: { clientId: FAKE_CLIENT_ID, clientSecret: FAKE_CLIENT_SECRET },
     origins: [drive.url, oauth.url],
     consent: (url) => oauth.consent(url)
   })
 
-  t.match(await walk.connect(), { status: 303, location: `${WALK_PUBLIC_URL}/` })
+  t.match(await walk.connect(), { status: 303, location: `${CLOUD_PUBLIC_URL}/` })
   const [{ id } = { id: '' }] = await walk.connections()
   t.equal((await walk.row(id)).label, `${FAKE_OAUTH_USER.id}@example.com`)
   t.same(namesOf(await walk.list()), ['Invoices', 'notes.txt'])
@@ -177,7 +177,7 @@ t.test('the same walk with a strict fake: a token that Drive rejects is refreshe
   t.equal(refusals(), 3)
   t.equal((await walk.row(id)).status, 'REQUIRES_REAUTH')
 
-  t.match(await walk.connect(), { status: 303, location: `${WALK_PUBLIC_URL}/` })
+  t.match(await walk.connect(), { status: 303, location: `${CLOUD_PUBLIC_URL}/` })
   t.match(await walk.connections(), [{ id, status: 'ACTIVE' }])
   t.same(namesOf(await walk.list()), ['Invoices', 'notes.txt'])
 
@@ -193,5 +193,5 @@ t.test('the same walk with a strict fake: a token that Drive rejects is refreshe
     ...oauth.grants.flatMap(({ accessToken, refreshToken = '' }) => [accessToken, refreshToken]),
     ...oauth.calls.token.flatMap(({ params }) => [params['code'], params['code_verifier'], params['refresh_token']])
   ].filter((secret) => secret !== undefined)
-  t.same(walk.leaked(secrets), [])
+  t.same(walk.findLeaks(secrets), [])
 })

@@ -20,7 +20,7 @@ t.test('a cache hit within a lease reads neither the database nor the provider',
   }
   const miss = await as('ann').get(`${LISTING}?folder=other`)
   t.equal(miss.json<{ code: string }>().code, 'CONNECTION_INACTIVE', 'a load needs the credentials')
-  t.equal(scripted.backend.listed.length, 1)
+  t.equal(scripted.backend.listCalls.length, 1)
   t.equal((await as('ann').get(LISTING)).statusCode, 503, 'the status read by the load is trusted')
 })
 

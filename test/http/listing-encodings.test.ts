@@ -2,7 +2,7 @@ import { brotliDecompressSync, gunzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import type { CloudStorageOptions } from '../../src/index.ts'
 import { testApp } from '../support/app/app.ts'
-import { type AskRaw, listening, type RawAnswer } from '../support/app/ask.ts'
+import { type SendRaw, startRawClient, type RawResponse } from '../support/app/raw-client.ts'
 import { entry, page } from '../support/backend/scripted-backend.ts'
 
 const LISTING = '/cloud/scripted/listing'
@@ -19,10 +19,10 @@ async function make(t: Test, options: Partial<CloudStorageOptions> = {}, vary?: 
   })
   await world.connect('ann')
   world.scripted.backend.list = async () => folder('file')
-  const raw = await listening(t, world.app)
-  const ask: AskRaw = (path, headers, method) => raw(path, { ...ANN, ...headers }, method)
+  const raw = await startRawClient(t, world.app)
+  const ask: SendRaw = (path, headers, method) => raw(path, { ...ANN, ...headers }, method)
   /** Requests the page until it is compressed: compression happens in the background. */
-  const askFor = async (encoding: string, path = LISTING): Promise<RawAnswer> => {
+  const askFor = async (encoding: string, path = LISTING): Promise<RawResponse> => {
     for (;;) {
       const answer = await ask(path, { 'accept-encoding': encoding })
       if (answer.status !== 200 || answer.headers['content-encoding'] === encoding) return answer
@@ -31,14 +31,14 @@ async function make(t: Test, options: Partial<CloudStorageOptions> = {}, vary?: 
   return { ...world, ask, askFor }
 }
 
-function decoded({ headers, body }: RawAnswer): string {
+function decoded({ headers, body }: RawResponse): string {
   const encoding = headers['content-encoding']
   if (encoding === 'br') return brotliDecompressSync(body).toString()
   return (encoding === 'gzip' ? gunzipSync(body) : body).toString()
 }
 
 /** Returns whether a response is complete: in a known encoding, and with a matching length. */
-function isWhole(answer: RawAnswer, text: string): boolean {
+function isWhole(answer: RawResponse, text: string): boolean {
   const isKnown = [undefined, 'br', 'gzip'].includes(answer.headers['content-encoding'])
   const isAsLong = Number(answer.headers['content-length']) === answer.body.byteLength
   return answer.status === 200 && isKnown && isAsLong && decoded(answer) === text

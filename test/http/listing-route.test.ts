@@ -4,7 +4,7 @@ import { mock } from 'node:test'
 import t, { type Test } from 'tap'
 import type { Listing } from '../../src/core/entry.ts'
 import { testApp } from '../support/app/app.ts'
-import { Deferred, settled } from '../support/time/deferred.ts'
+import { Deferred, nextTurn } from '../support/time/deferred.ts'
 import { entry, page, pages } from '../support/backend/scripted-backend.ts'
 import { until } from '../support/time/until.ts'
 import type { CloudStorageOptions } from '../../src/index.ts'
@@ -74,7 +74,7 @@ t.test('a listing follows the documented format, and the second one is cached', 
   const second = await as('ann').get(LISTING)
   t.match(second.headers['cache-status'], /^fastify-cloud-storage; hit; ttl=\d+$/)
   t.equal(second.body, first.body)
-  t.equal(scripted.backend.listed.length, 1)
+  t.equal(scripted.backend.listCalls.length, 1)
 
   const conditional = await as('ann').get(LISTING, { 'if-none-match': `"other", W/${String(first.headers.etag)}` })
   t.equal(conditional.statusCode, 304)
@@ -102,7 +102,7 @@ t.test('the query is passed to the backend, and the cursor leads to the next pag
   scripted.backend.list = async (_folder, { cursor }) =>
     page([entry(cursor ?? 'first')], cursor === undefined ? 'up' : null)
   const first = await as('ann').get(`${LISTING}?folder=a%2Fb&limit=7&kind=file`)
-  t.match(scripted.backend.listed[0], { folderId: 'a/b', call: { limit: 7, kind: 'file' } })
+  t.match(scripted.backend.listCalls[0], { folderId: 'a/b', call: { limit: 7, kind: 'file' } })
   const { next } = first.json<Listing>().page
   const second = await as('ann').get(`${LISTING}?folder=a%2Fb&limit=7&kind=file&cursor=${next!}`)
   t.same(
@@ -155,11 +155,11 @@ t.test('an invalid query is refused without a call upstream', async (t) => {
     t.equal(answer.headers['content-type'], 'application/problem+json; charset=utf-8')
     t.equal(answer.headers['cache-control'], 'no-store')
   }
-  t.equal(scripted.backend.listed.length, 0)
+  t.equal(scripted.backend.listCalls.length, 0)
   for (const folder of ['..', '../../x', 'a\r\nb', '__proto__', '%2e%2e%2f', 'x'.repeat(8192)]) {
     const answer = await as('ann').get(`${LISTING}?folder=${encodeURIComponent(folder)}`)
     t.equal(answer.statusCode, 200)
-    t.equal(scripted.backend.listed.at(-1)?.folderId, folder, 'a folder id is opaque')
+    t.equal(scripted.backend.listCalls.at(-1)?.folderId, folder, 'a folder id is opaque')
   }
 })
 
@@ -171,7 +171,7 @@ t.test('refresh reloads the listing, is reported in Cache-Status, and is rate li
     const answer = await as('ann').get(`${LISTING}?refresh=true`)
     t.equal(answer.headers['cache-status'], 'fastify-cloud-storage; fwd=request; stored')
   }
-  t.equal(scripted.backend.listed.length, 3)
+  t.equal(scripted.backend.listCalls.length, 3)
   const refused = await as('ann').get(`${LISTING}?refresh=true`)
   t.equal(refused.statusCode, 429)
   t.equal(refused.json<{ code: string }>().code, 'TOO_MANY_REQUESTS')
@@ -185,7 +185,7 @@ t.test('refresh during an older load makes its own call', async (t) => {
   const slow = new Deferred<ReturnType<typeof page>>()
   scripted.backend.list = () => slow.promise
   const old = as('ann').get(LISTING)
-  await until(() => scripted.backend.listed.length === 1)
+  await until(() => scripted.backend.listCalls.length === 1)
   scripted.backend.list = async () => page([entry('new')])
   const fresh = await as('ann').get(`${LISTING}?refresh=true`)
   t.same(
@@ -208,11 +208,11 @@ t.test('concurrent cold reads of one folder share a call upstream; two users mak
   scripted.backend.list = () => slow.promise
   const readers = Array.from({ length: 1000 }, () => as('ann').get(LISTING))
   const other = as('bob').get(LISTING)
-  await until(() => scripted.backend.listed.length === 2)
+  await until(() => scripted.backend.listCalls.length === 2)
   slow.resolve(page([entry('a')]))
   const answers = await Promise.all(readers)
   await other
-  t.equal(scripted.backend.listed.length, 2)
+  t.equal(scripted.backend.listCalls.length, 2)
   t.ok(answers.every(({ statusCode }) => statusCode === 200))
   t.equal(
     answers.filter(({ headers }) => headers['cache-status'] === 'fastify-cloud-storage; fwd=miss; stored').length,
@@ -231,7 +231,7 @@ t.test('a user who opens very many folders at once receives 429, and other users
   const slow = new Deferred<ReturnType<typeof page>>()
   scripted.backend.list = (folder) => (folder === 'bob' ? Promise.resolve(page([])) : slow.promise)
   const many = Array.from({ length: 1001 }, (_, i) => as('ann').get(`${LISTING}?folder=${i}`))
-  await until(() => scripted.backend.listed.length === 32)
+  await until(() => scripted.backend.listCalls.length === 32)
   t.equal((await as('bob').get(`${LISTING}?folder=bob`)).statusCode, 200)
   slow.resolve(page([]))
   const statuses = (await Promise.all(many)).map(({ statusCode }) => statusCode)
@@ -265,7 +265,7 @@ t.test('an unknown provider and a foreign or unknown connection answer 404', asy
   const { as, connect, scripted } = await testApp(t)
   const foreign = await connect('bob')
   await connect('ann')
-  const listed = scripted.backend.listed.length
+  const listed = scripted.backend.listCalls.length
   t.match((await as('ann').get('/cloud/nowhere/listing')).json(), { code: 'PROVIDER_UNKNOWN', status: 404 })
   t.match((await as('ann').get('/cloud/connections/listing')).json(), { code: 'PROVIDER_UNKNOWN', status: 404 })
   const bodies = await Promise.all(
@@ -277,7 +277,7 @@ t.test('an unknown provider and a foreign or unknown connection answer 404', asy
     })
   )
   for (const body of bodies) t.same(body, bodies[0])
-  t.equal(scripted.backend.listed.length, listed)
+  t.equal(scripted.backend.listCalls.length, listed)
 })
 
 t.test('a missing or disabled connection, or one with swapped credentials, answers 503 without a call', async (t) => {
@@ -291,7 +291,7 @@ t.test('a missing or disabled connection, or one with swapped credentials, answe
   const id = await connect('ann')
   const theirs = await connect('bob')
   await as('ann').get(LISTING)
-  t.equal(scripted.backend.listed.length, 1)
+  t.equal(scripted.backend.listCalls.length, 1)
   for (const status of ['DISABLED', 'ERROR', 'REQUIRES_REAUTH'] as const) {
     await db.prisma.cloudConnection.update({ where: { id }, data: { status } })
     t.equal(await code(), 'CONNECTION_INACTIVE')
@@ -302,7 +302,7 @@ t.test('a missing or disabled connection, or one with swapped credentials, answe
     const answer = await as('ann').get(LISTING)
     t.match(answer.json(), { code: 'CREDENTIALS_UNREADABLE', status: 503 })
   }
-  t.equal(scripted.backend.listed.length, 1)
+  t.equal(scripted.backend.listCalls.length, 1)
 })
 
 t.test('an entry expires after a minute', async (t) => {
@@ -321,7 +321,7 @@ t.test('an entry expires after a minute', async (t) => {
   const miss = await as('ann').get(LISTING, { 'if-none-match': String(headers.etag) })
   t.equal(miss.headers['cache-status'], 'fastify-cloud-storage; fwd=miss; stored')
   t.equal(miss.statusCode, 304, 'the content is unchanged')
-  t.equal(scripted.backend.listed.length, 2)
+  t.equal(scripted.backend.listCalls.length, 2)
 })
 
 t.test('a removed connection takes effect at once', async (t) => {
@@ -330,7 +330,7 @@ t.test('a removed connection takes effect at once', async (t) => {
   await as('ann').get(LISTING)
   await db.prisma.cloudConnection.delete({ where: { id } })
   t.equal((await as('ann').get(LISTING)).json<{ code: string }>().code, 'CONNECTION_MISSING')
-  t.equal(scripted.backend.listed.length, 1)
+  t.equal(scripted.backend.listCalls.length, 1)
 })
 
 /** A reader with a connection of its own; `leave` closes it. */
@@ -366,14 +366,14 @@ t.test('fifty cold reads share the call of the first client, which disconnects w
   const slow = new Deferred<ReturnType<typeof page>>()
   scripted.backend.list = () => slow.promise
   const first = read(port)
-  await until(() => scripted.backend.listed.length === 1)
+  await until(() => scripted.backend.listCalls.length === 1)
   const others = Array.from({ length: 49 }, () => read(port))
   await until(() => app.folderCache.stats().joins === 49)
   first.leave()
   t.equal(await first.status, null)
   slow.resolve(page([entry('a')]))
   t.same(new Set(await Promise.all(others.map(({ status }) => status))), new Set([200]))
-  t.equal(scripted.backend.listed.length, 1)
+  t.equal(scripted.backend.listCalls.length, 1)
 })
 
 t.test('the call upstream is aborted when all clients have disconnected', async (t) => {
@@ -408,7 +408,7 @@ async function turned(t: Test, options: Partial<CloudStorageOptions> = {}) {
     return { status: answer.headers['cache-status'], body: answer.json<Listing>() }
   }
   const first = await get()
-  return { ...world, get, first, asked: () => backend.listed.map(({ call }) => call.cursor ?? 'p1') }
+  return { ...world, get, first, asked: () => backend.listCalls.map(({ call }) => call.cursor ?? 'p1') }
 }
 
 t.test('a reader who has requested the second page finds the third page cached', async (t) => {
@@ -424,7 +424,7 @@ t.test('a reader who has requested the second page finds the third page cached',
 t.test('with cache.readAhead false no page is loaded before it is requested', async (t) => {
   const { app, get, first, asked } = await turned(t, { cache: { readAhead: false } })
   const second = await get(first.body.page.next!)
-  for (let i = 0; i < 20; i += 1) await settled()
+  for (let i = 0; i < 20; i += 1) await nextTurn()
   t.equal(app.folderCache.stats().loads, 2)
   await get(second.body.page.next!)
   t.strictSame(asked(), ['p1', 'p2', 'p3'])

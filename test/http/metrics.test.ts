@@ -57,7 +57,7 @@ t.test('each throttling response of a provider is counted once', async (t) => {
   const series = 'cloud_storage_throttles_total{provider="scripted"}'
   t.equal(await valueOf(registry, series), 0)
   for (const folder of ['a', 'b', 'c']) t.equal((await list(`?folder=${folder}`)).statusCode, 503)
-  t.equal(scripted.backend.listed.length, 1)
+  t.equal(scripted.backend.listCalls.length, 1)
   t.equal(await valueOf(registry, series), 1)
 })
 
@@ -177,11 +177,11 @@ t.test('a failed load is one span with its code, however many attempts it takes'
   const { as, connect, scripted } = await testApp(t)
   await connect('ann')
   scripted.backend.list = async () => {
-    if (scripted.backend.listed.length === 1) throw new StorageError('PROVIDER_UNAVAILABLE', 'secret')
+    if (scripted.backend.listCalls.length === 1) throw new StorageError('PROVIDER_UNAVAILABLE', 'secret')
     throw new StorageError('FOLDER_NOT_FOUND', 'secret', { cause: new Error('secret') })
   }
   t.equal((await as('ann').get('/cloud/scripted/listing')).statusCode, 404)
-  t.equal(scripted.backend.listed.length, 2)
+  t.equal(scripted.backend.listCalls.length, 2)
   const loads = spans.filter(({ name }) => name === 'cloud_storage.list_folder')
   t.equal(loads.length, 1)
   t.match(loads[0], { status: { code: SpanStatusCode.ERROR }, events: [], ends: 1 })

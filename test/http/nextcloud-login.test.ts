@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import type { Listing } from '../../src/core/entry.ts'
 import { defineProvider, Secret } from '../../src/index.ts'
 import { testApp } from '../support/app/app.ts'
-import { takeMistakes } from '../support/dav/ask-dav.ts'
+import { takeMistakes } from '../support/dav/requests.ts'
 import {
   FAKE_APP_PASSWORD,
   FAKE_NEXTCLOUD_LOGIN,

@@ -6,12 +6,12 @@ import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET } from '../fakes/oauth/rules.ts'
 import { FakeNextcloud } from '../fakes/nextcloud/fake-nextcloud.ts'
 import { oauthCloudProvider } from '../support/app/oauth-cloud.ts'
 
-type Answer = Awaited<ReturnType<OAuthApp['comeBack']>>
+type Answer = Awaited<ReturnType<OAuthApp['sendCallback']>>
 
 /** A flow of ann's after consent, before the callback. */
 async function consented(t: Test, options: OAuthAppOptions = {}) {
   const app = await oauthApp(t, options)
-  const { authorizationUrl, cookie } = await app.begin('ann')
+  const { authorizationUrl, cookie } = await app.authorize('ann')
   return { ...app, cookie, callback: await app.oauth.consent(authorizationUrl) }
 }
 
@@ -32,8 +32,12 @@ async function assertRefused(t: Test, { oauth, db, callback }: Consented, answer
 }
 
 /** Checks that the flow still works. */
-async function assertGoesOn(t: Test, { comeBack, callback, cookie, db }: Consented) {
-  t.equal((await comeBack(callback, { cookie })).headers.location, `${PUBLIC_URL}/`, 'the flow can still be completed')
+async function assertGoesOn(t: Test, { sendCallback, callback, cookie, db }: Consented) {
+  t.equal(
+    (await sendCallback(callback, { cookie })).headers.location,
+    `${PUBLIC_URL}/`,
+    'the flow can still be completed'
+  )
   t.equal(await db.prisma.cloudConnection.count({ where: { userId: 'ann' } }), 1)
 }
 
@@ -58,14 +62,14 @@ t.test('a wrong, missing or malformed state is refused', async (t) => {
     await assertRefused(
       t,
       flow,
-      await flow.comeBack(callback, { cookie: flow.cookie }),
+      await flow.sendCallback(callback, { cookie: flow.cookie }),
       JSON.stringify(wrong.slice(0, 50))
     )
   }
   const without = new URL(flow.callback)
   without.searchParams.delete('state')
-  await assertRefused(t, flow, await flow.comeBack(without, { cookie: flow.cookie }))
-  await assertRefused(t, flow, await flow.comeBack(CALLBACK_URI, { cookie: flow.cookie }))
+  await assertRefused(t, flow, await flow.sendCallback(without, { cookie: flow.cookie }))
+  await assertRefused(t, flow, await flow.sendCallback(CALLBACK_URI, { cookie: flow.cookie }))
   await assertGoesOn(t, flow)
 })
 
@@ -74,13 +78,13 @@ t.test('the stored hash of a state is not accepted as the state', async (t) => {
   const { stateHash } = await flow.db.prisma.oAuthState.findFirstOrThrow()
   const callback = new URL(flow.callback)
   callback.searchParams.set('state', stateHash)
-  await assertRefused(t, flow, await flow.comeBack(callback, { cookie: flow.cookie }))
+  await assertRefused(t, flow, await flow.sendCallback(callback, { cookie: flow.cookie }))
 })
 
 t.test('a state can be used once', async (t) => {
-  const { comeBack, callback, cookie, oauth, db } = await consented(t)
-  t.equal((await comeBack(callback, { cookie })).statusCode, 303)
-  const again = await comeBack(callback, { cookie })
+  const { sendCallback, callback, cookie, oauth, db } = await consented(t)
+  t.equal((await sendCallback(callback, { cookie })).statusCode, 303)
+  const again = await sendCallback(callback, { cookie })
   t.equal(again.statusCode, 400)
   t.match(again.json(), { code: 'INVALID_STATE' })
   t.equal(oauth.tokenCalls(), 1)
@@ -88,19 +92,19 @@ t.test('a state can be used once', async (t) => {
 })
 
 t.test('a denied consent consumes the state', async (t) => {
-  const { comeBack, callback, cookie, oauth } = await consented(t)
+  const { sendCallback, callback, cookie, oauth } = await consented(t)
   const denied = new URL(callback)
   denied.searchParams.delete('code')
   denied.searchParams.set('error', 'access_denied')
-  t.equal((await comeBack(denied, { cookie })).headers.location, `${PUBLIC_URL}/?error=ACCESS_DENIED`)
-  t.equal((await comeBack(callback, { cookie })).statusCode, 400)
+  t.equal((await sendCallback(denied, { cookie })).headers.location, `${PUBLIC_URL}/?error=ACCESS_DENIED`)
+  t.equal((await sendCallback(callback, { cookie })).statusCode, 400)
   t.equal(oauth.tokenCalls(), 0)
 })
 
 t.test('an expired state is refused', async (t) => {
   const flow = await consented(t)
   await flow.db.prisma.oAuthState.updateMany({ data: { expiresAt: new Date(Date.now() - 1) } })
-  await assertRefused(t, flow, await flow.comeBack(flow.callback, { cookie: flow.cookie }))
+  await assertRefused(t, flow, await flow.sendCallback(flow.callback, { cookie: flow.cookie }))
 })
 
 t.test('a flow expires after ten minutes', async (t) => {
@@ -118,7 +122,7 @@ t.test('a state of another provider is refused', async (t) => {
     plugin: { providers: { other: { ...registration, provider: defineProvider({ ...other, id: 'other' }) } } }
   })
   const path = flow.callback.href.replace('/cloud/callback', '/other/callback')
-  await assertRefused(t, flow, await flow.comeBack(path, { cookie: flow.cookie }))
+  await assertRefused(t, flow, await flow.sendCallback(path, { cookie: flow.cookie }))
   await assertGoesOn(t, flow)
 })
 
@@ -126,7 +130,7 @@ t.test('unknown providers and providers without OAuth have no callback', async (
   const flow = await consented(t)
   for (const provider of ['scripted', 'nowhere', '__proto__', 'constructor']) {
     const path = flow.callback.href.replace('/cloud/callback', `/${provider}/callback`)
-    const answer = await flow.comeBack(path, { cookie: flow.cookie })
+    const answer = await flow.sendCallback(path, { cookie: flow.cookie })
     t.equal(answer.statusCode, 404, provider)
     t.match(answer.json(), { code: 'PROVIDER_UNKNOWN' })
   }
@@ -140,15 +144,23 @@ t.test('the callback does not complete a login flow of another provider', async 
   })
   const begun = await flow.as('ann').send('POST', '/cloud/connections/nextcloud/authorize', { baseUrl: nextcloud.url })
   const state = begun.json<{ flowId: string }>().flowId
-  await assertRefused(t, flow, await flow.comeBack(`${CALLBACK_URI}?code=x&state=${state}`, { cookie: flow.cookie }))
+  await assertRefused(
+    t,
+    flow,
+    await flow.sendCallback(`${CALLBACK_URI}?code=x&state=${state}`, { cookie: flow.cookie })
+  )
   // Simulates an attacker with write access to the column.
   await flow.db.prisma.oAuthState.updateMany({ where: { provider: 'nextcloud' }, data: { provider: 'cloud' } })
-  await assertRefused(t, flow, await flow.comeBack(`${CALLBACK_URI}?code=x&state=${state}`, { cookie: flow.cookie }))
+  await assertRefused(
+    t,
+    flow,
+    await flow.sendCallback(`${CALLBACK_URI}?code=x&state=${state}`, { cookie: flow.cookie })
+  )
 })
 
 t.test('a callback without the browser’s cookie, or with another one, is refused and keeps the flow', async (t) => {
   const flow = await consented(t)
-  const other = await flow.begin('bob')
+  const other = await flow.authorize('bob')
   const [name = '', value = ''] = flow.cookie.split('=')
   const [otherName = '', otherValue = ''] = other.cookie.split('=')
   const cookies: (string | undefined)[] = [
@@ -165,7 +177,7 @@ t.test('a callback without the browser’s cookie, or with another one, is refus
     `${name}=${(await flow.db.prisma.oAuthState.findFirstOrThrow({ where: { userId: 'ann' } })).bindingHash}`
   ]
   for (const cookie of cookies) {
-    const answer = await flow.comeBack(flow.callback, cookie === undefined ? {} : { cookie })
+    const answer = await flow.sendCallback(flow.callback, cookie === undefined ? {} : { cookie })
     await assertRefused(t, flow, answer, String(cookie))
   }
   await assertGoesOn(t, flow)
@@ -173,15 +185,15 @@ t.test('a callback without the browser’s cookie, or with another one, is refus
 
 t.test('a victim who opens an attacker’s callback is not connected to the attacker’s account', async (t) => {
   const flow = await consented(t)
-  const victim = await flow.begin('bob')
-  await assertRefused(t, flow, await flow.comeBack(flow.callback, { cookie: victim.cookie, 'x-user': 'bob' }))
+  const victim = await flow.authorize('bob')
+  await assertRefused(t, flow, await flow.sendCallback(flow.callback, { cookie: victim.cookie, 'x-user': 'bob' }))
 })
 
 t.test('an authenticated user must be the one who began the flow', async (t) => {
   const flow = await consented(t)
-  const answer = await flow.comeBack(flow.callback, { cookie: flow.cookie, 'x-user': 'bob' })
+  const answer = await flow.sendCallback(flow.callback, { cookie: flow.cookie, 'x-user': 'bob' })
   await assertRefused(t, flow, answer)
-  t.equal((await flow.comeBack(flow.callback, { cookie: flow.cookie, 'x-user': 'ann' })).statusCode, 303)
+  t.equal((await flow.sendCallback(flow.callback, { cookie: flow.cookie, 'x-user': 'ann' })).statusCode, 303)
   t.match(await flow.db.prisma.cloudConnection.findMany(), [{ userId: 'ann' }])
 })
 
@@ -199,13 +211,14 @@ t.test('a repeated parameter is refused', async (t) => {
       callback.searchParams.delete(name)
       callback.searchParams.append(name, first)
       callback.searchParams.append(name, second)
-      await assertRefused(t, flow, await flow.comeBack(callback, { cookie: flow.cookie }), `${name} ${first}`)
+      await assertRefused(t, flow, await flow.sendCallback(callback, { cookie: flow.cookie }), `${name} ${first}`)
     }
     const encoded = flow.callback.href.replace(
       '?',
       `?${name.replace(/^./, (letter) => `%${letter.charCodeAt(0).toString(16)}`)}=x&`
     )
-    if (name !== 'error') await assertRefused(t, flow, await flow.comeBack(encoded, { cookie: flow.cookie }), 'encoded')
+    if (name !== 'error')
+      await assertRefused(t, flow, await flow.sendCallback(encoded, { cookie: flow.cookie }), 'encoded')
     await assertGoesOn(t, flow)
   }
 })
@@ -214,14 +227,14 @@ t.test('repeated parameters are counted in the raw query, whatever parser the ho
   const flow = await consented(t)
   const doubled = new URL(flow.callback)
   doubled.searchParams.append('code', 'other')
-  await assertRefused(t, flow, await flow.comeBack(`${doubled.href}?code=x`, { cookie: flow.cookie }))
+  await assertRefused(t, flow, await flow.sendCallback(`${doubled.href}?code=x`, { cookie: flow.cookie }))
 })
 
 t.test('a response of a foreign issuer ends the flow without a call to the token endpoint', async (t) => {
   for (const iss of ['https://evil.example', '']) {
-    const { comeBack, callback, cookie, oauth, db } = await consented(t)
+    const { sendCallback, callback, cookie, oauth, db } = await consented(t)
     callback.searchParams.set('iss', iss === '' ? `${oauth.url}/` : iss)
-    const answer = await comeBack(callback, { cookie })
+    const answer = await sendCallback(callback, { cookie })
     t.equal(answer.statusCode, 303)
     t.equal(answer.headers.location, `${PUBLIC_URL}/?error=INVALID_STATE`)
     t.equal(oauth.tokenCalls(), 0)
@@ -238,9 +251,9 @@ t.test('a response with a missing or an empty code ends the flow without a call 
       callback.searchParams.set('code', '')
     }
   ]) {
-    const { comeBack, callback, cookie, oauth, db } = await consented(t)
+    const { sendCallback, callback, cookie, oauth, db } = await consented(t)
     change(callback)
-    const answer = await comeBack(callback, { cookie })
+    const answer = await sendCallback(callback, { cookie })
     t.equal(answer.statusCode, 303)
     t.match(answer.headers.location, /\?error=(INVALID_STATE|PROVIDER_ERROR)$/)
     t.equal(oauth.tokenCalls(), 0)
@@ -249,8 +262,8 @@ t.test('a response with a missing or an empty code ends the flow without a call 
 })
 
 t.test('forged host headers do not change the token request', async (t) => {
-  const { comeBack, callback, cookie, oauth } = await consented(t)
-  const answer = await comeBack(callback, {
+  const { sendCallback, callback, cookie, oauth } = await consented(t)
+  const answer = await sendCallback(callback, {
     cookie,
     host: 'evil.example',
     'x-forwarded-host': 'evil.example',
@@ -270,7 +283,7 @@ t.test('a host that cannot authenticate the request answers 503 and keeps the fl
       }
     }
   })
-  const answer = await flow.comeBack(flow.callback, { cookie: flow.cookie, 'x-down': '1' })
+  const answer = await flow.sendCallback(flow.callback, { cookie: flow.cookie, 'x-down': '1' })
   t.equal(answer.statusCode, 503)
   t.match(answer.json(), { code: 'AUTHENTICATION_UNAVAILABLE' })
   t.notMatch(answer.body, 'SECRET')
@@ -287,7 +300,7 @@ t.test('a host that returns a user id of the wrong type answers 500 and keeps th
       }
     }
   })
-  const answer = await flow.comeBack(flow.callback, { cookie: flow.cookie, 'x-user': 'object' })
+  const answer = await flow.sendCallback(flow.callback, { cookie: flow.cookie, 'x-user': 'object' })
   t.equal(answer.statusCode, 500)
   t.match(answer.json(), { code: 'INTERNAL' })
   t.equal(flow.oauth.tokenCalls(), 0)
@@ -295,9 +308,9 @@ t.test('a host that returns a user id of the wrong type answers 500 and keeps th
 })
 
 t.test('only one of two concurrent callbacks with the same response connects', async (t) => {
-  const { comeBack, callback, cookie, oauth, db } = await consented(t)
+  const { sendCallback, callback, cookie, oauth, db } = await consented(t)
   const gate = oauth.hold('token')
-  const both = Promise.all([comeBack(callback, { cookie }), comeBack(callback, { cookie })])
+  const both = Promise.all([sendCallback(callback, { cookie }), sendCallback(callback, { cookie })])
   await gate.reached
   gate.release()
   const answers = await both
@@ -307,37 +320,37 @@ t.test('only one of two concurrent callbacks with the same response connects', a
 })
 
 t.test('a user has at most five flows, the oldest is replaced, and those of other users stay', async (t) => {
-  const { begin, comeBack, oauth, db } = await oauthApp(t)
+  const { authorize: begin, sendCallback, oauth, db } = await oauthApp(t)
   const theirs = await begin('bob')
   const oldest = await begin('ann')
   for (let index = 0; index < 4; index++) await begin('ann')
   const newest = await begin('ann')
   t.equal(await db.prisma.oAuthState.count({ where: { userId: 'ann' } }), 5)
   const end = async ({ authorizationUrl, cookie }: typeof newest) =>
-    (await comeBack(await oauth.consent(authorizationUrl), { cookie })).statusCode
+    (await sendCallback(await oauth.consent(authorizationUrl), { cookie })).statusCode
   t.equal(await end(oldest), 400)
   t.equal(await end(newest), 303)
   t.equal(await end(theirs), 303)
 })
 
 t.test('a sealed verifier that is moved to another user’s flow cannot be opened', async (t) => {
-  const { begin, comeBack, oauth, db } = await oauthApp(t)
+  const { authorize: begin, sendCallback, oauth, db } = await oauthApp(t)
   const [anns, bobs] = [await begin('ann'), await begin('bob')]
   const { sealedVerifier } = await db.prisma.oAuthState.findFirstOrThrow({ where: { userId: 'ann' } })
   await db.prisma.oAuthState.updateMany({ where: { userId: 'bob' }, data: { sealedVerifier } })
-  const answer = await comeBack(await oauth.consent(bobs.authorizationUrl), { cookie: bobs.cookie })
+  const answer = await sendCallback(await oauth.consent(bobs.authorizationUrl), { cookie: bobs.cookie })
   t.equal(answer.headers.location, `${PUBLIC_URL}/?error=CREDENTIALS_UNREADABLE`)
   t.equal(oauth.tokenCalls(), 0)
-  t.equal((await comeBack(await oauth.consent(anns.authorizationUrl), { cookie: anns.cookie })).statusCode, 303)
+  t.equal((await sendCallback(await oauth.consent(anns.authorizationUrl), { cookie: anns.cookie })).statusCode, 303)
 })
 
 t.test('a code that was granted to another browser does not work in one’s own flow', async (t) => {
-  const { begin, comeBack, oauth, db } = await oauthApp(t)
+  const { authorize: begin, sendCallback, oauth, db } = await oauthApp(t)
   const [anns, bobs] = [await begin('ann'), await begin('bob')]
   const stolen = (await oauth.consent(anns.authorizationUrl)).searchParams.get('code') ?? ''
   const callback = await oauth.consent(bobs.authorizationUrl)
   callback.searchParams.set('code', stolen)
-  const answer = await comeBack(callback, { cookie: bobs.cookie })
+  const answer = await sendCallback(callback, { cookie: bobs.cookie })
   t.equal(answer.headers.location, `${PUBLIC_URL}/?error=INVALID_STATE`, 'PKCE rejects the code')
   t.equal(await db.prisma.cloudConnection.count(), 0)
 })

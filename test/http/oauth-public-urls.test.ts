@@ -196,7 +196,7 @@ t.test('an invalid body of authorize is refused', async (t) => {
 })
 
 t.test('the browser is redirected to a returnTo inside of the application, including its query', async (t) => {
-  const { begin, comeBack, oauth } = await oauthApp(t)
+  const { authorize: begin, sendCallback: comeBack, oauth } = await oauthApp(t)
   const places: [string | undefined, string][] = [
     [undefined, `${PUBLIC_URL}/`],
     [PUBLIC_URL, PUBLIC_URL],
@@ -222,7 +222,7 @@ t.test('the browser is redirected to a returnTo inside of the application, inclu
 })
 
 t.test('an error is added to the query, and existing parameters stay', async (t) => {
-  const { begin, comeBack, oauth } = await oauthApp(t)
+  const { authorize: begin, sendCallback: comeBack, oauth } = await oauthApp(t)
   const places: [string, string][] = [
     [`${PUBLIC_URL}/`, `${PUBLIC_URL}/?error=ACCESS_DENIED`],
     [`${PUBLIC_URL}/done?step=2&step=3#here`, `${PUBLIC_URL}/done?step=2&step=3&error=ACCESS_DENIED#here`],

@@ -1,14 +1,14 @@
 import t, { type Test } from 'tap'
 import { type OAuthApp, oauthApp, PUBLIC_URL } from '../support/app/app.ts'
 import {
-  answers,
-  answersHtml,
-  breaksOff,
-  cutsJson,
+  respondsWith,
+  respondsWithHtml,
+  disconnectsMidBody,
+  truncatesJson,
   hangs,
-  lies,
+  patchesResponse,
   type OAuthFault,
-  pads,
+  padsResponse,
   redirects,
   resets
 } from '../fakes/oauth/faults.ts'
@@ -50,7 +50,7 @@ t.test('errors of the authorization endpoint are mapped to codes, and the token 
   ]
   for (const [error, code] of refusals) {
     const app = await oauthApp(t)
-    app.oauth.answerWith({ error, error_description: 'Bearer SECRET' })
+    app.oauth.patchCallback({ error, error_description: 'Bearer SECRET' })
     await assertRefused(t, app, await app.grant('ann'), code)
     t.equal(app.oauth.tokenCalls(), 0)
   }
@@ -64,7 +64,7 @@ t.test('a user who grants fewer scopes than requested receives an error, and not
 
 t.test('a token response without scope means the requested scopes', async (t) => {
   const { oauth, grant, db } = await oauthApp(t, { registration: { scopes: FAKE_SCOPES } })
-  oauth.failNext(1, lies({ scope: undefined }))
+  oauth.failNext(1, patchesResponse({ scope: undefined }))
   await grant('ann')
   t.same((await db.prisma.cloudConnection.findFirstOrThrow()).scopes, FAKE_SCOPES)
 })
@@ -74,7 +74,7 @@ t.test('scopes that do not concern access may be missing or renamed in the token
   const asked = ['openid', 'email', 'profile', 'offline_access', scope]
   const { oauth, grant, db } = await oauthApp(t, { registration: { scopes: asked } })
   oauth.rules.scopes = asked
-  oauth.failNext(1, lies({ scope: `${scope} https://provider.example/userinfo.email` }))
+  oauth.failNext(1, patchesResponse({ scope: `${scope} https://provider.example/userinfo.email` }))
   t.notMatch((await grant('ann')).headers.location, 'error')
   t.equal(await db.prisma.cloudConnection.count({ where: { status: 'ACTIVE' } }), 1)
 })
@@ -82,30 +82,30 @@ t.test('scopes that do not concern access may be missing or renamed in the token
 t.test('scopes are compared by scopeName, where a provider has several names for them', async (t) => {
   const connect = { scopeName: (scope: string) => scope.replace('https://cloud.example/', '').toLowerCase() }
   const app = await oauthApp(t, { connect, registration: { scopes: FAKE_SCOPES } })
-  app.oauth.failNext(1, lies({ scope: 'https://cloud.example/Files.Read' }))
+  app.oauth.failNext(1, patchesResponse({ scope: 'https://cloud.example/Files.Read' }))
   await assertRefused(t, app, await app.grant('ann'), 'INSUFFICIENT_SCOPE')
   const given = ['https://cloud.example/Files.Read', 'FILES.WRITE']
-  app.oauth.failNext(1, lies({ scope: given.join(' ') }))
+  app.oauth.failNext(1, patchesResponse({ scope: given.join(' ') }))
   await app.grant('ann')
   t.same((await app.db.prisma.cloudConnection.findFirstOrThrow()).scopes, given)
 })
 
 t.test('additional scopes are stored as granted', async (t) => {
   const { oauth, grant, db } = await oauthApp(t)
-  oauth.failNext(1, lies({ scope: 'openid files.read' }))
+  oauth.failNext(1, patchesResponse({ scope: 'openid files.read' }))
   await grant('ann')
   t.same((await db.prisma.cloudConnection.findFirstOrThrow()).scopes, ['openid', 'files.read'])
 })
 
 t.test('a token that expires within the hour and cannot be refreshed is refused', async (t) => {
   const app = await oauthApp(t)
-  app.oauth.failNext(1, lies({ refresh_token: undefined }))
+  app.oauth.failNext(1, patchesResponse({ refresh_token: undefined }))
   await assertRefused(t, app, await app.grant('ann'), 'PROVIDER_ERROR')
 })
 
 t.test('a token that does not expire needs no refresh token', async (t) => {
   const { oauth, grant, db } = await oauthApp(t, { rules: { accessTokenSeconds: undefined } })
-  oauth.failNext(1, lies({ refresh_token: undefined }))
+  oauth.failNext(1, patchesResponse({ refresh_token: undefined }))
   await grant('ann')
   t.equal(await db.prisma.cloudConnection.count(), 1)
 })
@@ -119,29 +119,29 @@ t.test('a rejected code requires a new login', async (t) => {
 t.test('a failing token endpoint answers PROVIDER_UNAVAILABLE, and its text is not repeated', async (t) => {
   const elsewhere = await startServer(t)
   const faults: [string, OAuthFault, string][] = [
-    ['invalid_client', answers({ status: 401, error: 'invalid_client' }), 'PROVIDER_UNAVAILABLE'],
-    ['invalid_request', answers({ status: 400, error: 'invalid_request' }), 'PROVIDER_UNAVAILABLE'],
-    ['an unknown error', answers({ status: 400, error: 'Bearer SECRET' }), 'PROVIDER_UNAVAILABLE'],
-    ['500', answers({ status: 500, error: 'server_error' }), 'PROVIDER_UNAVAILABLE'],
-    ['503', answersHtml(503), 'PROVIDER_UNAVAILABLE'],
-    ['HTML', answersHtml(200), 'PROVIDER_UNAVAILABLE'],
-    ['HTML 400', answersHtml(400), 'PROVIDER_UNAVAILABLE'],
-    ['truncated JSON', cutsJson(), 'PROVIDER_UNAVAILABLE'],
-    ['an interrupted response', breaksOff(), 'PROVIDER_UNAVAILABLE'],
+    ['invalid_client', respondsWith({ status: 401, error: 'invalid_client' }), 'PROVIDER_UNAVAILABLE'],
+    ['invalid_request', respondsWith({ status: 400, error: 'invalid_request' }), 'PROVIDER_UNAVAILABLE'],
+    ['an unknown error', respondsWith({ status: 400, error: 'Bearer SECRET' }), 'PROVIDER_UNAVAILABLE'],
+    ['500', respondsWith({ status: 500, error: 'server_error' }), 'PROVIDER_UNAVAILABLE'],
+    ['503', respondsWithHtml(503), 'PROVIDER_UNAVAILABLE'],
+    ['HTML', respondsWithHtml(200), 'PROVIDER_UNAVAILABLE'],
+    ['HTML 400', respondsWithHtml(400), 'PROVIDER_UNAVAILABLE'],
+    ['truncated JSON', truncatesJson(), 'PROVIDER_UNAVAILABLE'],
+    ['an interrupted response', disconnectsMidBody(), 'PROVIDER_UNAVAILABLE'],
     ['reset', resets(), 'PROVIDER_UNAVAILABLE'],
-    ['429', answers({ status: 429, error: 'rate', headers: { 'retry-after': '7' } }), 'PROVIDER_THROTTLED'],
-    ['429 HTML', answersHtml(429), 'PROVIDER_THROTTLED'],
+    ['429', respondsWith({ status: 429, error: 'rate', headers: { 'retry-after': '7' } }), 'PROVIDER_THROTTLED'],
+    ['429 HTML', respondsWithHtml(429), 'PROVIDER_THROTTLED'],
     ['307', redirects(`${elsewhere.origin}/token`), 'PROVIDER_UNAVAILABLE'],
     ['302', redirects(`${elsewhere.origin}/token`, 302), 'PROVIDER_UNAVAILABLE'],
-    ['too large', pads(70_000), 'PROVIDER_UNAVAILABLE'],
-    ['token_type mac', lies({ token_type: 'mac' }), 'PROVIDER_UNAVAILABLE'],
-    ['no token_type', lies({ token_type: undefined }), 'PROVIDER_UNAVAILABLE'],
-    ['no access_token', lies({ access_token: undefined }), 'PROVIDER_UNAVAILABLE'],
-    ['an empty access_token', lies({ access_token: '' }), 'PROVIDER_UNAVAILABLE'],
-    ['an access_token of 10 KB', lies({ access_token: 'x'.repeat(10_000) }), 'PROVIDER_UNAVAILABLE'],
-    ['a refresh_token that is a number', lies({ refresh_token: 7 }), 'PROVIDER_UNAVAILABLE'],
-    ['a negative lifetime', lies({ expires_in: -1 }), 'PROVIDER_UNAVAILABLE'],
-    ['an error with 200', lies({ access_token: undefined, error: 'Bearer SECRET' }), 'PROVIDER_UNAVAILABLE']
+    ['too large', padsResponse(70_000), 'PROVIDER_UNAVAILABLE'],
+    ['token_type mac', patchesResponse({ token_type: 'mac' }), 'PROVIDER_UNAVAILABLE'],
+    ['no token_type', patchesResponse({ token_type: undefined }), 'PROVIDER_UNAVAILABLE'],
+    ['no access_token', patchesResponse({ access_token: undefined }), 'PROVIDER_UNAVAILABLE'],
+    ['an empty access_token', patchesResponse({ access_token: '' }), 'PROVIDER_UNAVAILABLE'],
+    ['an access_token of 10 KB', patchesResponse({ access_token: 'x'.repeat(10_000) }), 'PROVIDER_UNAVAILABLE'],
+    ['a refresh_token that is a number', patchesResponse({ refresh_token: 7 }), 'PROVIDER_UNAVAILABLE'],
+    ['a negative lifetime', patchesResponse({ expires_in: -1 }), 'PROVIDER_UNAVAILABLE'],
+    ['an error with 200', patchesResponse({ access_token: undefined, error: 'Bearer SECRET' }), 'PROVIDER_UNAVAILABLE']
   ]
   for (const [name, fault, code] of faults) {
     await t.test(name, async (t) => {
@@ -162,7 +162,7 @@ t.test('a hanging token endpoint times out', async (t) => {
 
 t.test('a token of an unknown account does not connect', async (t) => {
   const app = await oauthApp(t)
-  app.oauth.failNext(1, lies({ access_token: 'nobodys' }))
+  app.oauth.failNext(1, patchesResponse({ access_token: 'nobodys' }))
   await assertRefused(t, app, await app.grant('ann'), 'ACCESS_DENIED')
 })
 
@@ -189,7 +189,7 @@ t.test('past connectionsPerUser another account is refused, and existing ones ca
 })
 
 t.test('a browser that disconnects while its code is exchanged is still connected', async (t) => {
-  const { app, begin, oauth, db } = await oauthApp(t)
+  const { app, authorize: begin, oauth, db } = await oauthApp(t)
   const { authorizationUrl, cookie } = await begin('ann')
   const { search } = await oauth.consent(authorizationUrl)
   const address = await app.listen({ host: '127.0.0.1', port: 0 })

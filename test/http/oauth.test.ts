@@ -31,7 +31,7 @@ t.test('authorize returns a URL of the provider with S256, a state and the redir
 })
 
 t.test('each flow has its own state, challenge and cookie', async (t) => {
-  const { begin } = await oauthApp(t)
+  const { authorize: begin } = await oauthApp(t)
   const [one, two] = [await begin('ann'), await begin('ann')]
   const of = (url: string, name: string) => new URL(url).searchParams.get(name)
   t.not(of(one.authorizationUrl, 'state'), of(two.authorizationUrl, 'state'))
@@ -41,17 +41,17 @@ t.test('each flow has its own state, challenge and cookie', async (t) => {
 })
 
 t.test('two flows in one browser can be completed in any order', async (t) => {
-  const { begin, comeBack, oauth } = await oauthApp(t)
+  const { authorize: begin, sendCallback, oauth } = await oauthApp(t)
   const flows = [await begin('ann'), await begin('ann')]
   const cookie = flows.map((flow) => flow.cookie).join('; ')
   for (const { authorizationUrl } of flows.reverse()) {
-    const answer = await comeBack(await oauth.consent(authorizationUrl), { cookie })
+    const answer = await sendCallback(await oauth.consent(authorizationUrl), { cookie })
     t.equal(answer.headers.location, `${PUBLIC_URL}/`)
   }
 })
 
 t.test('the nonce is an HttpOnly cookie of the callback that expires after ten minutes', async (t) => {
-  const { begin } = await oauthApp(t)
+  const { authorize: begin } = await oauthApp(t)
   const { setCookie } = await begin('ann')
   const [pair, ...attributes] = setCookie.split('; ')
   t.match(pair, /^cloud_oauth_[0-9a-f]{16}=[\w-]{43}$/)
@@ -65,7 +65,7 @@ t.test('the nonce is an HttpOnly cookie of the callback that expires after ten m
 })
 
 t.test('scopes of the configuration replace those of the provider', async (t) => {
-  const { begin, grant, db } = await oauthApp(t, { registration: { scopes: FAKE_SCOPES } })
+  const { authorize: begin, grant, db } = await oauthApp(t, { registration: { scopes: FAKE_SCOPES } })
   const { authorizationUrl } = await begin('ann')
   t.equal(new URL(authorizationUrl).searchParams.get('scope'), 'files.read files.write')
   await grant('ann')
@@ -73,9 +73,9 @@ t.test('scopes of the configuration replace those of the provider', async (t) =>
 })
 
 t.test('the callback connects the account and redirects the browser', async (t) => {
-  const { begin, comeBack, oauth, as, db } = await oauthApp(t)
+  const { authorize: begin, sendCallback, oauth, as, db } = await oauthApp(t)
   const { authorizationUrl, cookie } = await begin('ann', { returnTo: `${PUBLIC_URL}/done?step=2#here` })
-  const answer = await comeBack(await oauth.consent(authorizationUrl), { cookie })
+  const answer = await sendCallback(await oauth.consent(authorizationUrl), { cookie })
   t.equal(answer.statusCode, 303)
   t.equal(answer.headers.location, `${PUBLIC_URL}/done?step=2#here`)
   t.equal(answer.body, '')
@@ -96,9 +96,9 @@ t.test('the callback connects the account and redirects the browser', async (t) 
 })
 
 t.test('the callback deletes the cookie of its flow', async (t) => {
-  const { begin, comeBack, oauth } = await oauthApp(t)
+  const { authorize: begin, sendCallback, oauth } = await oauthApp(t)
   const { authorizationUrl, cookie } = await begin('ann')
-  const { headers } = await comeBack(await oauth.consent(authorizationUrl), { cookie })
+  const { headers } = await sendCallback(await oauth.consent(authorizationUrl), { cookie })
   const [pair, ...attributes] = String(headers['set-cookie']).split('; ')
   t.equal(pair, `${cookie.split('=')[0] ?? ''}=`)
   t.ok(attributes.includes('Max-Age=0'))
@@ -132,11 +132,11 @@ t.test('a second user who signs in with the same account has a separate connecti
 })
 
 t.test('no secret of a flow appears in plain text in the database, in a response or in the log', async (t) => {
-  const { begin, comeBack, oauth, as, db, log } = await oauthApp(t)
+  const { authorize: begin, sendCallback, oauth, as, db, log } = await oauthApp(t)
   const { authorizationUrl, cookie } = await begin('ann')
   const flows = JSON.stringify(await db.prisma.oAuthState.findMany())
   const callback = await oauth.consent(authorizationUrl)
-  const answer = await comeBack(callback, { cookie })
+  const answer = await sendCallback(callback, { cookie })
   const listed = await as('ann').get(LISTING)
   const connections = await as('ann').get('/cloud/connections')
   const rows = JSON.stringify(await db.prisma.cloudConnection.findMany())
@@ -160,32 +160,32 @@ t.test('no secret of a flow appears in plain text in the database, in a response
 })
 
 t.test('responses of the callback are not cached and send no referrer', async (t) => {
-  const { grant, comeBack } = await oauthApp(t)
-  for (const answer of [await grant('ann'), await comeBack(`${CALLBACK_URI}?state=wrong&code=x`)]) {
+  const { grant, sendCallback } = await oauthApp(t)
+  for (const answer of [await grant('ann'), await sendCallback(`${CALLBACK_URI}?state=wrong&code=x`)]) {
     t.equal(answer.headers['cache-control'], 'no-store')
     t.equal(answer.headers['referrer-policy'], 'no-referrer')
   }
 })
 
 t.test('HEAD on the callback has no effect', async (t) => {
-  const { begin, comeBack, oauth, app } = await oauthApp(t)
+  const { authorize: begin, sendCallback, oauth, app } = await oauthApp(t)
   const { authorizationUrl, cookie } = await begin('ann')
   const callback = await oauth.consent(authorizationUrl)
   const url = callback.pathname.replace('/files', '') + callback.search
   t.equal((await app.inject({ method: 'HEAD', url, headers: { cookie } })).statusCode, 405)
   t.equal(oauth.tokenCalls(), 0)
-  t.equal((await comeBack(callback, { cookie })).headers.location, `${PUBLIC_URL}/`)
+  t.equal((await sendCallback(callback, { cookie })).headers.location, `${PUBLIC_URL}/`)
 })
 
 t.test('the query of the callback is never logged, whatever the result', async (t) => {
-  const { begin, comeBack, oauth, log, app } = await oauthApp(t)
+  const { authorize: begin, sendCallback, oauth, log, app } = await oauthApp(t)
   const { authorizationUrl, cookie } = await begin('ann')
   oauth.failNext(1, { status: 500, error: 'server_error' })
   const callback = await oauth.consent(authorizationUrl)
   callback.searchParams.set('marked', 'in-the-query')
-  await comeBack(callback, { cookie })
-  await comeBack(callback)
-  await comeBack(callback.href.replace('/cloud/callback', '/scripted/callback'))
+  await sendCallback(callback, { cookie })
+  await sendCallback(callback)
+  await sendCallback(callback.href.replace('/cloud/callback', '/scripted/callback'))
   const url = callback.pathname.replace('/files', '') + callback.search
   await app.inject({ method: 'HEAD', url })
   t.match(log.join(''), '/cloud/connections/cloud/callback')

@@ -12,7 +12,7 @@ import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET } from '../fakes/oauth/rules.ts'
 import { encryption, oauthApp } from '../support/app/app.ts'
 import { ManualClock } from '../support/time/clock.ts'
 import { emptyDatabase, ownDatabase } from '../support/database/database.ts'
-import { Deferred, settled } from '../support/time/deferred.ts'
+import { Deferred, nextTurn } from '../support/time/deferred.ts'
 import { MemoryRedis } from '../support/redis/memory-redis.ts'
 import { oauthConnect } from '../support/app/oauth-cloud.ts'
 import { RefreshRows } from '../support/refresh/rows.ts'
@@ -134,7 +134,7 @@ for (const order of ORDERS) {
     const listing = get()
     await gate.reached
     const closing = app.close()
-    for (let turn = 0; turn < 20; turn += 1) await settled()
+    for (let turn = 0; turn < 20; turn += 1) await nextTurn()
     t.equal(closable.isClosed, false, 'the database is still open')
     gate.release()
     await closing
@@ -157,7 +157,7 @@ for (const order of ORDERS) {
     t.equal((await get(nextOf(second))).statusCode, 200)
     await gate.reached
     const closing = app.close()
-    for (let turn = 0; turn < 20; turn += 1) await settled()
+    for (let turn = 0; turn < 20; turn += 1) await nextTurn()
     t.equal(closable.isClosed, false, 'the database is still open')
     gate.release()
     await closing
@@ -191,7 +191,7 @@ for (const order of ORDERS) {
     // A refresh belongs to no request: its client disconnects, and the server has closed.
     client.destroy()
     await once(app.server, 'close')
-    for (let turn = 0; turn < 20; turn += 1) await settled()
+    for (let turn = 0; turn < 20; turn += 1) await nextTurn()
     t.equal(closable.isClosed, false, 'the database is still open')
     gate.release()
     await closing
@@ -216,10 +216,10 @@ for (const [what, isAnswered] of [
     await gate.reached
     // Fastify reports the hook timeout when everything has closed.
     const closing = t.rejects(app.close(), { code: 'AVV_ERR_READY_TIMEOUT' })
-    for (let turn = 0; turn < 20; turn += 1) await settled()
+    for (let turn = 0; turn < 20; turn += 1) await nextTurn()
     t.equal(closable.isClosed, false)
     advance(pluginTimeout)
-    for (let turn = 0; turn < 20; turn += 1) await settled()
+    for (let turn = 0; turn < 20; turn += 1) await nextTurn()
     t.equal(closable.isClosed, false, 'Fastify has abandoned the hook, and the database is still open')
     if (isAnswered) gate.release()
     else advance(1000)
@@ -238,7 +238,7 @@ for (const [what, isAnswered] of [
 t.test('a login whose code was exchanged is stored', async (t) => {
   const { prisma } = await emptyDatabase()
   const closable = new ClosablePrisma(prisma)
-  const { app, oauth, begin, comeBack } = await oauthApp(t, { plugin: { prisma: closable } })
+  const { app, oauth, authorize: begin, sendCallback } = await oauthApp(t, { plugin: { prisma: closable } })
   app.addHook('onClose', async () => {
     closable.isClosed = true
   })
@@ -246,10 +246,10 @@ t.test('a login whose code was exchanged is stored', async (t) => {
   const callback = await oauth.consent(authorizationUrl)
   const gate = oauth.hold('token', { isPerformed: true })
   // An injected request delays nothing, like one from a browser that has disconnected.
-  const answer = comeBack(callback, { cookie })
+  const answer = sendCallback(callback, { cookie })
   await gate.reached
   const closing = app.close()
-  for (let turn = 0; turn < 20; turn += 1) await settled()
+  for (let turn = 0; turn < 20; turn += 1) await nextTurn()
   t.equal(closable.isClosed, false, 'the database is still open')
   gate.release()
   await closing
@@ -287,7 +287,7 @@ t.test('a clean shutdown logs no warning, wherever the host closes its database 
     app.folderCache.clear()
     await app.close()
     app.folderCache.clear()
-    await settled()
+    await nextTurn()
     t.same(troubles(lines), [], order)
   }
 })

@@ -3,14 +3,20 @@ import cloudStorage from '../../src/index.ts'
 import Fastify from 'fastify'
 import { encryption, scriptedProvider, testApp } from '../support/app/app.ts'
 import { emptyDatabase } from '../support/database/database.ts'
-import { answerOf, type Ask, Client, contentPath, davTransfers } from '../support/app/transfer-app.ts'
+import {
+  readResponse,
+  type ClientRequestOptions,
+  Client,
+  contentPath,
+  davTransfers
+} from '../support/app/transfer-app.ts'
 import { until } from '../support/time/until.ts'
 import { WritableBackend } from '../support/backend/writable-backend.ts'
 
 const JSON_TYPE = { 'content-type': 'application/json' }
 
 /** One request of each kind to a connection. */
-function requestsTo(connection?: string): [method: string, path: string, asked: Ask][] {
+function requestsTo(connection?: string): [method: string, path: string, asked: ClientRequestOptions][] {
   const more: Record<string, string> = connection === undefined ? {} : { connection }
   const query = connection === undefined ? '' : `?connection=${encodeURIComponent(connection)}`
   return [
@@ -26,7 +32,7 @@ function requestsTo(connection?: string): [method: string, path: string, asked: 
 t.test('an anonymous request answers 401 without a call upstream', async (t) => {
   const { fake, client } = await davTransfers(t)
   for (const [method, path, asked] of requestsTo()) {
-    t.equal((await client.ask(method, path, { ...asked, user: '' })).status, 401, `${method} ${path}`)
+    t.equal((await client.send(method, path, { ...asked, user: '' })).status, 401, `${method} ${path}`)
   }
   t.same(fake.requests, [])
 })
@@ -36,15 +42,19 @@ t.test('another user’s connection is treated like an unknown one and is never 
   fake.tree.put('a.txt', 'text')
   const unknown = requestsTo('cab5aca4-1388-4e3c-8342-996064162c42')
   for (const [index, [method, path, asked]] of requestsTo(connectionId).entries()) {
-    const foreign = await client.ask(method, path, { ...asked, user: 'bob' })
+    const foreign = await client.send(method, path, { ...asked, user: 'bob' })
     const [, noPath, noAsked] = unknown[index]!
-    const none = await client.ask(method, noPath, { ...noAsked, user: 'bob' })
+    const none = await client.send(method, noPath, { ...noAsked, user: 'bob' })
     t.equal(foreign.status, 404, method)
     t.same([foreign.status, withoutId(foreign.text)], [none.status, withoutId(none.text)], method)
     if (method !== 'HEAD') t.match(foreign.json(), { code: 'CONNECTION_NOT_FOUND' })
   }
   for (const [method, path, asked] of requestsTo()) {
-    t.equal((await client.ask(method, path, { ...asked, user: 'bob' })).status, 503, `${method}: bob has no connection`)
+    t.equal(
+      (await client.send(method, path, { ...asked, user: 'bob' })).status,
+      503,
+      `${method}: bob has no connection`
+    )
   }
   t.same(fake.requests, [])
   t.same(fake.tree.list(), ['a.txt'])
@@ -55,9 +65,9 @@ t.test('each user reaches only their own connections', async (t) => {
   const bobs = await connectDav('bob')
   fake.tree.put('a.txt', 'text')
   const asked = { user: 'bob' }
-  t.equal((await client.ask('GET', contentPath('webdav', { id: 'a.txt', connection: bobs }), asked)).status, 200)
+  t.equal((await client.send('GET', contentPath('webdav', { id: 'a.txt', connection: bobs }), asked)).status, 200)
   t.equal(
-    (await client.ask('GET', contentPath('webdav', { id: 'a.txt', connection: connectionId }), asked)).status,
+    (await client.send('GET', contentPath('webdav', { id: 'a.txt', connection: connectionId }), asked)).status,
     404
   )
 })
@@ -66,7 +76,7 @@ t.test('a connection of another provider is not used', async (t) => {
   const { client, connect } = await davTransfers(t)
   const scripted = await connect('ann')
   for (const [method, path, asked] of requestsTo(scripted)) {
-    t.equal((await client.ask(method, path, asked)).status, 404, method)
+    t.equal((await client.send(method, path, asked)).status, 404, method)
   }
 })
 
@@ -87,7 +97,7 @@ t.test('a disabled connection answers 503 without being opened', async (t) => {
   await db.prisma.cloudConnection.update({ where: { id: connectionId }, data: { status: 'DISABLED' } })
   for (const connection of [undefined, connectionId]) {
     for (const [method, path, asked] of requestsTo(connection)) {
-      const answer = await client.ask(method, path, asked)
+      const answer = await client.send(method, path, asked)
       t.equal(answer.status, 503, method)
       if (method !== 'HEAD') t.match(answer.json(), { code: 'CONNECTION_INACTIVE' })
     }
@@ -101,12 +111,12 @@ t.test('a page of another site changes nothing, and its body is not read', async
   for (const foreign of [{ origin: 'https://evil.example' }, { origin: 'null' }, { 'sec-fetch-site': 'cross-site' }]) {
     for (const [method, path, asked] of requestsTo()) {
       if (method === 'GET' || method === 'HEAD') continue
-      const answer = await client.ask(method, path, { ...asked, headers: { ...asked.headers, ...foreign } })
+      const answer = await client.send(method, path, { ...asked, headers: { ...asked.headers, ...foreign } })
       t.match(answer.json(), { status: 403, code: 'CROSS_SITE' }, method)
     }
     const headers = { ...foreign, 'content-length': 1000 }
-    const request = client.begin('PUT', contentPath('webdav', { name: 'b.txt' }), { headers })
-    const answered = answerOf(request)
+    const request = client.startRequest('PUT', contentPath('webdav', { name: 'b.txt' }), { headers })
+    const answered = readResponse(request)
     request.flushHeaders()
     t.match((await answered).json(), { code: 'CROSS_SITE' }, 'before the body arrives')
     request.destroy()
@@ -122,7 +132,7 @@ t.test('an operation that a provider does not support answers 501 without a call
   const client = new Client(app)
   for (const [method, path, asked] of requestsTo()) {
     if (method === 'GET' || method === 'HEAD') continue
-    const answer = await client.ask(method, path.replace('webdav', 'scripted'), asked)
+    const answer = await client.send(method, path.replace('webdav', 'scripted'), asked)
     t.match(answer.json(), { status: 501, code: 'UNSUPPORTED' }, method)
   }
 })
@@ -135,7 +145,7 @@ t.test('a condition that a provider does not support answers 501', async (t) => 
   await app.listen({ host: '127.0.0.1', port: 0 })
   const client = new Client(app)
   for (const headers of [{ 'if-none-match': '*' }, { 'if-match': '"v1"' }]) {
-    const answer = await client.ask('PUT', contentPath('scripted', { name: 'a' }), { headers, body: 'x' })
+    const answer = await client.send('PUT', contentPath('scripted', { name: 'a' }), { headers, body: 'x' })
     t.match(answer.json(), { status: 501, code: 'UNSUPPORTED' })
   }
   t.equal(backend.entries.size, 0)
@@ -149,7 +159,7 @@ t.test('a weak ETag is not accepted for replacing content', async (t) => {
   await connect('ann')
   await app.listen({ host: '127.0.0.1', port: 0 })
   const headers = { 'if-match': 'W/"1"' }
-  const answer = await new Client(app).ask('PUT', contentPath('scripted', { id }), { headers, body: 'other' })
+  const answer = await new Client(app).send('PUT', contentPath('scripted', { id }), { headers, body: 'other' })
   t.match(answer.json(), { status: 412, code: 'PRECONDITION_FAILED' })
   t.match(backend.entries.get(id), { version: 'W/"1"' })
 })
@@ -162,7 +172,7 @@ t.test('the log of a transfer contains no ids and no names', async (t) => {
   const { app, connect } = await testApp(t, { transfers: true, providers: { scripted: provider } }, { logger })
   await connect('ann')
   await app.listen({ host: '127.0.0.1', port: 0 })
-  await new Client(app).ask('PUT', contentPath('scripted', { name: 'private-name' }), { body: 'private-content' })
+  await new Client(app).send('PUT', contentPath('scripted', { name: 'private-name' }), { body: 'private-content' })
   t.notMatch(lines.join(''), 'private-')
   t.ok(lines.some((line) => line.includes('/cloud/scripted/content')))
 })
@@ -210,8 +220,8 @@ t.test('an invalid option is named in the error', async (t) => {
 
 t.test('a closing host completes uploads in flight', async (t) => {
   const { app, fake, client } = await davTransfers(t)
-  const asked = client.begin('PUT', contentPath('webdav', { name: 'a' }), { headers: { 'content-length': 10 } })
-  const answered = answerOf(asked)
+  const asked = client.startRequest('PUT', contentPath('webdav', { name: 'a' }), { headers: { 'content-length': 10 } })
+  const answered = readResponse(asked)
   let begun = false
   fake.earlyScript = ({ method }) => {
     begun ||= method === 'PUT'

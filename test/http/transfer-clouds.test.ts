@@ -5,17 +5,23 @@ import type { FastifyInstance } from 'fastify'
 import type { Entry, Listing } from '../../src/core/entry.ts'
 import type { CloudStorageOptions } from '../../src/index.ts'
 import { googleDrive } from '../../src/providers/google-drive/index.ts'
-import { answers, faulty } from '../fakes/faults.ts'
+import { respondsWith, faultScript } from '../fakes/faults.ts'
 import { FakeDrive } from '../fakes/drive/fake-drive.ts'
 import { DRIVE_SPREADSHEET } from '../fakes/drive/node.ts'
-import { FAKE_BUCKET, FAKE_KEYS, FakeS3 } from '../fakes/s3/fake-s3.ts'
+import { FAKE_BUCKET, FAKE_CREDENTIALS, FakeS3 } from '../fakes/s3/fake-s3.ts'
 import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET } from '../fakes/oauth/rules.ts'
 import { FakeOAuth } from '../fakes/oauth/fake-oauth.ts'
 import { testApp } from '../support/app/app.ts'
-import { cloudWalk, walkRedirectUri } from '../support/app/cloud-walk.ts'
-import { answerOf, type Ask, Client, contentPath, davTransfers } from '../support/app/transfer-app.ts'
+import { startCloudApp, cloudRedirectUri } from '../support/app/cloud-app.ts'
+import {
+  readResponse,
+  type ClientRequestOptions,
+  Client,
+  contentPath,
+  davTransfers
+} from '../support/app/transfer-app.ts'
 import { until } from '../support/time/until.ts'
-import { WALKED_CLOUDS, type WalkedCloud } from '../support/app/walked-clouds.ts'
+import { REST_CLOUDS, type RestCloud } from '../support/app/rest-clouds.ts'
 
 /** Performs all operations, and checks the listings in between. */
 async function walk(t: Test, app: FastifyInstance, provider: string): Promise<void> {
@@ -28,10 +34,10 @@ async function walk(t: Test, app: FastifyInstance, provider: string): Promise<vo
     const listing = answer.json() as Listing
     return { names: listing.entries.map(({ name }) => name), own: listing.folder.id, entries: listing.entries }
   }
-  const put = (query: Record<string, string>, body: string, headers: Ask['headers'] = {}) =>
-    client.ask('PUT', contentPath(provider, query), { body, headers: { 'content-type': 'text/plain', ...headers } })
+  const put = (query: Record<string, string>, body: string, headers: ClientRequestOptions['headers'] = {}) =>
+    client.send('PUT', contentPath(provider, query), { body, headers: { 'content-type': 'text/plain', ...headers } })
   const makeFolder = (body: object) =>
-    client.ask('POST', `/cloud/${provider}/folders`, {
+    client.send('POST', `/cloud/${provider}/folders`, {
       body: JSON.stringify(body),
       headers: { 'content-type': 'application/json' }
     })
@@ -78,27 +84,31 @@ async function walk(t: Test, app: FastifyInstance, provider: string): Promise<vo
     const made = await put({ ...(parent !== undefined && { parent }), name: `top${index}.txt` }, 'top')
     t.equal(made.status, 201, made.text)
     for (const name of rootNames) t.ok((await list(name)).names.includes(`top${index}.txt`))
-    t.equal((await client.ask('DELETE', contentPath(provider, { id: (made.json() as Entry).id }))).status, 204)
+    t.equal((await client.send('DELETE', contentPath(provider, { id: (made.json() as Entry).id }))).status, 204)
     for (const name of rootNames) t.same((await list(name)).names, ['docs'])
   }
-  t.equal((await client.ask('DELETE', contentPath(provider, { id: folder.id }))).status, 400, 'a folder is not deleted')
-  t.equal((await client.ask('DELETE', contentPath(provider, { id }))).status, 204)
+  t.equal(
+    (await client.send('DELETE', contentPath(provider, { id: folder.id }))).status,
+    400,
+    'a folder is not deleted'
+  )
+  t.equal((await client.send('DELETE', contentPath(provider, { id }))).status, 204)
   t.same((await list(folder.id)).names, [])
-  t.equal((await client.ask('DELETE', contentPath(provider, { id }))).status, 204)
+  t.equal((await client.send('DELETE', contentPath(provider, { id }))).status, 204)
   t.equal((await client.get(contentPath(provider, { id }))).status, 404)
 }
 
 /** An app with transfers, in which the users have connected the cloud. */
 async function connected(
   t: Test,
-  { id: cloudId, rules, scopes, start }: WalkedCloud,
+  { id: cloudId, rules, scopes, start }: RestCloud,
   spool: CloudStorageOptions['spool'] = {},
   users: readonly string[] = ['ann']
 ): Promise<FastifyInstance> {
   const scoped = scopes !== undefined && { scopes }
-  const oauth = await FakeOAuth.start(t, { redirectUris: [walkRedirectUri(cloudId)], ...scoped, ...rules })
+  const oauth = await FakeOAuth.start(t, { redirectUris: [cloudRedirectUri(cloudId)], ...scoped, ...rules })
   const cloud = await start(t, oauth)
-  const { app, connect } = await cloudWalk(t, {
+  const { app, connect } = await startCloudApp(t, {
     provider: cloud.provider,
     registration: { clientId: FAKE_CLIENT_ID, clientSecret: FAKE_CLIENT_SECRET, ...scoped },
     origins: cloud.origins,
@@ -110,7 +120,7 @@ async function connected(
   return app
 }
 
-for (const cloud of WALKED_CLOUDS) {
+for (const cloud of REST_CLOUDS) {
   t.test(`changes of content at ${cloud.id} appear in the next listing`, async (t) => {
     await walk(t, await connected(t, cloud), cloud.id)
   })
@@ -126,28 +136,28 @@ async function spooledBytes(): Promise<number> {
   return (await Promise.all(sizes.map((size) => size.catch(() => 0)))).reduce((sum, size) => sum + size, 0)
 }
 
-for (const cloud of WALKED_CLOUDS.filter(({ id }) => id === 'onedrive' || id === 'box')) {
+for (const cloud of REST_CLOUDS.filter(({ id }) => id === 'onedrive' || id === 'box')) {
   t.test(`uploads of unknown size to ${cloud.id} are limited by the option spool`, async (t) => {
     const MIB = 1024 * 1024
     const app = await connected(t, cloud, { maxBytes: 6 * MIB, maxBytesPerUser: 8 * MIB })
     await app.listen({ host: '127.0.0.1', port: 0 })
     const client = new Client(app)
     const chunked = { 'transfer-encoding': 'chunked', 'content-type': 'text/plain' }
-    const begin = (name: string) => client.begin('PUT', contentPath(cloud.id, { name }), { headers: chunked })
+    const begin = (name: string) => client.startRequest('PUT', contentPath(cloud.id, { name }), { headers: chunked })
     const put = async (name: string, bytes: number) => {
       const request = begin(name)
-      const answered = answerOf(request)
+      const answered = readResponse(request)
       request.end(Buffer.alloc(bytes))
       return answered
     }
     t.match((await put('large', 6 * MIB + 1)).json(), { status: 413, code: 'PAYLOAD_TOO_LARGE' })
     const sized = { headers: { 'content-type': 'text/plain' }, body: Buffer.alloc(6 * MIB + 1) }
-    const known = await client.ask('PUT', contentPath(cloud.id, { name: 'known' }), sized)
+    const known = await client.send('PUT', contentPath(cloud.id, { name: 'known' }), sized)
     t.equal(known.status, 201, 'an upload of known size needs no temporary file')
     if (process.platform !== 'linux') return
 
     const first = begin('first')
-    const answered = answerOf(first)
+    const answered = readResponse(first)
     first.write(Buffer.alloc(5 * MIB))
     await until(async () => (await spooledBytes()) === 5 * MIB)
     const second = await put('second', 5 * MIB)
@@ -162,7 +172,7 @@ for (const cloud of WALKED_CLOUDS.filter(({ id }) => id === 'onedrive' || id ===
   })
 }
 
-for (const cloud of WALKED_CLOUDS.filter(({ id }) => id === 'onedrive' || id === 'box')) {
+for (const cloud of REST_CLOUDS.filter(({ id }) => id === 'onedrive' || id === 'box')) {
   t.test(`uploads of unknown size to ${cloud.id} that exceed all space of the server answer 507`, async (t) => {
     const MIB = 1024 * 1024
     const spool = { maxBytes: 6 * MIB, maxBytesPerUser: 6 * MIB, maxTotalBytes: 8 * MIB }
@@ -171,8 +181,8 @@ for (const cloud of WALKED_CLOUDS.filter(({ id }) => id === 'onedrive' || id ===
     const client = new Client(app)
     const headers = { 'transfer-encoding': 'chunked', 'content-type': 'text/plain' }
     const begin = (user: string) => {
-      const request = client.begin('PUT', contentPath(cloud.id, { name: user }), { user, headers })
-      return { request, answered: answerOf(request) }
+      const request = client.startRequest('PUT', contentPath(cloud.id, { name: user }), { user, headers })
+      return { request, answered: readResponse(request) }
     }
     if (process.platform !== 'linux') return
     const first = begin('ann')
@@ -195,14 +205,14 @@ for (const cloud of WALKED_CLOUDS.filter(({ id }) => id === 'onedrive' || id ===
 async function driveApp(t: Test) {
   const scopes = ['https://www.googleapis.com/auth/drive']
   const oauth = await FakeOAuth.start(t, {
-    redirectUris: [walkRedirectUri('google_drive')],
+    redirectUris: [cloudRedirectUri('google_drive')],
     scopes,
     rotation: 'keep',
     needsOfflineAccess: true,
     revocation: 'anonymous'
   })
   const drive = await FakeDrive.start(t, { authorize: (bearer) => oauth.check(bearer) })
-  const { app, connect } = await cloudWalk(t, {
+  const { app, connect } = await startCloudApp(t, {
     provider: googleDrive({ api: drive.url, server: oauth.server }),
     registration: { clientId: FAKE_CLIENT_ID, clientSecret: FAKE_CLIENT_SECRET, scopes },
     origins: [drive.url, oauth.url],
@@ -239,7 +249,7 @@ t.test('a native document of google_drive is saved with the name and the type of
     const { id } = drive.tree.addDocument({ name, mimeType: DRIVE_SPREADSHEET, exports })
     const path = contentPath('google_drive', { id, ...(exportAs !== undefined && { exportAs }) })
     for (const [method, headers] of [['HEAD'], ['GET'], ['GET', { range: 'bytes=1-' }]] as const) {
-      const answer = await client.ask(method, path, { ...(headers && { headers }) })
+      const answer = await client.send(method, path, { ...(headers && { headers }) })
       t.equal(answer.status, 200, name)
       t.match(answer.headers, { 'content-type': exportAs ?? sheet, 'accept-ranges': 'none' }, name)
       const { parameters } = contentDisposition.parse(String(answer.headers['content-disposition']))
@@ -254,7 +264,7 @@ t.test('changes of content at s3 appear in the next listing', async (t) => {
   const s3 = await FakeS3.start(t)
   const allowHosts = [new URL(s3.endpoint).host]
   const { app, as } = await testApp(t, { transfers: true, providers: { s3: { allowHosts } } })
-  const fields = { endpoint: s3.endpoint, bucket: FAKE_BUCKET, ...FAKE_KEYS }
+  const fields = { endpoint: s3.endpoint, bucket: FAKE_BUCKET, ...FAKE_CREDENTIALS }
   const made = await as('ann').send('POST', '/cloud/connections/s3', fields)
   t.equal(made.statusCode, 201, made.body)
   await walk(t, app, 's3')
@@ -273,13 +283,13 @@ t.test('a provider without free space answers 507 for every way of writing', asy
   const full = { reason: 'storageQuotaExceeded', status: 403 }
   drive.failNext(1, full, { method: 'POST' })
   const path = contentPath('google_drive', { name: 'a' })
-  t.match((await atDrive.ask('PUT', path, { body: 'x', headers: text })).json(), isFull(detail))
+  t.match((await atDrive.send('PUT', path, { body: 'x', headers: text })).json(), isFull(detail))
   drive.failNext(1, full, { method: 'POST' })
-  const makeFolder = await atDrive.ask('POST', '/cloud/google_drive/folders', { body: folder, headers: json })
+  const makeFolder = await atDrive.send('POST', '/cloud/google_drive/folders', { body: folder, headers: json })
   t.match(makeFolder.json(), isFull(detail))
 
   const { fake, put, makeFolder: makeDavFolder } = await davTransfers(t)
-  fake.script = faulty(answers(507), { matching: ({ method }) => method === 'PUT' || method === 'MKCOL' })
+  fake.script = faultScript(respondsWith(507), { matching: ({ method }) => method === 'PUT' || method === 'MKCOL' })
   t.match((await put({ name: 'a' }, { body: 'x' })).json(), isFull(detail))
   t.match((await put({ name: 'a' }, { body: Buffer.alloc(1_000_000) })).json(), isFull(detail))
   t.match((await makeDavFolder({ parentId: null, name: 'folder' })).json(), isFull(detail))

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import contentDisposition from 'content-disposition'
 import t from 'tap'
-import { cutsShort, faulty } from '../fakes/faults.ts'
+import { truncates, faultScript } from '../fakes/faults.ts'
 import { testApp } from '../support/app/app.ts'
 import { digest } from '../support/app/read-body.ts'
 import { contentPath, davTransfers } from '../support/app/transfer-app.ts'
@@ -125,7 +125,7 @@ t.test('If-None-Match answers 304 without a body upstream, and a failed If-Match
   fake.requests.length = 0
   for (const method of ['GET', 'HEAD']) {
     const headers = { 'if-none-match': etag }
-    const answer = await client.ask(method, contentPath('webdav', { id: 'a.txt' }), { headers })
+    const answer = await client.send(method, contentPath('webdav', { id: 'a.txt' }), { headers })
     t.equal(answer.status, 304)
     t.match(answer.headers, { etag, 'cache-control': 'private, no-cache', vary: 'Authorization, Cookie' })
     t.equal(answer.text, '')
@@ -142,7 +142,7 @@ t.test('HEAD has the headers of GET and requests no bytes', async (t) => {
   fake.tree.put('a.txt', TEXT, { mimeType: 'text/plain' })
   const { headers } = await get({ id: 'a.txt' })
   fake.requests.length = 0
-  const head = await client.ask('HEAD', contentPath('webdav', { id: 'a.txt' }))
+  const head = await client.send('HEAD', contentPath('webdav', { id: 'a.txt' }))
   t.equal(head.status, 200)
   t.same({ ...head.headers, date: '' }, { ...headers, date: '' })
   t.notOk(fake.requests.some(({ method }) => method === 'GET'))
@@ -161,7 +161,7 @@ t.test('invalid ids, unknown ids and ids of folders have distinct errors', async
     ['folder/', 404, 'OBJECT_NOT_FOUND']
   ] as const) {
     t.match((await get({ id })).json(), { status, code }, id.slice(0, 20))
-    t.equal((await client.ask('HEAD', contentPath('webdav', { id }))).status, status, `HEAD ${id.slice(0, 20)}`)
+    t.equal((await client.send('HEAD', contentPath('webdav', { id }))).status, status, `HEAD ${id.slice(0, 20)}`)
   }
   t.match((await get({})).json(), { status: 400 })
   t.match((await get({ id: 'a', other: 'b' })).json(), { status: 400 })
@@ -180,7 +180,7 @@ t.test('a client that disconnects in the middle of a download closes the upstrea
     if (method === 'GET') upstream.push(response.socket)
     return false
   }
-  const asked = client.begin('GET', contentPath('webdav', { id: 'large.bin' })).end()
+  const asked = client.startRequest('GET', contentPath('webdav', { id: 'large.bin' })).end()
   const [answer] = (await once(asked, 'response')) as [IncomingMessage]
   await once(answer, 'readable')
   t.equal(upstream[0]?.closed, false)
@@ -195,8 +195,8 @@ for (const framing of ['length', 'chunked'] as const) {
     const content = Buffer.alloc(8 * 1024 * 1024, 'content ')
     fake.tree.put('large.bin', content)
     const cut = { content, afterBytes: 3_000_000, framing, end: 'reset', headers: { etag: '"1"' } } as const
-    fake.script = faulty(cutsShort(cut), { matching: ({ method }) => method === 'GET' })
-    const asked = client.begin('GET', contentPath('webdav', { id: 'large.bin' })).end()
+    fake.script = faultScript(truncates(cut), { matching: ({ method }) => method === 'GET' })
+    const asked = client.startRequest('GET', contentPath('webdav', { id: 'large.bin' })).end()
     const [answer] = (await once(asked, 'response')) as [IncomingMessage]
     t.equal(answer.statusCode, 200)
     await t.rejects(async () => {
@@ -209,7 +209,7 @@ for (const framing of ['length', 'chunked'] as const) {
 t.test('removing a connection during a download ends the body', async (t) => {
   const { fake, client, as, connectionId } = await davTransfers(t, { leaseMs: 100 })
   fake.tree.put('large.bin', Buffer.alloc(64 * 1024 * 1024, 'content '))
-  const asked = client.begin('GET', contentPath('webdav', { id: 'large.bin' })).end()
+  const asked = client.startRequest('GET', contentPath('webdav', { id: 'large.bin' })).end()
   const [answer] = (await once(asked, 'response')) as [IncomingMessage]
   await once(answer, 'readable')
   await as('ann').send('DELETE', `/cloud/connections/${connectionId}`)

@@ -19,14 +19,14 @@ async function start(t: Test) {
   const client = new Client(app)
   const list = async (folder?: string, user = 'ann') => {
     const query = folder === undefined ? '' : `?folder=${folder}`
-    const answer = await client.ask('GET', `/cloud/scripted/listing${query}`, { user })
+    const answer = await client.send('GET', `/cloud/scripted/listing${query}`, { user })
     return {
       names: (answer.json() as Listing).entries.map(({ name }) => name),
       hit: /; hit/.test(String(answer.headers['cache-status']))
     }
   }
-  const put = (query: Record<string, string>) => client.ask('PUT', contentPath('scripted', query), { body: 'text' })
-  const remove = (id: string) => client.ask('DELETE', contentPath('scripted', { id }))
+  const put = (query: Record<string, string>) => client.send('PUT', contentPath('scripted', query), { body: 'text' })
+  const remove = (id: string) => client.send('DELETE', contentPath('scripted', { id }))
   return { ...testing, backend, client, list, put, remove }
 }
 
@@ -91,11 +91,11 @@ t.test('a failed change that may have been applied drops the same listings as a 
     const { backend, client, list, put, remove } = await start(t)
     const { id } = backend.add('old.txt')
     await list()
-    backend.failsWith = new StorageError(code, 'The answer was lost.')
+    backend.changeError = new StorageError(code, 'The answer was lost.')
     t.match((await put({ name: 'new.txt' })).json(), { code })
     t.match(await list(), { names: ['new.txt', 'old.txt'], hit: false })
     const headers = { 'content-type': 'application/json' }
-    await client.ask('POST', '/cloud/scripted/folders', { headers, body: '{"name":"folder"}' })
+    await client.send('POST', '/cloud/scripted/folders', { headers, body: '{"name":"folder"}' })
     t.match(await list(), { names: ['folder', 'new.txt', 'old.txt'], hit: false })
     await put({ id })
     t.match(await list(), { hit: false })
@@ -113,7 +113,7 @@ t.test('a request that is refused before a call upstream drops no listings', asy
   await list()
   t.equal((await put({ id: 'none' })).status, 404)
   const path = contentPath('scripted', { name: 'a' })
-  t.equal((await client.ask('PUT', path, { headers: { 'if-match': 'x' }, body: 'x' })).status, 400)
+  t.equal((await client.send('PUT', path, { headers: { 'if-match': 'x' }, body: 'x' })).status, 400)
   t.match(await list(), { hit: true })
 })
 
@@ -153,7 +153,7 @@ t.test('if the folder is unknown, all listings of the connection and of no other
   await connect('bob')
   const folder = backend.add('folder', { kind: 'folder' })
   const { id } = backend.add('a', { parentId: folder.id })
-  backend.tellsParents = false
+  backend.hasParentIds = false
   const expectMisses = async (): Promise<void> => {
     t.match(await list(folder.id), { hit: false })
     t.match(await list(folder.id), { hit: true })
@@ -201,7 +201,7 @@ t.test('a change drops the listings of its folder under every Unicode form of it
   const forms = [nfc, nfd, '\u00e9u\u0308'].map((name) => `${name}/`)
   fake.tree.mkdir(nfc)
   const list = async (folder: string) => {
-    const answer = await client.ask('GET', `/cloud/nextcloud/listing?folder=${encodeURIComponent(folder)}`)
+    const answer = await client.send('GET', `/cloud/nextcloud/listing?folder=${encodeURIComponent(folder)}`)
     t.equal(answer.status, 200)
     const { folder: listed, entries } = answer.json() as Listing
     t.equal(listed.id, `${nfc}/`)
@@ -214,7 +214,7 @@ t.test('a change drops the listings of its folder under every Unicode form of it
     }
   }
   await expectMiss([])
-  const put = (query: Record<string, string>) => client.ask('PUT', contentPath('nextcloud', query), { body: 'text' })
+  const put = (query: Record<string, string>) => client.send('PUT', contentPath('nextcloud', query), { body: 'text' })
   const stored = await put({ parent: forms[1] ?? '', name: nfd })
   t.equal(stored.status, 201)
   const { id } = stored.json() as Entry
@@ -222,7 +222,7 @@ t.test('a change drops the listings of its folder under every Unicode form of it
   await expectMiss([id])
   t.equal((await put({ id: `${nfd}/${nfd}` })).status, 200)
   await expectMiss([id])
-  t.equal((await client.ask('DELETE', contentPath('nextcloud', { id: `${nfd}/${nfd}` }))).status, 204)
+  t.equal((await client.send('DELETE', contentPath('nextcloud', { id: `${nfd}/${nfd}` }))).status, 204)
   await expectMiss([])
   // Invalidates by hand, without the aliases that this process has recorded for the folder.
   for (const folderId of forms.slice(0, 2)) {

@@ -5,7 +5,7 @@ import Fastify from 'fastify'
 import t from 'tap'
 import { discardRemainingBody } from '../../src/http/upload-body.ts'
 import { scriptedProvider, testApp } from '../support/app/app.ts'
-import { answerOf, Client, contentPath, davTransfers } from '../support/app/transfer-app.ts'
+import { readResponse, Client, contentPath, davTransfers } from '../support/app/transfer-app.ts'
 import { until } from '../support/time/until.ts'
 import { WritableBackend } from '../support/backend/writable-backend.ts'
 
@@ -18,7 +18,9 @@ t.test('a provider that does not read makes the client wait', async (t) => {
     if (method === 'PUT') taken.push(response)
     return method === 'PUT'
   }
-  const asked = client.begin('PUT', contentPath('webdav', { name: 'a' }), { headers: { 'content-length': 512 * MIB } })
+  const asked = client.startRequest('PUT', contentPath('webdav', { name: 'a' }), {
+    headers: { 'content-length': 512 * MIB }
+  })
   const piece = Buffer.alloc(MIB)
   let sent = 0
   let before = -1
@@ -46,10 +48,10 @@ t.test('an upload of more than maxBytes answers 413, declared or streamed, and l
   const announced = await put({ name: 'large' }, { body: Buffer.alloc(100_001) })
   t.match(announced.json(), { status: 413, code: 'PAYLOAD_TOO_LARGE' })
   t.same(fake.requests, [], 'the provider is not called')
-  const asked = client.begin('PUT', contentPath('webdav', { name: 'large' }), {
+  const asked = client.startRequest('PUT', contentPath('webdav', { name: 'large' }), {
     headers: { 'transfer-encoding': 'chunked' }
   })
-  const answered = answerOf(asked)
+  const answered = readResponse(asked)
   for (let count = 0; count < 20; count++) asked.write(Buffer.alloc(10_000))
   asked.end()
   t.match((await answered).json(), { status: 413, code: 'PAYLOAD_TOO_LARGE' })
@@ -133,8 +135,8 @@ t.test('the reason for which a body was ended decides the response, whatever err
   await app.listen({ host: '127.0.0.1', port: 0 })
   const client = new Client(app)
   const send = async (headers: Record<string, string>) => {
-    const asked = client.begin('PUT', contentPath('scripted', { name: 'a' }), { headers })
-    const answered = answerOf(asked)
+    const asked = client.startRequest('PUT', contentPath('scripted', { name: 'a' }), { headers })
+    const answered = readResponse(asked)
     asked.end('01234567890')
     return (await answered).json()
   }
@@ -152,7 +154,7 @@ for (const headers of [{ 'content-length': 10 * MIB }, { 'transfer-encoding': 'c
       begun ||= method === 'PUT'
       return false
     }
-    const asked = client.begin('PUT', contentPath('webdav', { name: 'a' }), { headers })
+    const asked = client.startRequest('PUT', contentPath('webdav', { name: 'a' }), { headers })
     asked.write(Buffer.alloc(MIB))
     await until(() => begun)
     asked.destroy()
@@ -163,8 +165,10 @@ for (const headers of [{ 'content-length': 10 * MIB }, { 'transfer-encoding': 'c
 
 t.test('an upload that stalls times out', async (t) => {
   const { fake, client } = await davTransfers(t, { timeouts: { idleMs: 300 } })
-  const asked = client.begin('PUT', contentPath('webdav', { name: 'a' }), { headers: { 'content-length': 10 * MIB } })
-  const answered = answerOf(asked)
+  const asked = client.startRequest('PUT', contentPath('webdav', { name: 'a' }), {
+    headers: { 'content-length': 10 * MIB }
+  })
+  const answered = readResponse(asked)
   asked.write(Buffer.alloc(1000))
   t.match((await answered).json(), { status: 400, code: 'INVALID_REQUEST' })
   await until(() => fake.busy() === 0)

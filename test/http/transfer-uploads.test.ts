@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import t from 'tap'
 import type { Entry } from '../../src/core/entry.ts'
-import { answerOf, contentPath, davTransfers } from '../support/app/transfer-app.ts'
+import { readResponse, contentPath, davTransfers } from '../support/app/transfer-app.ts'
 import { until } from '../support/time/until.ts'
 
 const MIB = 1024 * 1024
@@ -69,8 +69,8 @@ t.test('a body is streamed, with or without a length, and never buffered', async
   }
   const piece = Buffer.alloc(MIB, 'piece of content')
   for (const [index, length] of [{ 'content-length': 24 * MIB }, { 'transfer-encoding': 'chunked' }].entries()) {
-    const asked = client.begin('PUT', contentPath('webdav', { name: 'large.bin' }), { headers: length })
-    const answered = answerOf(asked)
+    const asked = client.startRequest('PUT', contentPath('webdav', { name: 'large.bin' }), { headers: length })
+    const answered = readResponse(asked)
     asked.write(piece)
     await until(() => begun === index + 1)
     t.pass('the provider receives data before the end of the body')

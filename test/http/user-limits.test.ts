@@ -13,10 +13,10 @@ import { oauthApp, testApp } from '../support/app/app.ts'
 import type { Entry } from '../../src/core/entry.ts'
 import type { Account } from '../../src/core/backend.ts'
 import { Deferred } from '../support/time/deferred.ts'
-import { documentsApp } from '../support/app/documents-app.ts'
-import { answerOf, type Client, contentPath, davTransfers } from '../support/app/transfer-app.ts'
+import { startDocumentsApp } from '../support/app/documents-app.ts'
+import { readResponse, type Client, contentPath, davTransfers } from '../support/app/transfer-app.ts'
 import { FAKE_APP_PASSWORD, FAKE_NEXTCLOUD_LOGIN, FakeNextcloud } from '../fakes/nextcloud/fake-nextcloud.ts'
-import { answers, faulty, hangs } from '../fakes/faults.ts'
+import { respondsWith, faultScript, hangs } from '../fakes/faults.ts'
 import { entry, ScriptedBackend } from '../support/backend/scripted-backend.ts'
 import { OneObject } from '../support/app/server-app.ts'
 import { useManualTimers } from '../support/time/manual-timers.ts'
@@ -28,7 +28,7 @@ const { signal: never } = new AbortController()
 
 /** Starts a download without reading it. */
 async function pausedDownload(client: Client, path: string, headers = {}): Promise<ClientRequest> {
-  const request = client.begin('GET', path, { headers })
+  const request = client.startRequest('GET', path, { headers })
   request.end()
   const [answer] = (await once(request, 'response')) as [IncomingMessage]
   answer.on('error', () => {})
@@ -47,7 +47,7 @@ t.test('past transfersPerUser a transfer answers 429 until another one has ended
   const held = [
     await pausedDownload(client, big),
     await pausedDownload(client, big, { range: `bytes=0-${7 * MIB}` }),
-    client.begin('PUT', contentPath('webdav', { name: 'up' }), { headers: { 'content-length': MIB } })
+    client.startRequest('PUT', contentPath('webdav', { name: 'up' }), { headers: { 'content-length': MIB } })
   ]
   held[2]?.write('x')
   await until(() => fake.requests.some(({ method }) => method === 'PUT'))
@@ -59,14 +59,14 @@ t.test('past transfersPerUser a transfer answers 429 until another one has ended
     ['DELETE', small],
     ['PUT', contentPath('webdav', { name: 'other' })]
   ] as const) {
-    const refused = await client.ask(method, path, { ...(method === 'PUT' && { body: Buffer.alloc(MIB) }) })
+    const refused = await client.send(method, path, { ...(method === 'PUT' && { body: Buffer.alloc(MIB) }) })
     t.equal(refused.status, 429, method)
     t.equal(refused.headers['retry-after'], '1', method)
     if (method !== 'HEAD') t.match(refused.json(), TOO_MANY, method)
   }
   t.same(fake.requests, [], 'the server is not contacted')
-  t.equal((await client.ask('GET', small, { user: 'bob' })).status, 200, 'another user is not affected')
-  t.equal((await client.ask('GET', '/cloud/webdav/listing')).status, 200, 'a listing does not count as a transfer')
+  t.equal((await client.send('GET', small, { user: 'bob' })).status, 200, 'another user is not affected')
+  t.equal((await client.send('GET', '/cloud/webdav/listing')).status, 200, 'a listing does not count as a transfer')
 
   // A client that disconnects, a body that fails, and one that ends.
   held[0]?.destroy()
@@ -100,7 +100,7 @@ t.test('transfers that are aborted at once are not counted any more', async (t) 
   fake.tree.put('small', 'x')
   const path = contentPath('webdav', { id: 'small' })
   for (let count = 0; count < 20; count++) {
-    const request = client.begin('GET', path)
+    const request = client.startRequest('GET', path)
     request.end()
     if (count % 2 === 0) await once(request, 'socket')
     request.destroy()
@@ -215,7 +215,13 @@ t.test('the documents of the ready-made server count as transfers of their user'
     bodies.push(body)
     return { body }
   }
-  const { ask, add, begin, make, stored } = await documentsApp(t, {
+  const {
+    request: ask,
+    add,
+    begin,
+    make,
+    stored
+  } = await startDocumentsApp(t, {
     backend: object,
     config: { limits: { transfersPerUser: 2 } }
   })
@@ -236,7 +242,7 @@ t.test('the documents of the ready-made server count as transfers of their user'
   const second = ask('GET', path)
   await until(() => bodies.length === 2)
   upload.end('ello')
-  t.equal((await answerOf(upload)).status, 201)
+  t.equal((await readResponse(upload)).status, 201)
   bodies[1]?.end('ello')
   t.equal((await second).status, 200)
 })
@@ -258,7 +264,7 @@ t.test('connects, verifies, authorizes and polls to a server that never responds
   let asked = 0
   fake.dav.earlyScript = (...call) => {
     asked += 1
-    return faulty(hangs())(...call)
+    return faultScript(hangs())(...call)
   }
   let hung = 0
   scripted.backend.account = ({ signal }) =>
@@ -325,7 +331,14 @@ t.test('requests with incomplete bodies are counted', async (t) => {
 })
 
 t.test('an OAuth callback past the limit answers 429 and works when it is loaded again', async (t) => {
-  const { begin, oauth, comeBack, as, scripted, connect } = await oauthApp(t, {
+  const {
+    authorize: begin,
+    oauth,
+    sendCallback,
+    as,
+    scripted,
+    connect
+  } = await oauthApp(t, {
     plugin: { limits: { connectsPerUser: 1 } }
   })
   const id = await connect('ann')
@@ -341,10 +354,10 @@ t.test('an OAuth callback past the limit answers 429 and works when it is loaded
   // An injected request is sent when it is awaited.
   const status = verified.then(({ statusCode }) => statusCode)
   await until(() => asked === 1)
-  t.equal((await comeBack(callback, { cookie })).statusCode, 429)
+  t.equal((await sendCallback(callback, { cookie })).statusCode, 429)
   account.resolve({ id: 'a', name: 'A', email: null, quota: null })
   t.equal(await status, 200)
-  const done = await comeBack(callback, { cookie })
+  const done = await sendCallback(callback, { cookie })
   t.equal(done.statusCode, 303)
   t.notMatch(done.headers.location, /error/)
 })
@@ -410,8 +423,8 @@ t.test('a 429 without Retry-After ends one request, and other connections to tha
   const { fake, client, connectDav } = await davTransfers(t)
   await connectDav('bob')
   fake.requests.length = 0
-  fake.script = faulty(answers(429), { times: 1 })
-  const list = (user: string) => client.ask('GET', '/cloud/webdav/listing', { user })
+  fake.script = faultScript(respondsWith(429), { times: 1 })
+  const list = (user: string) => client.send('GET', '/cloud/webdav/listing', { user })
   const throttled = await list('ann')
   t.match(throttled.json(), { status: 503, code: 'PROVIDER_THROTTLED' })
   t.equal(throttled.headers['retry-after'], '5')

@@ -3,7 +3,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { testApp } from '../support/app/app.ts'
-import { cutsShort, faulty } from '../fakes/faults.ts'
+import { truncates, faultScript } from '../fakes/faults.ts'
 import { FAKE_DAV_PASSWORD, FAKE_DAV_USER } from '../fakes/dav/auth.ts'
 import { FakeDav } from '../fakes/dav/fake-dav.ts'
 
@@ -64,7 +64,7 @@ for (const framing of ['length', 'chunked'] as const) {
     t.test(`an upstream with framing "${framing}" that ends by ${end} never ends the response cleanly`, async (t) => {
       const { fake, download } = await start(t)
       const cut = { content: CONTENT, afterBytes: 3 * MIB, framing, end, headers: { etag: '"1"' } }
-      fake.script = faulty(cutsShort(cut), { matching: ({ method }) => method === 'GET' })
+      fake.script = faultScript(truncates(cut), { matching: ({ method }) => method === 'GET' })
       for (const ours of ['length', 'chunked'] as const) {
         const answer = await download(ours)
         t.equal(answer.statusCode, 200)

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import type { Listing } from '../../src/core/entry.ts'
 import type { ConnectionEvent } from '../../src/index.ts'
 import { testApp, type TestApp } from '../support/app/app.ts'
-import { answers, cutsShort, faulty, htmlPage, resets, xml } from '../fakes/faults.ts'
+import { respondsWith, truncates, faultScript, htmlPage, resets, xml } from '../fakes/faults.ts'
 import { FAKE_DAV_PASSWORD, FAKE_DAV_USER, type FakeDavAuth } from '../fakes/dav/auth.ts'
 import { FakeDav } from '../fakes/dav/fake-dav.ts'
 
@@ -135,7 +135,7 @@ t.test('while the server is throttling, a hundred requests make one call', async
   const { fake, as, propfinds, ...app } = await start(t)
   for (let index = 0; index < 100; index++) fake.tree.mkdir(`folder ${index}`)
   await connect({ fake, as })
-  fake.script = faulty(answers(429, { retryAfter: 30 }))
+  fake.script = faultScript(respondsWith(429, { retryAfter: 30 }))
   const before = propfinds()
   const waits: number[] = []
   for (let index = 0; index < 100; index++) {
@@ -210,7 +210,7 @@ t.test('a rejected password marks the connection as requiring reauthentication',
 t.test('a single 401 that the account check does not confirm fails only that request', async (t) => {
   const { fake, as, db } = await start(t)
   const id = await connect({ fake, as })
-  fake.script = faulty(answers(401, {}), { matching: ({ headers }) => headers.depth === '1' })
+  fake.script = faultScript(respondsWith(401, {}), { matching: ({ headers }) => headers.depth === '1' })
   const answer = await as('ann').get(LISTING)
   t.equal(answer.statusCode, 403)
   t.equal(answer.json<Problem>().code, 'ACCESS_DENIED')
@@ -223,18 +223,18 @@ t.test('a failure is never a listing, neither now nor from the cache', async (t)
   await connect({ fake, as })
   const listing = Buffer.from('<?xml version="1.0"?><D:multistatus xmlns:D="DAV:">')
   const faults = {
-    403: [answers(403, {}), 403],
-    404: [answers(404, {}), 404],
-    500: [answers(500, {}), 503],
+    403: [respondsWith(403, {}), 403],
+    404: [respondsWith(404, {}), 404],
+    500: [respondsWith(500, {}), 503],
     html: [htmlPage(207), 502],
     'html 200': [htmlPage(200), 502],
     'another XML': [xml('<feed/>'), 502],
-    short: [cutsShort({ content: listing, afterBytes: 20, status: 207 }), 503],
-    'short and chunked': [cutsShort({ content: listing, afterBytes: 20, framing: 'chunked', status: 207 }), 503],
+    short: [truncates({ content: listing, afterBytes: 20, status: 207 }), 503],
+    'short and chunked': [truncates({ content: listing, afterBytes: 20, framing: 'chunked', status: 207 }), 503],
     reset: [resets(), 503]
   } as const
   for (const [what, [fault, status]] of Object.entries(faults)) {
-    fake.script = faulty(fault)
+    fake.script = faultScript(fault)
     const answer = await as('ann').get(`${LISTING}?refresh=true`)
     t.equal(answer.statusCode, status, what)
     t.equal(answer.headers['content-type'], 'application/problem+json; charset=utf-8')

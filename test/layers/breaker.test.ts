@@ -46,9 +46,9 @@ const FIVE = Array<StorageErrorCode>(5).fill('PROVIDER_UNAVAILABLE')
 const FOUR = FIVE.slice(1)
 
 async function isOpen(t: Test, { bare, list }: ReturnType<typeof arrange>, retryAfterMs: number): Promise<void> {
-  const calls = bare.listed.length
+  const calls = bare.listCalls.length
   await t.rejects(list(), { code: 'PROVIDER_UNAVAILABLE', message: /failed repeatedly/, retryAfterMs })
-  t.equal(bare.listed.length, calls, 'no call')
+  t.equal(bare.listCalls.length, calls, 'no call')
 }
 
 t.test('five failures in a row open the circuit, and refused calls have the remaining time', async (t) => {
@@ -69,7 +69,7 @@ t.test('four failures do not open it, nor do five with a success between them', 
   for (const up of [undefined, 'FOLDER_NOT_FOUND', 'PROVIDER_THROTTLED', 'ACCESS_DENIED'] as const) {
     const { bare, have } = arrange()
     await have(...FOUR, up, ...FOUR, up)
-    t.equal(bare.listed.length, 10, up ?? 'success')
+    t.equal(bare.listCalls.length, 10, up ?? 'success')
   }
 })
 
@@ -77,13 +77,13 @@ t.test('errors that say nothing about the provider are neither failures nor succ
   for (const code of ['INVALID_REQUEST', 'PROVIDER_ERROR', 'INTERNAL'] as const) {
     const arranged = arrange()
     await arranged.have(...FOUR, ...Array<StorageErrorCode>(5).fill(code))
-    t.equal(arranged.bare.listed.length, 9, code)
+    t.equal(arranged.bare.listCalls.length, 9, code)
     await arranged.have('PROVIDER_UNAVAILABLE')
     await isOpen(t, arranged, 10_000)
 
     const { bare, have } = arrange()
     await have(...FOUR.slice(1), ...Array<StorageErrorCode>(5).fill(code), 'PROVIDER_UNAVAILABLE', undefined)
-    t.equal(bare.listed.length, 10, `${code} is not a failure`)
+    t.equal(bare.listCalls.length, 10, `${code} is not a failure`)
   }
 })
 
@@ -93,9 +93,9 @@ t.test('any response of the provider counts as a success', async (t) => {
   const failed = new StorageError('PROVIDER_UNAVAILABLE', 'It failed to process this request.', { responded: true })
   bare.list = () => Promise.reject(failed)
   for (let count = 0; count < 10; count++) await t.rejects(list(), failed)
-  t.equal(bare.listed.length, 14, 'each call was made')
+  t.equal(bare.listCalls.length, 14, 'each call was made')
   await have(...FOUR)
-  t.equal(bare.listed.length, 18, 'and resets the count of failures')
+  t.equal(bare.listCalls.length, 18, 'and resets the count of failures')
 })
 
 t.test('an abort by the caller is not a failure of the provider', async (t) => {
@@ -109,9 +109,9 @@ t.test('an abort by the caller is not a failure of the provider', async (t) => {
   }
   await t.rejects(list(controller.signal))
   await t.rejects(list(controller.signal), { message: 'left' })
-  t.equal(bare.listed.length, 5, 'an aborted signal starts no call')
+  t.equal(bare.listCalls.length, 5, 'an aborted signal starts no call')
   await have('PROVIDER_UNAVAILABLE')
-  t.equal(bare.listed.length, 6, 'and did not count as the fifth failure')
+  t.equal(bare.listCalls.length, 6, 'and did not count as the fifth failure')
   await isOpen(t, arranged, 10_000)
 })
 
@@ -125,12 +125,12 @@ t.test('after ten seconds one call probes, and others are refused at once', asyn
   const probe = new Deferred<ReturnType<typeof page>>()
   bare.list = () => probe.promise
   const probing = list()
-  await until(() => bare.listed.length === 6)
+  await until(() => bare.listCalls.length === 6)
   await isOpen(t, arranged, 1_000)
   probe.resolve(page([]))
   await probing
   await have(undefined, ...FOUR, undefined)
-  t.equal(bare.listed.length, 12, 'closed, with a new count')
+  t.equal(bare.listCalls.length, 12, 'closed, with a new count')
 })
 
 t.test('any response of a working provider closes the circuit and resets the count', async (t) => {
@@ -138,7 +138,7 @@ t.test('any response of a working provider closes the circuit and resets the cou
   await have(...FIVE)
   clock.tick(10_000)
   await have('FOLDER_NOT_FOUND', ...FOUR, undefined)
-  t.equal(bare.listed.length, 11)
+  t.equal(bare.listCalls.length, 11)
 })
 
 t.test('a failed probe opens the circuit for another ten seconds', async (t) => {
@@ -164,7 +164,7 @@ t.test('the state is the one that the next call meets, even without calls', asyn
   const probe = new Deferred<ReturnType<typeof page>>()
   bare.list = () => probe.promise
   const probing = list()
-  await until(() => bare.listed.length === 6)
+  await until(() => bare.listCalls.length === 6)
   t.equal(breaker.state, 'half_open', 'a call is probing')
   probe.resolve(page([]))
   await probing
@@ -210,7 +210,7 @@ t.test('the wall clock has no influence', async (t) => {
   mock.timers.setTime(Date.UTC(2026, 0, 1))
   clock.tick(10_000)
   await have(undefined)
-  t.equal(bare.listed.length, 6, 'the clock is set back by a day, and the circuit is not open for longer')
+  t.equal(bare.listCalls.length, 6, 'the clock is set back by a day, and the circuit is not open for longer')
 })
 
 t.test('an inner timeout is a failure, and a download is a success once its body begins', async (t) => {
@@ -219,10 +219,10 @@ t.test('an inner timeout is a failure, and a download is a success once its body
   const backend = withBreaker(withDeadline(bare, 1_000), new Breaker(new ManualClock()))
   bare.list = () => new Promise(() => undefined)
   const timeOut = async (): Promise<void> => {
-    const calls = bare.listed.length
+    const calls = bare.listCalls.length
     const work = backend.listFolder(null, { limit: 1, signal })
     const failed = t.rejects(work, { code: 'PROVIDER_TIMEOUT' })
-    await until(() => bare.listed.length > calls)
+    await until(() => bare.listCalls.length > calls)
     tick(1_000)
     await failed
   }
@@ -259,9 +259,9 @@ t.test('an upload counts when it ends, and does not block other calls meanwhile'
   await until(() => uploads.length === 3)
   uploads[2]?.resolve(undefined)
   await closing
-  const calls = bare.listed.length
+  const calls = bare.listCalls.length
   await have(...FOUR, undefined)
-  t.equal(bare.listed.length, calls + 5, 'its success closes the circuit')
+  t.equal(bare.listCalls.length, calls + 5, 'its success closes the circuit')
 
   await have(...FOUR)
   const broken = t.rejects(upload(), { code: 'INVALID_REQUEST' })
@@ -269,6 +269,6 @@ t.test('an upload counts when it ends, and does not block other calls meanwhile'
   uploads[3]?.reject(new StorageError('INVALID_REQUEST', 'the source broke off'))
   await broken
   await have('PROVIDER_UNAVAILABLE')
-  t.equal(bare.listed.length, calls + 10, 'a failure of its source is not a failure of the provider')
+  t.equal(bare.listCalls.length, calls + 10, 'a failure of its source is not a failure of the provider')
   await isOpen(t, arranged, 10_000)
 })

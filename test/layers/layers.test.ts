@@ -10,7 +10,7 @@ import { withDeadline } from '../../src/layers/deadline.ts'
 import { withStorageErrors } from '../../src/layers/errors.ts'
 import { useManualTimers } from '../support/time/manual-timers.ts'
 import { ScriptedBackend } from '../support/backend/scripted-backend.ts'
-import { Deferred, settled } from '../support/time/deferred.ts'
+import { Deferred, nextTurn } from '../support/time/deferred.ts'
 import { ConnectionHealth } from '../../src/layers/breaker.ts'
 import { ManualClock } from '../support/time/clock.ts'
 
@@ -31,7 +31,7 @@ t.test('a layer passes every call on and adds no capability', async (t) => {
   await layered.download('a', { signal })
   await layered.account({ signal })
   t.same(calls, ['listFolder', 'stat', 'download', 'account'])
-  t.equal(bare.listed[0]?.call.limit, 3)
+  t.equal(bare.listCalls[0]?.call.limit, 3)
 
   const full: StorageBackend = Object.assign(new ScriptedBackend(), {
     upload: async () => bare.stat('up'),
@@ -57,10 +57,10 @@ t.test('a hanging call ends at its deadline, even if the backend ignores its sig
   bare.list = () => new Promise(() => undefined)
   const pending = withDeadline(bare, 30_000).listFolder(null, { limit: 1, signal })
   tick(29_999)
-  t.equal(bare.listed[0]?.call.signal.aborted, false)
+  t.equal(bare.listCalls[0]?.call.signal.aborted, false)
   tick(1)
   await t.rejects(pending, { code: 'PROVIDER_TIMEOUT' })
-  t.equal(bare.listed[0]?.call.signal.aborted, true)
+  t.equal(bare.listCalls[0]?.call.signal.aborted, true)
 })
 
 t.test('an aborted call ends with the caller’s reason', async (t) => {
@@ -70,11 +70,11 @@ t.test('an aborted call ends with the caller’s reason', async (t) => {
   const pending = withDeadline(bare, 60_000).listFolder(null, { limit: 1, signal: controller.signal })
   controller.abort(new Error('gone'))
   await t.rejects(pending, { message: 'gone' })
-  t.equal(bare.listed[0]?.call.signal.aborted, true)
+  t.equal(bare.listCalls[0]?.call.signal.aborted, true)
   await t.rejects(withDeadline(bare, 60_000).listFolder(null, { limit: 1, signal: controller.signal }), {
     message: 'gone'
   })
-  t.equal(bare.listed.length, 1, 'an aborted signal starts no call')
+  t.equal(bare.listCalls.length, 1, 'an aborted signal starts no call')
 })
 
 t.test('a download has the deadline until its body begins, and the caller’s signal for its body', async (t) => {
@@ -144,7 +144,7 @@ t.test('an error of the source while a layer waits is handled', async (t) => {
   const body = new PassThrough()
   const work = backend.upload?.({ id: 'a' }, body, { signal })
   body.destroy(new Error('broken'))
-  await settled()
+  await nextTurn()
   waiting.resolve(undefined)
   t.equal((await work)?.id, 'up')
 })
@@ -243,7 +243,7 @@ t.test('a failure names the host of its own call, even if concurrent calls reach
   // The deadline layer in between replaces the signal of the call.
   const backend = withDetails(withDeadline(withHost(bare, hosts), 60_000), (outer) => ({ host: hosts.hostOf(outer) }))
   const failures = Promise.allSettled(['one', 'two'].map((folder) => backend.listFolder(folder, { limit: 1, signal })))
-  await settled()
+  await nextTurn()
   reached.resolve(undefined)
   const named = (await failures).map((failure) => (failure as { reason: StorageError }).reason.details.host)
   t.same(named, ['one.example', 'two.example'])

@@ -3,7 +3,7 @@ import { PassThrough } from 'node:stream'
 import t from 'tap'
 import { StorageError } from '../../src/errors.ts'
 import { type LeaseVerifier, withLease } from '../../src/layers/lease.ts'
-import { Deferred, settled } from '../support/time/deferred.ts'
+import { Deferred, nextTurn } from '../support/time/deferred.ts'
 import { entry, page, ScriptedBackend } from '../support/backend/scripted-backend.ts'
 import { until } from '../support/time/until.ts'
 
@@ -132,7 +132,7 @@ t.test('a finished body is not checked any more', async (t) => {
   body.destroy()
   await once(body, 'close')
   answer.reject(inactive())
-  await settled()
+  await nextTurn()
   t.equal(error, undefined)
   t.equal(body.listenerCount('close'), 0)
   const { backend: closed, body: gone, asked: later } = make(async () => {})

@@ -33,8 +33,8 @@ t.test('the backend receives its own cursors and unchanged arguments', async (t)
   const first = await list({ kind: 'folder' })
   t.match(first, { complete: false, reason: 'more' })
   await list({ kind: 'folder', limit: 7, cursor: first.next ?? '' })
-  t.notOk('cursor' in (bare.listed[0]?.call ?? {}))
-  t.match(bare.listed[1]?.call, { cursor: 'a.b\n|', kind: 'folder', limit: 7 })
+  t.notOk('cursor' in (bare.listCalls[0]?.call ?? {}))
+  t.match(bare.listCalls[1]?.call, { cursor: 'a.b\n|', kind: 'folder', limit: 7 })
 })
 
 t.test('equal chains have equal cursors, which are short', async (t) => {
@@ -63,7 +63,7 @@ t.test('a cursor that the guard did not issue is refused', async (t) => {
     `1.1.0.${hash}..${'abcdefg'.repeat(17)}.0.up`
   ]
   for (const cursor of forged) await t.rejects(list({ cursor }), { code: 'INVALID_CURSOR' }, JSON.stringify(cursor))
-  t.equal(bare.listed.length, 1)
+  t.equal(bare.listCalls.length, 1)
 })
 
 t.test('a cursor that refers to itself ends the chain at once', async (t) => {

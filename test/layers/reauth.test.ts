@@ -3,7 +3,7 @@ import { StorageError } from '../../src/errors.ts'
 import { MinuteLimit } from '../../src/core/user-limits.ts'
 import { withReauth } from '../../src/layers/reauth.ts'
 import { ManualClock } from '../support/time/clock.ts'
-import { Deferred, settled } from '../support/time/deferred.ts'
+import { Deferred, nextTurn } from '../support/time/deferred.ts'
 import { page, ScriptedBackend } from '../support/backend/scripted-backend.ts'
 
 const signal = new AbortController().signal
@@ -125,9 +125,9 @@ t.test('calls that begin during a confirmation wait for its result', async (t) =
   const answer = new Deferred<never>()
   bare.account = () => answer.promise
   const first = list()
-  await settled()
+  await nextTurn()
   const later = Array.from({ length: 20 }, () => list())
-  await settled()
+  await nextTurn()
   t.equal(state.sent, 1)
   answer.reject(refused())
   for (const call of [first, ...later]) await t.rejects(call, { code: 'CONNECTION_INACTIVE' })

@@ -10,7 +10,7 @@ import { sleep } from '../../src/core/time.ts'
 import { withDeadline } from '../../src/layers/deadline.ts'
 import { type RetryOptions, withRetry } from '../../src/layers/retry.ts'
 import { ManualClock } from '../support/time/clock.ts'
-import { settled } from '../support/time/deferred.ts'
+import { nextTurn } from '../support/time/deferred.ts'
 import { useManualTimers } from '../support/time/manual-timers.ts'
 import { page, ScriptedBackend } from '../support/backend/scripted-backend.ts'
 
@@ -27,7 +27,7 @@ function arrange(errors: readonly Error[], options: Partial<RetryOptions> = {}) 
   const clock = new ManualClock()
   const waits: number[] = []
   bare.list = async () => {
-    const error = errors[bare.listed.length - 1]
+    const error = errors[bare.listCalls.length - 1]
     if (error !== undefined) throw error
     return page([])
   }
@@ -49,10 +49,10 @@ t.test('a transient failure is attempted three times at most', async (t) => {
     const waitMs = code === 'PROVIDER_THROTTLED' ? 0 : undefined
     const mended = arrange([fails(code, waitMs), fails(code, waitMs)])
     await mended.backend.listFolder(null, list)
-    t.equal(mended.bare.listed.length, 3)
+    t.equal(mended.bare.listCalls.length, 3)
     const lasting = arrange([fails(code, waitMs), fails(code, waitMs), fails(code, waitMs)])
     await t.rejects(lasting.backend.listFolder(null, list), { code })
-    t.equal(lasting.bare.listed.length, 3)
+    t.equal(lasting.bare.listCalls.length, 3)
   }
 })
 
@@ -66,7 +66,7 @@ t.test('a permanent failure is not repeated', async (t) => {
   ]) {
     const { backend, bare } = arrange([error])
     t.equal(await backend.listFolder(null, list).catch((thrown: unknown) => thrown), error)
-    t.equal(bare.listed.length, 1)
+    t.equal(bare.listCalls.length, 1)
   }
 })
 
@@ -146,7 +146,7 @@ t.test('a wait that would exceed the deadline is not begun, and the failure is p
     const { backend, bare, waits } = arrange([error], { random: () => 0 })
     t.equal(await backend.listFolder(null, list).catch((thrown: unknown) => thrown), error)
     t.same(waits, [])
-    t.equal(bare.listed.length, 1)
+    t.equal(bare.listCalls.length, 1)
   }
   const inTime = arrange([fails('PROVIDER_THROTTLED', 29_999)], { random: () => 0 })
   await inTime.backend.listFolder(null, list)
@@ -161,7 +161,7 @@ t.test('the deadline is that of the call, not of the attempt', async (t) => {
   }
   await t.rejects(backend.listFolder(null, list), { code: 'PROVIDER_TIMEOUT' })
   t.same(waits, [500])
-  t.equal(bare.listed.length, 2)
+  t.equal(bare.listCalls.length, 2)
 })
 
 t.test('an outer deadline ends the call, although its error is transient', async (t) => {
@@ -176,9 +176,9 @@ t.test('an outer deadline ends the call, although its error is transient', async
   const work = withDeadline(backend, 30_000).listFolder(null, list)
   tick(30_000)
   await t.rejects(work, { code: 'PROVIDER_TIMEOUT' })
-  await settled()
+  await nextTurn()
   t.same(waits, [])
-  t.equal(bare.listed.length, 1)
+  t.equal(bare.listCalls.length, 1)
 })
 
 t.test('an abort ends the wait with the reason and removes all listeners', async (t) => {
@@ -191,13 +191,13 @@ t.test('an abort ends the wait with the reason and removes all listeners', async
   })
   const reason = new Error('left')
   const work = backend.listFolder(null, { limit: 1, signal: controller.signal })
-  await settled()
+  await nextTurn()
   t.equal(getEventListeners(controller.signal, 'abort').length, 1, 'it is waiting')
   controller.abort(reason)
   t.equal(await work.catch((thrown: unknown) => thrown), reason)
   t.equal(cleared.mock.callCount(), 1)
   t.equal(getEventListeners(controller.signal, 'abort').length, 0)
-  t.equal(bare.listed.length, 1)
+  t.equal(bare.listCalls.length, 1)
 })
 
 t.test('a finished wait leaves no listener, and an aborted signal starts no wait', async (t) => {

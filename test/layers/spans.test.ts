@@ -4,7 +4,7 @@ import { StorageError } from '../../src/errors.ts'
 import type { StorageBackend } from '../../src/core/backend.ts'
 import type { Tracing } from '../../src/core/telemetry.ts'
 import { withSpans } from '../../src/layers/spans.ts'
-import { Deferred, settled } from '../support/time/deferred.ts'
+import { Deferred, nextTurn } from '../support/time/deferred.ts'
 import { entry, page, ScriptedBackend } from '../support/backend/scripted-backend.ts'
 
 const signal = new AbortController().signal
@@ -73,7 +73,7 @@ t.test('a span lasts until the result, and results and failures are passed on un
   const waiting = new Deferred<ReturnType<typeof page>>()
   bare.list = () => waiting.promise
   const listing = backend.listFolder(null, list)
-  await settled()
+  await nextTurn()
   t.equal(spans[0]?.outcome, 'open')
   const answer = page([entry('a')])
   waiting.resolve(answer)

@@ -29,11 +29,11 @@ t.test('while the provider is throttling no call is made, and the error has the 
   await t.rejects(backend.stat('a', { signal }), { code: 'PROVIDER_THROTTLED' }, 'nor with another method')
   clock.tick(12_499)
   await t.rejects(backend.listFolder(null, list), { code: 'PROVIDER_THROTTLED', retryAfterMs: 1 })
-  t.equal(bare.listed.length, 1)
+  t.equal(bare.listCalls.length, 1)
   bare.list = async () => page([])
   clock.tick(0.5)
   await backend.listFolder(null, list)
-  t.equal(bare.listed.length, 2)
+  t.equal(bare.listCalls.length, 2)
 })
 
 t.test('a later shorter wait does not shorten a longer one, and a longer one extends it', async (t) => {
@@ -62,9 +62,9 @@ t.test('a throttle without a time is waited out by its connection, twice as long
     const calls = [backend.listFolder('a', list), backend.listFolder('b', list)]
     for (const call of calls) await t.rejects(call, { code: 'PROVIDER_THROTTLED', retryAfterMs: waitMs })
     t.equal(penalty.remainingMs(), waitMs, 'concurrent calls double it once')
-    const asked = bare.listed.length
+    const asked = bare.listCalls.length
     await t.rejects(backend.listFolder(null, list), { code: 'PROVIDER_THROTTLED', retryAfterMs: waitMs })
-    t.equal(bare.listed.length, asked, 'the provider is not called')
+    t.equal(bare.listCalls.length, asked, 'the provider is not called')
     clock.tick(waitMs)
   }
   bare.list = async () => page([])
@@ -89,7 +89,7 @@ t.test('the wall clock has no influence', async (t) => {
   penalty.extend(10_000)
   clock.setBack(3_600_000)
   t.equal(penalty.remainingMs(), 10_000)
-  clock.sleep(7_200_000)
+  clock.suspend(7_200_000)
   t.equal(penalty.remainingMs(), 10_000)
 })
 
@@ -111,11 +111,11 @@ t.test('an inner retry blocks other calls at once, and is not refused itself', a
     penalty
   )
   bare.list = async () => {
-    if (bare.listed.length === 1) throw throttled(3_000)
+    if (bare.listCalls.length === 1) throw throttled(3_000)
     return page([])
   }
   await backend.listFolder(null, list)
-  t.equal(bare.listed.length, 2)
+  t.equal(bare.listCalls.length, 2)
   t.match(refused, [{ code: 'PROVIDER_THROTTLED', retryAfterMs: 3_000 }])
 })
 

@@ -4,7 +4,7 @@ import t from 'tap'
 import { Compressor } from '../../src/listing/compressor.ts'
 import type { FolderKey } from '../../src/cache/types.ts'
 import { ENCODINGS, RenderedListing } from '../../src/listing/rendered-listing.ts'
-import { folderKey, makeCache } from '../support/listing/folder-cache.ts'
+import { folderKey, createTestCache } from '../support/listing/folder-cache.ts'
 
 const decode = { br: brotliDecompressSync, gzip: gunzipSync }
 
@@ -17,7 +17,7 @@ const stored = (key: FolderKey, listing: RenderedListing) => ({ key, listing, st
 /** An encoder on a cache that holds one listing of these bytes. */
 async function kept(bytes: Buffer, maxBytes = 1 << 20) {
   const sizeOf = (value: unknown): number => (value as RenderedListing).size
-  const { cache } = makeCache({ maxBytes, sizeOf })
+  const { cache } = createTestCache({ maxBytes, sizeOf })
   const keep = (variant: string) =>
     cache.getOrFetch(folderKey({ variant }), async () => RenderedListing.fromBytes(bytes))
   return { cache, encoder: new Compressor(cache), keep, key: folderKey({ variant: '1' }), listing: await keep('1') }

@@ -4,12 +4,12 @@ import { StorageError } from '../../src/errors.ts'
 import type { SharedTier } from '../../src/cache/shared-tier.ts'
 import { MinuteLimit } from '../../src/core/user-limits.ts'
 import { ManualClock } from '../support/time/clock.ts'
-import { Deferred, settled } from '../support/time/deferred.ts'
-import { makeListing } from '../support/listing/listing.ts'
+import { Deferred, nextTurn } from '../support/time/deferred.ts'
+import { createTestListing } from '../support/listing/listing.ts'
 import { entry, page } from '../support/backend/scripted-backend.ts'
 
 t.test('a load costs one read, with or without a lease, and a hit within a lease none', async (t) => {
-  const { clock, connections, backend, list } = makeListing({ leaseMs: 2_000 })
+  const { clock, connections, backend, list } = createTestListing({ leaseMs: 2_000 })
   const { id } = connections.add()
   for (const connectionId of [id, undefined]) {
     connections.reads = []
@@ -21,11 +21,11 @@ t.test('a load costs one read, with or without a lease, and a hit within a lease
     t.same(connections.reads, ['findSealed'])
     clock.tick(2_000)
   }
-  t.equal(backend.listed.length, 4)
+  t.equal(backend.listCalls.length, 4)
 })
 
 t.test('a lease that expires during a load is renewed before the response', async (t) => {
-  const { clock, connections, backend, list } = makeListing({ leaseMs: 2_000 })
+  const { clock, connections, backend, list } = createTestListing({ leaseMs: 2_000 })
   const { id } = connections.add()
   backend.list = async () => {
     clock.tick(2_000)
@@ -42,23 +42,23 @@ t.test('a lease that expires during a load is renewed before the response', asyn
 })
 
 t.test('a connection that was disabled without a notification is not used for a load', async (t) => {
-  const { connections, backend, list } = makeListing({ leaseMs: 2_000 })
+  const { connections, backend, list } = createTestListing({ leaseMs: 2_000 })
   const { id } = connections.add()
   await list({ connectionId: id })
   connections.change(id, { status: 'DISABLED' })
   await t.rejects(list({ connectionId: id, folderId: 'other' }), { code: 'CONNECTION_INACTIVE' })
-  t.equal(backend.listed.length, 1)
+  t.equal(backend.listCalls.length, 1)
 })
 
 t.test('a leased connection is valid for its own provider only', async (t) => {
-  const { connections, list } = makeListing({ leaseMs: 2_000 })
+  const { connections, list } = createTestListing({ leaseMs: 2_000 })
   const { id } = connections.add()
   await list({ connectionId: id })
   await t.rejects(list({ connectionId: id, provider: 'other' }), { code: 'CONNECTION_NOT_FOUND' })
 })
 
 t.test('refresh applies to the connection that the request resolves to', async (t) => {
-  const { connections, backend, list } = makeListing({ leaseMs: 2_000 })
+  const { connections, backend, list } = createTestListing({ leaseMs: 2_000 })
   const first = connections.add({ isDefault: true })
   const second = connections.add()
   backend.list = async () => page([entry('old')])
@@ -73,7 +73,7 @@ t.test('refresh applies to the connection that the request resolves to', async (
 })
 
 t.test('a row that was removed and created again shows no old listing', async (t) => {
-  const { clock, connections, backend, list } = makeListing({ leaseMs: 2_000 })
+  const { clock, connections, backend, list } = createTestListing({ leaseMs: 2_000 })
   const row = connections.add()
   backend.list = async () => page([entry('old')])
   await list({ connectionId: row.id })
@@ -84,7 +84,7 @@ t.test('a row that was removed and created again shows no old listing', async (t
 })
 
 t.test('a change during a load is checked before the response', async (t) => {
-  const { connections, leases, backend, list } = makeListing({ leaseMs: 2_000 })
+  const { connections, leases, backend, list } = createTestListing({ leaseMs: 2_000 })
   const row = connections.add()
   backend.list = async () => {
     connections.change(row.id, { status: 'DISABLED' })
@@ -95,7 +95,7 @@ t.test('a change during a load is checked before the response', async (t) => {
 })
 
 t.test('a connection that another process has changed is served for a lease at most', async (t) => {
-  const { clock, connections, backend, list } = makeListing({ leaseMs: 2_000 })
+  const { clock, connections, backend, list } = createTestListing({ leaseMs: 2_000 })
   const { id } = connections.add()
   backend.list = async () => page([entry('old')])
   await list({ connectionId: id })
@@ -111,21 +111,21 @@ t.test('a connection that another process has changed is served for a lease at m
 })
 
 t.test('without a lease a hit costs one read of the connection and no call upstream', async (t) => {
-  const { connections, backend, list } = makeListing()
+  const { connections, backend, list } = createTestListing()
   const { id } = connections.add()
   backend.list = async () => page([entry('b'), entry('a')])
   const first = await list({ connectionId: id })
   connections.reads = []
   const second = await list({ connectionId: id })
   t.same(connections.reads, ['findSealed'])
-  t.equal(backend.listed.length, 1)
+  t.equal(backend.listCalls.length, 1)
   t.equal(second.status.outcome, 'hit')
   t.equal(second.etag, first.etag)
   t.same(second.body, first.body)
 })
 
 t.test('a folder on one page is sorted with folders first; several pages keep the order of the provider', async (t) => {
-  const { connections, backend, list } = makeListing()
+  const { connections, backend, list } = createTestListing()
   connections.add()
   const mixed = [
     entry('b10'),
@@ -150,11 +150,11 @@ t.test('a folder on one page is sorted with folders first; several pages keep th
   t.match(one.body.page, { complete: false, reason: 'more' })
   const two = await list({ limit: 6, cursor: one.body.page.next! })
   t.equal(two.body.page.order, 'provider', 'the last page is not the whole folder')
-  t.equal(backend.listed.at(-1)?.call.cursor, 'more')
+  t.equal(backend.listCalls.at(-1)?.call.cursor, 'more')
 })
 
 t.test('a cursor is valid for its own listing only', async (t) => {
-  const { connections, backend, list } = makeListing()
+  const { connections, backend, list } = createTestListing()
   const { id } = connections.add()
   const other = connections.add()
   connections.add({ userId: 'bob' })
@@ -173,14 +173,14 @@ t.test('a cursor is valid for its own listing only', async (t) => {
 })
 
 t.test('a cursor that is too long ends the listing as incomplete', async (t) => {
-  const { connections, backend, list } = makeListing()
+  const { connections, backend, list } = createTestListing()
   connections.add()
   backend.list = async () => page([entry('a')], 'x'.repeat(5000))
   t.match((await list()).body.page, { next: null, complete: false, reason: 'page-cap' })
 })
 
 t.test('the connection is chosen by id, as the only one, or as the default', async (t) => {
-  const { connections, list } = makeListing()
+  const { connections, list } = createTestListing()
   await t.rejects(list(), { code: 'CONNECTION_MISSING' })
   const first = connections.add()
   t.equal((await list()).body.connectionId, first.id, 'the only one')
@@ -197,22 +197,22 @@ t.test('the connection is chosen by id, as the only one, or as the default', asy
 
 t.test('a connection that is not ACTIVE is refused before any call', async (t) => {
   for (const status of ['DISABLED', 'ERROR', 'REQUIRES_REAUTH'] as const) {
-    const { connections, backend, list } = makeListing()
+    const { connections, backend, list } = createTestListing()
     connections.add({ status })
     await t.rejects(list(), { code: 'CONNECTION_INACTIVE' })
-    t.equal(backend.listed.length, 0)
+    t.equal(backend.listCalls.length, 0)
   }
 })
 
 t.test('a connection that is disabled or removed during a call upstream returns nothing', async (t) => {
   for (const change of ['disable', 'remove'] as const) {
-    const { connections, backend, list } = makeListing()
+    const { connections, backend, list } = createTestListing()
     const { id } = connections.add()
     const slow = new Deferred<ReturnType<typeof page>>()
     backend.list = () => slow.promise
     const answer = list({ connectionId: id })
-    await settled()
-    t.equal(backend.listed.length, 1)
+    await nextTurn()
+    t.equal(backend.listCalls.length, 1)
     if (change === 'disable') connections.change(id, { status: 'DISABLED' })
     else connections.rows.delete(id)
     slow.resolve(page([entry('secret')]))
@@ -221,12 +221,12 @@ t.test('a connection that is disabled or removed during a call upstream returns 
 })
 
 t.test('a connection that changes its account during a call is listed again', async (t) => {
-  const { connections, backend, list } = makeListing()
+  const { connections, backend, list } = createTestListing()
   const { id } = connections.add()
   const slow = new Deferred<ReturnType<typeof page>>()
-  backend.list = () => (backend.listed.length === 1 ? slow.promise : Promise.resolve(page([entry('new')])))
+  backend.list = () => (backend.listCalls.length === 1 ? slow.promise : Promise.resolve(page([entry('new')])))
   const answer = list({ connectionId: id })
-  await settled()
+  await nextTurn()
   connections.change(id, { accountId: 'another' })
   slow.resolve(page([entry('old')]))
   t.same(
@@ -237,18 +237,18 @@ t.test('a connection that changes its account during a call is listed again', as
 })
 
 t.test('a connection that keeps changing fails the request', async (t) => {
-  const { connections, backend, list } = makeListing()
+  const { connections, backend, list } = createTestListing()
   const { id } = connections.add()
   backend.list = async () => {
     connections.change(id, {})
     return page([])
   }
   await t.rejects(list(), { code: 'CONNECTION_INACTIVE' })
-  t.equal(backend.listed.length, 3)
+  t.equal(backend.listCalls.length, 3)
 })
 
 t.test('refresh drops every page of the folder and fences the load in flight', async (t) => {
-  const { connections, backend, list, cache } = makeListing()
+  const { connections, backend, list, cache } = createTestListing()
   const { id } = connections.add()
   backend.list = async (_folder, { cursor }) => page([entry('a')], cursor === undefined ? 'two' : null)
   const first = await list({ connectionId: id })
@@ -258,7 +258,7 @@ t.test('refresh drops every page of the folder and fences the load in flight', a
   const slow = new Deferred<ReturnType<typeof page>>()
   backend.list = () => slow.promise
   const refreshing = list({ connectionId: id, refresh: true })
-  await settled()
+  await nextTurn()
   t.equal(cache.stats().entries, 1, 'the other folder stays')
   backend.list = async () => page([entry('newest')])
   const overtaking = await list({ connectionId: id, refresh: true })
@@ -275,7 +275,7 @@ t.test('refresh drops every page of the folder and fences the load in flight', a
 })
 
 t.test('equal content has an equal ETag, which is a digest of the bytes', async (t) => {
-  const { connections, backend, list } = makeListing()
+  const { connections, backend, list } = createTestListing()
   connections.add()
   backend.list = async () => page([entry('a')], 'next')
   const first = await list()
@@ -286,15 +286,15 @@ t.test('equal content has an equal ETag, which is a digest of the bytes', async 
 })
 
 t.test('two users of one folder never share a load', async (t) => {
-  const { connections, backend, list } = makeListing()
+  const { connections, backend, list } = createTestListing()
   connections.add()
   connections.add({ userId: 'bob' })
   await Promise.all([list(), list({ userId: 'bob' })])
-  t.equal(backend.listed.length, 2)
+  t.equal(backend.listCalls.length, 2)
 })
 
 t.test('the duration and the outcome of loads are counted, and hits are not', async (t) => {
-  const { clock, connections, backend, list, loads } = makeListing({ leaseMs: 2_000 })
+  const { clock, connections, backend, list, loads } = createTestListing({ leaseMs: 2_000 })
   const { id } = connections.add()
   backend.list = async () => {
     clock.tick(250)
@@ -356,7 +356,7 @@ t.test('a folder id that the provider cannot have issued reads and stores nothin
       if (id === 'bad') throw new StorageError('FOLDER_NOT_FOUND', 'The folder was not found.')
     }
   }
-  const { connections, backend, cache, list } = makeListing({ leaseMs: 2_000, shared, rules })
+  const { connections, backend, cache, list } = createTestListing({ leaseMs: 2_000, shared, rules })
   await t.rejects(list({ folderId: 'bad' }), { code: 'CONNECTION_MISSING' })
   connections.add()
   for (let i = 0; i < 2; i += 1) {
@@ -365,7 +365,7 @@ t.test('a folder id that the provider cannot have issued reads and stores nothin
   }
   t.match(cache.stats(), { loads: 0, misses: 0, entries: 0, inFlight: 0 })
   t.strictSame(asked, [])
-  t.equal(backend.listed.length, 0)
+  t.equal(backend.listCalls.length, 0)
   await list({ folderId: 'good' })
   await list()
   t.strictSame([...new Set(asked)], ['good', null])

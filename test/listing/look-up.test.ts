@@ -4,11 +4,11 @@ import t from 'tap'
 import { Moment } from '../../src/core/time.ts'
 import type { FolderKey } from '../../src/cache/types.ts'
 import { anyText } from '../support/listing/arbitraries.ts'
-import { settled } from '../support/time/deferred.ts'
-import { fetcher, folderKey as key, makeCache, never } from '../support/listing/folder-cache.ts'
+import { nextTurn } from '../support/time/deferred.ts'
+import { fetcher, folderKey as key, createTestCache, mustNotFetch } from '../support/listing/folder-cache.ts'
 
-function make(options: Parameters<typeof makeCache>[0] = {}) {
-  const { cache, clock } = makeCache(options)
+function make(options: Parameters<typeof createTestCache>[0] = {}) {
+  const { cache, clock } = createTestCache(options)
   return { cache, clock, lookUp: (of: FolderKey) => cache.lookUp(of, new Moment(clock)) }
 }
 
@@ -25,7 +25,7 @@ t.test('a cached entry is found synchronously, with its age, and counted as a hi
 })
 
 t.test('an entry that has expired by either clock is not found, and is dropped', async (t) => {
-  for (const end of ['tick', 'sleep'] as const) {
+  for (const end of ['tick', 'suspend'] as const) {
     const { cache, clock, lookUp } = make()
     await cache.getOrFetch(key(), async () => 1)
     clock.tick(1_000)
@@ -59,12 +59,12 @@ t.test('a load in flight is neither found nor joined', async (t) => {
   const answer = cache.getOrFetch(key(), fetch)
   t.equal(lookUp(key()), undefined)
   t.match(cache.stats(), { joins: 0, hits: 0, loads: 1, inFlight: 1 })
-  calls[0]!.answer.resolve(1)
+  calls[0]!.result.resolve(1)
   await answer
   t.equal(lookUp(key())?.value, 1)
   const ahead = cache.fetchAhead(key({ variant: '2' }), fetch, new AbortController().signal)
   t.equal(lookUp(key({ variant: '2' })), undefined)
-  calls[1]!.answer.resolve(2)
+  calls[1]!.result.resolve(2)
   await ahead
   t.equal(lookUp(key({ variant: '2' }))?.value, 2)
 })
@@ -76,7 +76,7 @@ t.test('a resized value counts with its current size', async (t) => {
   size = 350.2
   t.ok(cache.resize(key(), value))
   t.match(cache.stats(), { bytes: 351, entries: 1, evictions: 0 })
-  t.equal(await cache.getOrFetch(key(), never), value, 'it is still cached')
+  t.equal(await cache.getOrFetch(key(), mustNotFetch), value, 'it is still cached')
   size = 10
   t.ok(cache.resize(key(), value))
   t.equal(cache.stats().bytes, 10)
@@ -118,7 +118,7 @@ t.test('a value that is too large, replaced or dropped is not resized', async (t
   const { calls, fetch } = fetcher<string[]>()
   const loading = cache.getOrFetch(key(), fetch)
   t.notOk(cache.resize(key(), value), 'a value in flight is not cached yet')
-  calls[0]!.answer.resolve(['a'])
+  calls[0]!.result.resolve(['a'])
   await loading
   t.notOk(cache.resize(key(), value), 'a value that was loaded since is another one')
   t.match(cache.stats(), { bytes: 250, entries: 2 })
@@ -176,9 +176,9 @@ t.test('a connection id that two users and two providers share is dropped for al
   const loading = cache.getOrFetch(key({ userId: 'eve' }), fetch)
   t.equal(cache.dropConnection('c1'), 5)
   t.equal(cache.stats().entries, 1)
-  calls[0]!.answer.resolve(1)
+  calls[0]!.result.resolve(1)
   await loading
-  await settled()
+  await nextTurn()
   t.equal(cache.stats().entries, 1, 'its load in flight is not cached')
   t.equal(cache.dropConnection('c1'), 0)
 })

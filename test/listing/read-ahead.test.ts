@@ -2,15 +2,15 @@ import t, { type Test } from 'tap'
 import type { EntryPage, Listing } from '../../src/core/entry.ts'
 import type { SharedTier } from '../../src/cache/shared-tier.ts'
 import type { ListFolderRequest } from '../../src/listing/list-folder.ts'
-import { Deferred, settled } from '../support/time/deferred.ts'
-import { type ListingOptions, makeListing } from '../support/listing/listing.ts'
+import { Deferred, nextTurn } from '../support/time/deferred.ts'
+import { type ListingOptions, createTestListing } from '../support/listing/listing.ts'
 import { entry, page, pages } from '../support/backend/scripted-backend.ts'
 
 const LEASE = { leaseMs: 2_000 }
 
 /** A user with a folder of many pages. Records the calls to the provider. */
 function make(options: ListingOptions = LEASE) {
-  const world = makeListing(options)
+  const world = createTestListing(options)
   const { backend, list } = world
   backend.list = pages(9)
   /** Follows the cursors up to this page. */
@@ -18,7 +18,7 @@ function make(options: ListingOptions = LEASE) {
     let answer = await list(over)
     for (let i = 1; i < last; i += 1) answer = await list({ ...over, cursor: answer.body.page.next! })
     // A read-ahead that this starts first reads the connection.
-    await settled()
+    await nextTurn()
     return answer
   }
   /** Holds this page at the provider until the test settles it; other pages respond at once. */
@@ -33,7 +33,7 @@ function make(options: ListingOptions = LEASE) {
     }
     return answers
   }
-  return { ...world, turnTo, hold, asked: () => backend.listed.map(({ call }) => call.cursor ?? 'p1') }
+  return { ...world, turnTo, hold, asked: () => backend.listCalls.map(({ call }) => call.cursor ?? 'p1') }
 }
 
 const names = ({ entries }: Listing): string[] => entries.map(({ name }) => name)
@@ -52,7 +52,7 @@ t.test('the first page loads nothing ahead, however often it is requested', asyn
   const { connections, list, asked } = make()
   connections.add()
   for (let i = 0; i < 3; i += 1) await list()
-  await settled()
+  await nextTurn()
   t.strictSame(asked(), ['p1'])
 })
 
@@ -62,18 +62,18 @@ t.test('the second page loads the third one ahead, once for all requests', async
     connections.add()
     const second = await turnTo(2)
     const cursor = (await list()).body.page.next!
-    await settled()
+    await nextTurn()
     t.strictSame(asked(), ['p1', 'p2', 'p3'])
     for (let i = 0; i < 10; i += 1) t.equal((await list({ cursor })).status.outcome, 'hit')
     await Promise.all(Array.from({ length: 20 }, () => list({ cursor })))
-    await settled()
+    await nextTurn()
     t.strictSame(asked(), ['p1', 'p2', 'p3'])
 
     const third = await list({ cursor: second.body.page.next! })
     t.equal(third.status.outcome, 'hit')
     t.strictSame(names(third.body), ['p3'])
     t.strictSame(asked().slice(0, 3), ['p1', 'p2', 'p3'], 'without another call')
-    await settled()
+    await nextTurn()
     t.strictSame(asked(), ['p1', 'p2', 'p3', 'p4'], 'the fourth page is loaded ahead')
   }
 })
@@ -84,10 +84,10 @@ t.test('a cached second page that is requested for the first time loads the thir
   const answers = hold('p2')
   const first = await turnTo(1)
   const readers = Array.from({ length: 5 }, () => list({ cursor: first.body.page.next! }))
-  await settled()
+  await nextTurn()
   answers[0]!.answer.resolve(page([entry('p2')], 'p3'))
   await Promise.all(readers)
-  await settled()
+  await nextTurn()
   t.strictSame(asked(), ['p1', 'p2', 'p3'], 'many waiting requests load one page ahead')
 })
 
@@ -105,12 +105,12 @@ t.test('a request for a page that is being loaded ahead joins it', async (t) => 
   const answers = hold('p3')
   const second = await turnTo(2)
   const third = list({ cursor: second.body.page.next! })
-  await settled()
+  await nextTurn()
   answers[0]!.answer.resolve(more('p3'))
   const { body, status } = await third
   t.strictSame(names(body), ['p3'])
   t.equal(status.outcome, 'join')
-  await settled()
+  await nextTurn()
   t.strictSame(asked(), ['p1', 'p2', 'p3', 'p4'], 'the fourth page is loaded ahead')
 })
 
@@ -121,13 +121,13 @@ t.test('a failed read-ahead is not reported, and the request for its page tries 
   const answers = hold('p3')
   const second = await turnTo(2)
   answers[0]!.answer.reject(new Error('upstream'))
-  await settled()
+  await nextTurn()
   const again = await list({ cursor: (await list()).body.page.next! })
   t.equal(again.status.outcome, 'hit', 'the previous page is still cached')
-  await settled()
+  await nextTurn()
   t.strictSame(asked(), ['p1', 'p2', 'p3'], 'it is not loaded ahead repeatedly')
   const third = list({ cursor: second.body.page.next! })
-  await settled()
+  await nextTurn()
   answers[1]!.answer.resolve(more('p3'))
   t.equal((await third).status.outcome, 'miss')
   t.strictSame(unhandled, [])
@@ -140,7 +140,7 @@ t.test('a request that has joined a failed read-ahead fails', async (t) => {
   const answers = hold('p3')
   const second = await turnTo(2)
   const third = list({ cursor: second.body.page.next! })
-  await settled()
+  await nextTurn()
   answers[0]!.answer.reject(new Error('upstream'))
   await t.rejects(third, { message: 'upstream' })
   t.equal(answers.length, 1)
@@ -153,15 +153,15 @@ t.test('one page is loaded ahead per user, and another one on a later request', 
   const answers = hold('p3')
   await turnTo(2)
   await turnTo(2, { folderId: 'other' })
-  await settled()
+  await nextTurn()
   t.equal(answers.length, 1)
   answers[0]!.answer.resolve(more('p3'))
-  await settled()
+  await nextTurn()
   t.equal(answers.length, 1, 'no load starts by itself')
   await turnTo(2, { folderId: 'other' })
   t.equal(answers.length, 2)
   answers[1]!.answer.reject(new Error('upstream'))
-  await settled()
+  await nextTurn()
   await turnTo(2, { folderId: 'third' })
   t.equal(answers.length, 3, 'a failed load does not count either')
   t.strictSame(
@@ -184,7 +184,7 @@ t.test('at most sixteen pages are loaded ahead for all users together', async (t
   }
   t.equal(answers.length, 16)
   answers[7]!.answer.resolve(more('p3'))
-  await settled()
+  await nextTurn()
   for (const userId of users.slice(16)) await turnTo(2, { userId })
   t.equal(answers.length, 17)
   t.strictSame(warnings, [], 'the listeners on the signal cause no leak warning')
@@ -198,7 +198,7 @@ t.test('close() aborts fetches that no request has joined, waits for all, and st
   await turnTo(2)
   const second = await turnTo(2, { userId: 'bob' })
   const third = list({ userId: 'bob', cursor: second.body.page.next! })
-  await settled()
+  await nextTurn()
   let hasClosed = false
   const closing = readAhead.close().then(() => {
     hasClosed = true
@@ -208,13 +208,13 @@ t.test('close() aborts fetches that no request has joined, waits for all, and st
     [true, false]
   )
   answers[0]!.answer.reject(new Error('aborted'))
-  await settled()
+  await nextTurn()
   t.equal(hasClosed, false)
   answers[1]!.answer.resolve(more('p3'))
   t.strictSame(names((await third).body), ['p3'])
   await closing
   await turnTo(2, { userId: 'eve' })
-  await settled()
+  await nextTurn()
   t.equal(answers.length, 2)
   t.equal(cache.stats().inFlight, 0)
   t.strictSame(unhandled, [])
@@ -224,7 +224,7 @@ t.test('without readAhead no page is loaded ahead', async (t) => {
   const { connections, turnTo, asked } = make({ ...LEASE, hasReadAhead: false })
   connections.add()
   await turnTo(3)
-  await settled()
+  await nextTurn()
   t.strictSame(asked(), ['p1', 'p2', 'p3'])
 })
 
@@ -235,12 +235,12 @@ t.test('a page that was loaded ahead before an invalidation is not served after 
   const second = await turnTo(2)
   cache.invalidateConnection(id)
   const third = list({ cursor: second.body.page.next! })
-  await settled()
+  await nextTurn()
   t.equal(answers.length, 2)
   answers[1]!.answer.resolve(more('new'))
   t.strictSame(names((await third).body), ['new'])
   answers[0]!.answer.resolve(more('old'))
-  await settled()
+  await nextTurn()
   t.strictSame(names((await list({ cursor: second.body.page.next! })).body), ['new'])
   t.equal(asked().filter((cursor) => cursor === 'p3').length, 2)
 })
@@ -252,12 +252,12 @@ t.test('a page that is loaded ahead for a connection that changes meanwhile is n
   const second = await turnTo(2)
   const cursor = second.body.page.next!
   const early = list({ cursor })
-  await settled()
+  await nextTurn()
   t.equal(answers.length, 1, 'the request has joined it')
   connections.change(row.id, { accountId: 'another' })
   leases.onNotification({ ...row, version: 2, isRemoved: false })
   answers[0]!.answer.resolve(more('old'))
-  await settled()
+  await nextTurn()
   t.equal(answers.length, 2, 'it is loaded again for the changed connection')
   answers[1]!.answer.resolve(more('new'))
   t.strictSame(names((await early).body), ['new'])
@@ -274,16 +274,16 @@ t.test('nothing is loaded ahead for a connection that has changed without a noti
   const first = await turnTo(1)
   const cursor = first.body.page.next!
   await list({ cursor })
-  await settled()
+  await nextTurn()
   const third = (await list({ cursor })).body.page.next!
   await list({ cursor: third })
-  await settled()
+  await nextTurn()
   t.strictSame(asked(), ['p1', 'p2', 'p3', 'p4'])
   // The read-ahead reads the connection again, although it was leased, to open it.
   connections.change(id, { status: 'DISABLED' })
   const fourth = await list({ cursor: (await list({ cursor: third })).body.page.next! })
   t.equal(fourth.status.outcome, 'hit', 'within a lease')
-  await settled()
+  await nextTurn()
   t.equal(asked().length, 4)
   clock.tick(2_000)
   await t.rejects(list({ cursor }), { code: 'CONNECTION_INACTIVE' })
@@ -327,7 +327,7 @@ t.test('read-ahead does not count towards the user’s loads in flight', async (
   t.equal(answers.length, 1)
   t.equal((await list({ folderId: 'other' })).status.outcome, 'miss')
   const third = list({ cursor: second.body.page.next! })
-  await settled()
+  await nextTurn()
   t.equal((await list({ folderId: 'another' })).status.outcome, 'miss', 'a request that joins it does not count either')
   answers[0]!.answer.resolve(more('p3'))
   await third

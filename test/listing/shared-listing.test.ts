@@ -7,7 +7,7 @@ import { createBytesSealer } from '../../src/crypto/bytes-sealer.ts'
 import { createKeyRing } from '../../src/crypto/key-ring.ts'
 import { SharedPages } from '../../src/redis/shared-pages.ts'
 import { ManualClock } from '../support/time/clock.ts'
-import { makeListing } from '../support/listing/listing.ts'
+import { createTestListing } from '../support/listing/listing.ts'
 import { MemoryRedis } from '../support/redis/memory-redis.ts'
 import { entry, page } from '../support/backend/scripted-backend.ts'
 
@@ -35,26 +35,26 @@ t.test('listings of many folders with long ids take bounded memory in the proces
     onUnavailable: () => {},
     onRecovered: () => {}
   })
-  const { connections, backend, list } = makeListing({ leaseMs: 2_000, shared, clock })
+  const { connections, backend, list } = createTestListing({ leaseMs: 2_000, shared, clock })
   connections.add()
   const listMany = async (count: number) => {
     for (let i = 0; i < count; i += 1) {
       const folderId = randomBytes(4096).toString('hex')
       await (i % 2 === 0 ? list({ folderId }) : list({ folderId, refresh: true }))
-      backend.listed.length = 0
+      backend.listCalls.length = 0
     }
     await shared.flush()
     // Redis removes expired entries.
     clock.tick(2_000)
-    for (const [key, { endsAt }] of redis.held) if (endsAt <= clock.now()) redis.held.delete(key)
-    redis.asked.length = 0
+    for (const [key, { expiresAt: endsAt }] of redis.values) if (endsAt <= clock.now()) redis.values.delete(key)
+    redis.commands.length = 0
   }
   await listMany(300)
   const before = heapBytes()
   await listMany(1_200)
   const grown = heapBytes() - before
   t.ok(grown < 4 * 1024 * 1024, `the heap has grown by ${grown} bytes, the ids had 10 MB`)
-  const inRedis = [...redis.held].reduce((sum, [key, { value }]) => sum + key.length + value.length, 0)
+  const inRedis = [...redis.values].reduce((sum, [key, { value }]) => sum + key.length + value.length, 0)
   t.ok(inRedis < 1 << 20, `${inRedis} bytes in Redis`)
 })
 
@@ -76,7 +76,7 @@ t.test('a listing of one process is served by another with its age, and refresh 
       onUnavailable: () => {},
       onRecovered: () => {}
     })
-    return { ...makeListing({ leaseMs: 2_000, shared, clock }), shared }
+    return { ...createTestListing({ leaseMs: 2_000, shared, clock }), shared }
   }
   const [one, two] = [make2(), make2()]
   const row = one.connections.add()
@@ -91,7 +91,7 @@ t.test('a listing of one process is served by another with its age, and refresh 
   t.match(second.status, { isShared: true, ageMs: 20_000, ttlMs: 40_000, stored: true })
   t.match((await two.list()).status, { outcome: 'hit', ageMs: 20_000, isShared: undefined })
   t.same(two.connections.reads, ['listSealed'])
-  t.equal(two.backend.listed.length, 0)
+  t.equal(two.backend.listCalls.length, 0)
 
   one.backend.list = async () => page([entry('b')])
   await one.list({ refresh: true })
@@ -99,13 +99,13 @@ t.test('a listing of one process is served by another with its age, and refresh 
   t.equal((await two.list()).body.entries[0]?.name, 'a', 'for a lease at most')
   clock.tick(2_000)
   t.equal((await two.list()).body.entries[0]?.name, 'b')
-  t.equal(two.backend.listed.length, 0)
+  t.equal(two.backend.listCalls.length, 0)
 
   const limited = await two.list({ limit: 7 })
   t.equal(limited.status.isShared, undefined)
   clock.tick(60_000)
   await two.list()
-  t.equal(two.backend.listed.length, 2, 'the lifetime of a page begins with its first load in any process')
+  t.equal(two.backend.listCalls.length, 2, 'the lifetime of a page begins with its first load in any process')
 })
 
 t.test('a shared page is not served for a connection that has changed meanwhile', async (t) => {
@@ -121,7 +121,7 @@ t.test('a shared page is not served for a connection that has changed meanwhile'
     flush: async () => {},
     close: async () => {}
   }
-  const { connections, list } = makeListing({ leaseMs: 2_000, shared, clock })
+  const { connections, list } = createTestListing({ leaseMs: 2_000, shared, clock })
   const { id } = connections.add()
   onPage = () => {
     clock.tick(2_000)
@@ -143,7 +143,7 @@ t.test('a hit that needed a read of the tier is not served for a connection that
     flush: async () => {},
     close: async () => {}
   }
-  const { connections, list } = makeListing({ leaseMs: 2_000, shared, clock })
+  const { connections, list } = createTestListing({ leaseMs: 2_000, shared, clock })
   const { id } = connections.add()
   await list({ connectionId: id })
   t.equal((await list({ connectionId: id })).status.outcome, 'hit')

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { refusal } from '../support/net/refusal.ts'
+import { denialReason } from '../support/net/egress-denial.ts'
 import { parseAllowHosts } from '../../src/net/egress-rules.ts'
 import { EgressRules } from '../../src/net/egress-rules.ts'
 
@@ -7,7 +7,7 @@ import { EgressRules } from '../../src/net/egress-rules.ts'
 const allowed = (allowHosts: readonly string[], urls: readonly string[], addresses: readonly string[] = []): string[] =>
   urls.filter((url) => {
     const isName = /[g-z]/i.test(new URL(url).hostname)
-    return refusal(allowHosts, url, isName ? addresses : []) === null
+    return denialReason(allowHosts, url, isName ? addresses : []) === null
   })
 
 const overHttps = (urls: readonly string[]): string[] => urls.map((url) => url.replace('http:', 'https:'))
@@ -94,7 +94,7 @@ t.test('only http and https are allowed, without a user name or a password in th
   ]
   t.same(allowed(['nas.lan'], [...urls, ...opaque, ...userinfo]), [])
   t.equal(
-    refusal(['nas.lan'], 'http://user:secret@nas.lan'),
+    denialReason(['nas.lan'], 'http://user:secret@nas.lan'),
     'http://nas.lan: the URL contains a user name or password'
   )
 })
@@ -209,7 +209,7 @@ t.test('addresses next to the refused ranges can be allowed', async (t) => {
 })
 
 t.test('a named host may have any address except the refused ranges', async (t) => {
-  const at = (...addresses: string[]): string | null => refusal(['nas.lan:8080'], 'http://nas.lan:8080', addresses)
+  const at = (...addresses: string[]): string | null => denialReason(['nas.lan:8080'], 'http://nas.lan:8080', addresses)
   for (const address of ['127.0.0.1', '::1', '10.0.0.1', '100.64.0.1', 'fd12::1', '93.184.216.34', '::ffff:10.0.0.1'])
     t.equal(at(address), null, address)
   for (const address of ['169.254.169.254', '::ffff:169.254.169.254', 'fe80::1', 'fd00:ec2::254', '100.100.100.200'])
@@ -218,46 +218,49 @@ t.test('a named host may have any address except the refused ranges', async (t) 
 })
 
 t.test('a range allows the names that resolve into it, with their port, over http too', async (t) => {
-  t.equal(refusal(['10.0.0.0/24'], 'http://nas.lan', ['10.0.0.7']), null)
-  t.equal(refusal(['10.0.0.0/24'], 'https://nas.lan:8443', ['10.0.0.7', '::ffff:10.0.0.8']), null)
-  t.equal(refusal(['93.184.216.34:8080'], 'http://example.org:8080', ['93.184.216.34']), null)
+  t.equal(denialReason(['10.0.0.0/24'], 'http://nas.lan', ['10.0.0.7']), null)
+  t.equal(denialReason(['10.0.0.0/24'], 'https://nas.lan:8443', ['10.0.0.7', '::ffff:10.0.0.8']), null)
+  t.equal(denialReason(['93.184.216.34:8080'], 'http://example.org:8080', ['93.184.216.34']), null)
   t.equal(
-    refusal(['93.184.216.34:8080'], 'http://example.org:8081', ['93.184.216.34']),
+    denialReason(['93.184.216.34:8080'], 'http://example.org:8081', ['93.184.216.34']),
     PLAIN('http://example.org:8081')
   )
-  t.match(refusal(['10.0.0.0/24'], 'http://nas.lan', ['10.0.1.7']), /not a public address, and not in allowHosts/)
+  t.match(denialReason(['10.0.0.0/24'], 'http://nas.lan', ['10.0.1.7']), /not a public address, and not in allowHosts/)
 })
 
 t.test('one forbidden address among several forbids the name, in any position', async (t) => {
   const [good, bad] = [['93.184.216.34', '2606:2800:220:1::1'], '10.0.0.1']
-  t.equal(refusal([], 'https://example.org', good), null)
+  t.equal(denialReason([], 'https://example.org', good), null)
   for (const place of [0, 1, 2])
-    t.match(refusal([], 'https://example.org', good.toSpliced(place, 0, bad)), /is 10\.0\.0\.1: not a public address/)
+    t.match(
+      denialReason([], 'https://example.org', good.toSpliced(place, 0, bad)),
+      /is 10\.0\.0\.1: not a public address/
+    )
 })
 
 t.test('plain http is refused before name resolution if no entry could allow it', async (t) => {
-  t.equal(refusal([], 'http://example.org'), PLAIN('http://example.org'))
-  t.equal(refusal(['10.0.0.1:8080'], 'http://example.org'), PLAIN('http://example.org'))
-  t.equal(refusal(['10.0.0.1:80'], 'http://example.org'), null)
+  t.equal(denialReason([], 'http://example.org'), PLAIN('http://example.org'))
+  t.equal(denialReason(['10.0.0.1:8080'], 'http://example.org'), PLAIN('http://example.org'))
+  t.equal(denialReason(['10.0.0.1:80'], 'http://example.org'), null)
   t.equal(
-    refusal(['10.0.0.1:80'], 'http://example.org', ['93.184.216.34']),
+    denialReason(['10.0.0.1:80'], 'http://example.org', ['93.184.216.34']),
     'http://example.org:80 is 93.184.216.34: plain http, and not in allowHosts'
   )
 })
 
 t.test('text that is not an address is not allowed', async (t) => {
   for (const text of ['', 'nas.lan', 'fe80::1%eth0', '127.1', '0x7f.0.0.1', '1.2.3.4:80', '[::1]'])
-    t.match(refusal(EVERYTHING, 'https://nas.lan', [text]), /not a valid address/, text)
+    t.match(denialReason(EVERYTHING, 'https://nas.lan', [text]), /not a valid address/, text)
 })
 
 t.test('the log contains the host and the reason', async (t) => {
   const none = 'not a public address, and not in allowHosts'
   const secret = 'https://nas.lan:8443/secret?token=secret'
-  t.equal(refusal([], secret, ['10.0.0.1']), `https://nas.lan:8443 is 10.0.0.1: ${none}`)
-  t.equal(refusal([], 'http://10.0.0.1'), `http://10.0.0.1: ${none}`)
-  t.equal(refusal(EVERYTHING, 'http://169.254.1.1'), 'http://169.254.1.1: link-local or cloud metadata')
-  t.equal(refusal(EVERYTHING, 'https://metadata.goog'), 'https://metadata.goog: cloud metadata')
-  t.equal(refusal([], 'ftp://nas.lan'), 'ftp://nas.lan: neither http nor https')
+  t.equal(denialReason([], secret, ['10.0.0.1']), `https://nas.lan:8443 is 10.0.0.1: ${none}`)
+  t.equal(denialReason([], 'http://10.0.0.1'), `http://10.0.0.1: ${none}`)
+  t.equal(denialReason(EVERYTHING, 'http://169.254.1.1'), 'http://169.254.1.1: link-local or cloud metadata')
+  t.equal(denialReason(EVERYTHING, 'https://metadata.goog'), 'https://metadata.goog: cloud metadata')
+  t.equal(denialReason([], 'ftp://nas.lan'), 'ftp://nas.lan: neither http nor https')
 })
 
 /** Returns the message with which the parser and the rules reject an entry; both must agree. */

@@ -6,7 +6,7 @@ import t from 'tap'
 import { compiledUrl } from '../support/source/compiled.ts'
 import { openEgress } from '../support/backend/egress.ts'
 import { useManualTimers } from '../support/time/manual-timers.ts'
-import { failureOf, NET_CLIENTS, startContenting } from '../support/net/clients.ts'
+import { failureOf, NET_CLIENTS, startRespondingServer } from '../support/net/clients.ts'
 import { startServer, startTcp } from '../support/net/server.ts'
 import { readBody } from '../support/app/read-body.ts'
 import { TEST_TIMEOUTS } from '../support/time/timeouts.ts'
@@ -24,32 +24,32 @@ for (const client of NET_CLIENTS) {
       const asked: unknown[] = []
       const egress = openEgress({ timeouts, resolve: (...question) => asked.push(question) })
       const { code, retryable } = await failureOf(client.call(egress, 'http://nas.test:9', { timeouts }))
-      t.same([code, retryable, asked.length], [client.told('PROVIDER_TIMEOUT'), true, 1])
+      t.same([code, retryable, asked.length], [client.mapCode('PROVIDER_TIMEOUT'), true, 1])
     })
 
     t.test('the TLS handshake times out', async (t) => {
       const server = await startTcp(t, () => {})
       const timeouts = { connectMs: SHORT, headersMs: SHORT }
       const call = client.call(openEgress({ timeouts }), `https://127.0.0.1:${server.port}`, { timeouts })
-      t.equal((await failureOf(call)).code, client.told('PROVIDER_TIMEOUT'))
+      t.equal((await failureOf(call)).code, client.mapCode('PROVIDER_TIMEOUT'))
       await until(() => server.sockets.size === 0)
     })
 
     t.test('waiting for a response times out', async (t) => {
       const server = await startServer(t)
-      server.answer = () => {}
+      server.respond = () => {}
       const timeouts = { headersMs: SHORT }
       const call = client.call(openEgress({ timeouts }), server.origin, { timeouts })
-      t.equal((await failureOf(call)).code, client.told('PROVIDER_TIMEOUT'))
+      t.equal((await failureOf(call)).code, client.mapCode('PROVIDER_TIMEOUT'))
       await until(() => server.sockets.size === 0)
     })
 
     t.test('a stalled response times out', async (t) => {
       const server = await startServer(t)
-      server.answer = (_request, response) => response.write('<')
+      server.respond = (_request, response) => response.write('<')
       const timeouts = { idleMs: SHORT }
       const call = client.call(openEgress({ timeouts }), server.origin, { timeouts })
-      t.equal((await failureOf(call)).code, client.told('PROVIDER_TIMEOUT'))
+      t.equal((await failureOf(call)).code, client.mapCode('PROVIDER_TIMEOUT'))
       await until(() => server.sockets.size === 0)
     })
 
@@ -66,7 +66,7 @@ for (const client of NET_CLIENTS) {
         for (const reason of [new Error('gone'), new DOMException('gone', 'AbortError')]) {
           const server = await startServer(t)
           const controller = new AbortController()
-          server.answer = (_request, response) => {
+          server.respond = (_request, response) => {
             if (isBegun) response.write('<')
             setImmediate(() => {
               controller.abort(reason)
@@ -98,7 +98,7 @@ for (const client of NET_CLIENTS) {
 
 t.test('a slow response ends at the total deadline, and a transfer does not', async (t) => {
   const server = await startServer(t)
-  server.answer = (_request, response) => {
+  server.respond = (_request, response) => {
     response.write('<')
     const drip = setInterval(() => response.write(' '), 5)
     response.on('close', () => {
@@ -127,7 +127,7 @@ t.test('a slow response ends at the total deadline, and a transfer does not', as
 
 t.test('redirects share one total deadline', async (t) => {
   const server = await startServer(t)
-  server.answer = ({ url }, response) => {
+  server.respond = ({ url }, response) => {
     if (url === '/0') response.writeHead(302, { location: '/1' }).end()
   }
   const tick = useManualTimers(t)
@@ -145,7 +145,7 @@ t.test('an abort reason of any type is passed on unchanged', async (t) => {
   const server = await startServer(t)
   const reason = { why: 'no error' }
   const controller = new AbortController()
-  server.answer = () => {
+  server.respond = () => {
     controller.abort(reason)
   }
   const call = openEgress().request({ method: 'GET', url: new URL(server.origin), signal: controller.signal })
@@ -166,11 +166,11 @@ t.test('listeners on the signal of the caller are removed with the response', as
 })
 
 t.test('deadlines survive the garbage collector, and idle sockets do not keep a process alive', async (t) => {
-  const [silent, endless, working] = [await startServer(t), await startServer(t), await startContenting(t)]
+  const [silent, endless, working] = [await startServer(t), await startServer(t), await startRespondingServer(t)]
   // A process that waited for its idle sockets would wait this long.
   working.keepAlive(TEST_TIMEOUTS.totalMs)
-  silent.answer = () => {}
-  endless.answer = (_request, response) => response.write('<')
+  silent.respond = () => {}
+  endless.respond = (_request, response) => response.write('<')
   const probe = fileURLToPath(compiledUrl('test/support/net/hang-probe.ts'))
   const origins = [silent.origin, endless.origin, working.origin]
   const child = spawn(process.execPath, ['--expose-gc', probe, ...origins], {
@@ -182,7 +182,7 @@ t.test('deadlines survive the garbage collector, and idle sockets do not keep a 
   })
   const [codes] = (await Promise.race([once(child.stdout, 'data'), failed])) as [Buffer]
   const [exitCode] = await exited
-  const told = NET_CLIENTS.map((client) => client.told('PROVIDER_TIMEOUT'))
+  const told = NET_CLIENTS.map((client) => client.mapCode('PROVIDER_TIMEOUT'))
   t.same(JSON.parse(codes.toString()), [
     ...told.flatMap((code) => [code, code]),
     'PROVIDER_TIMEOUT',
@@ -195,7 +195,7 @@ t.test('deadlines survive the garbage collector, and idle sockets do not keep a 
 t.test('a request with a large body has a longer deadline for the response', async (t) => {
   const server = await startServer(t)
   const held: (() => void)[] = []
-  server.answer = (_request, response) => {
+  server.respond = (_request, response) => {
     held.push(() => response.writeHead(201).end())
   }
   const tick = useManualTimers(t)
@@ -214,7 +214,7 @@ t.test('a request with a large body has a longer deadline for the response', asy
 t.test('a request can extend the deadline for the response of a slow server', async (t) => {
   const server = await startServer(t)
   const held: ServerResponse[] = []
-  server.answer = (_request, response) => held.push(response)
+  server.respond = (_request, response) => held.push(response)
   const egress = openEgress({ timeouts: { headersMs: SHORT } })
   t.teardown(() => egress.close())
   const asked = { method: 'MOVE', url: new URL(server.origin), signal, purpose: 'transfer' } as const

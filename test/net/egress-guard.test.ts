@@ -10,13 +10,13 @@ import type { Egress } from '../../src/core/egress.ts'
 import type { Resolver } from '../../src/net/guarded-connection.ts'
 import { openEgress } from '../support/backend/egress.ts'
 import {
-  contenting,
+  respondToAnyClient,
   failureOf,
   FETCH_CLIENTS,
   NET_CLIENTS,
   type NetClient,
   SOCKET_CLIENTS,
-  startContenting
+  startRespondingServer
 } from '../support/net/clients.ts'
 import { startServer, startTcp } from '../support/net/server.ts'
 
@@ -46,7 +46,7 @@ async function refused(t: Test, client: NetClient, egress: Egress, origin: strin
 for (const client of SOCKET_CLIENTS) {
   void t.test(client.name, async (t) => {
     t.test('it reaches an allowed host and keeps the socket', async (t) => {
-      const server = await startContenting(t)
+      const server = await startRespondingServer(t)
       const egress = openEgress({ allowHosts: [`nas.test:${server.port}`], resolve: resolver(['127.0.0.1']) })
       await client.call(egress, `http://nas.test:${server.port}`)
       await client.call(egress, `http://nas.test:${server.port}`)
@@ -57,18 +57,18 @@ for (const client of SOCKET_CLIENTS) {
 
     t.test('it reaches an allowed literal address of either family', async (t) => {
       for (const host of ['127.0.0.1', '::1']) {
-        const server = await startContenting(t, { host })
+        const server = await startRespondingServer(t, { host })
         await client.call(openEgress({ allowHosts: [host] }), server.origin)
         t.equal(server.requests.length, 1, host)
       }
     })
 
     t.test('a name that later resolves to a forbidden address is refused', async (t) => {
-      const allowed = await startContenting(t, { host: '127.0.0.2' })
-      const forbidden = await startContenting(t, { port: allowed.port })
+      const allowed = await startRespondingServer(t, { host: '127.0.0.2' })
+      const forbidden = await startRespondingServer(t, { port: allowed.port })
       // Without a keep-alive socket, the next call resolves the name again.
-      allowed.answer = (request, response) => {
-        contenting(request, response.setHeader('connection', 'close'))
+      allowed.respond = (request, response) => {
+        respondToAnyClient(request, response.setHeader('connection', 'close'))
       }
       const resolve = resolver(['127.0.0.2'], ['127.0.0.1'])
       const egress = openEgress({ allowHosts: ['127.0.0.2'], resolve })
@@ -78,10 +78,10 @@ for (const client of SOCKET_CLIENTS) {
     })
 
     t.test('a name with one forbidden address is refused, whatever its other addresses are', async (t) => {
-      const v4 = await startContenting(t)
+      const v4 = await startRespondingServer(t)
       const others = [
-        await startContenting(t, { host: '127.0.0.2', port: v4.port }),
-        await startContenting(t, { host: '::1', port: v4.port })
+        await startRespondingServer(t, { host: '127.0.0.2', port: v4.port }),
+        await startRespondingServer(t, { host: '::1', port: v4.port })
       ]
       const cases: [string, string[]][] = [
         ['127.0.0.1', ['127.0.0.1', '127.0.0.2']],
@@ -104,7 +104,7 @@ for (const client of SOCKET_CLIENTS) {
     })
 
     t.test('of several allowed addresses it uses the one that responds', async (t) => {
-      const server = await startContenting(t)
+      const server = await startRespondingServer(t)
       const egress = openEgress({ resolve: resolver(['::1', '127.0.0.1']) })
       await client.call(egress, `http://nas.test:${server.port}`)
       t.equal(server.requests.length, 1)
@@ -128,7 +128,7 @@ for (const client of SOCKET_CLIENTS) {
     })
 
     t.test('loopback is refused in every notation, without a connection', async (t) => {
-      const [v4, v6] = [await startContenting(t), await startContenting(t, { host: '::1' })]
+      const [v4, v6] = [await startRespondingServer(t), await startRespondingServer(t, { host: '::1' })]
       // Clients that do not parse URLs treat notations such as `127.1` as names, which a system resolves.
       const resolve = resolver(['127.0.0.1'])
       const egress = openEgress({ allowHosts: ['127.0.0.9', 'nas.test'], resolve })
@@ -173,7 +173,7 @@ for (const client of SOCKET_CLIENTS) {
     })
 
     t.test('a socket that was opened under other rules is not reused', async (t) => {
-      const server = await startContenting(t)
+      const server = await startRespondingServer(t)
       const origin = `http://nas.test:${server.port}`
       await client.call(openEgress({ resolve: resolver(['127.0.0.1']) }), origin)
       const strict = openEgress({ allowHosts: ['127.0.0.2'], resolve: resolver(['127.0.0.1']) })
@@ -184,15 +184,15 @@ for (const client of SOCKET_CLIENTS) {
     })
 
     t.test('TLS uses the host name, over any address that responds', async (t) => {
-      const server = await startContenting(t, { isTls: true })
+      const server = await startRespondingServer(t, { isTls: true })
       const names: unknown[] = []
       const resumed: boolean[] = []
-      server.answer = (request, response) => {
+      server.respond = (request, response) => {
         const { socket } = request
         if (!(socket instanceof TLSSocket)) throw new TypeError('no TLS')
         names.push('servername' in socket && socket.servername)
         resumed.push(socket.isSessionReused())
-        contenting(request, response.setHeader('connection', 'close'))
+        respondToAnyClient(request, response.setHeader('connection', 'close'))
       }
       const egress = openEgress({ allowHosts: ['nas.test'], resolve: resolver(['::1', '127.0.0.1'], ['127.0.0.1']) })
       for (let i = 0; i < 3; i++) await client.call(egress, `https://nas.test:${server.port}`)
@@ -202,7 +202,7 @@ for (const client of SOCKET_CLIENTS) {
     })
 
     t.test('TLS connections are refused by the same rules', async (t) => {
-      const server = await startContenting(t, { isTls: true })
+      const server = await startRespondingServer(t, { isTls: true })
       const egress = openEgress({ allowHosts: ['nas.test'], resolve: resolver(['127.0.0.1']) })
       await refused(t, client, egress, server.origin)
       await refused(t, client, egress, `https://localhost:${server.port}`)

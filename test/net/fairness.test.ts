@@ -8,7 +8,7 @@ import { FAKE_DAV_PASSWORD, FAKE_DAV_USER } from '../fakes/dav/auth.ts'
 import { FakeDav } from '../fakes/dav/fake-dav.ts'
 import { FakeS3 } from '../fakes/s3/fake-s3.ts'
 import { openEgress } from '../support/backend/egress.ts'
-import { openFake } from '../support/s3/s3-backend.ts'
+import { openFakeS3 } from '../support/s3/s3-backend.ts'
 import { TEST_TIMEOUTS } from '../support/time/timeouts.ts'
 import { until } from '../support/time/until.ts'
 
@@ -42,7 +42,7 @@ async function atS3(t: Test): Promise<TwoUsers> {
   fake.store.put('big', BIG)
   const egress = openEgress({ maxConnections: CONNECTIONS })
   t.teardown(() => egress.close())
-  const open = () => openFake(fake, { egress })
+  const open = () => openFakeS3(fake, { egress })
   return { ann: await open(), bob: await open(), busy: () => fake.sockets.size }
 }
 

@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Egress, HttpResponse, HttpRequest } from '../../src/core/egress.ts'
 import { openEgress } from '../support/backend/egress.ts'
-import { failureOf, NET_CLIENTS, startContenting } from '../support/net/clients.ts'
+import { failureOf, NET_CLIENTS, startRespondingServer } from '../support/net/clients.ts'
 import { startServer } from '../support/net/server.ts'
 import { readBody } from '../support/app/read-body.ts'
 import { until } from '../support/time/until.ts'
@@ -16,7 +16,7 @@ const get = (egress: Egress, origin: string, request: Partial<HttpRequest> = {})
 for (const purpose of ['answer', 'transfer'] as const) {
   t.test(`discarding a short ${purpose} keeps its connection`, async (t) => {
     const server = await startServer(t)
-    server.answer = (_request, response) => response.end(Buffer.alloc(60 * KIB))
+    server.respond = (_request, response) => response.end(Buffer.alloc(60 * KIB))
     const egress = openEgress()
     for (let i = 0; i < 5; i++) await (await get(egress, server.origin, { purpose })).discard()
     t.equal(server.connections, 1)
@@ -25,21 +25,21 @@ for (const purpose of ['answer', 'transfer'] as const) {
 
   t.test(`discarding a long ${purpose} closes its connection`, async (t) => {
     const server = await startServer(t)
-    server.answer = (_request, response) => response.end(Buffer.alloc(8 * KIB * KIB))
+    server.respond = (_request, response) => response.end(Buffer.alloc(8 * KIB * KIB))
     await (await get(openEgress(), server.origin, { purpose })).discard()
     await until(() => server.sockets.size === 0)
   })
 
   t.test(`discarding a stalled ${purpose} ends`, async (t) => {
     const server = await startServer(t)
-    server.answer = (_request, response) => response.write('<')
+    server.respond = (_request, response) => response.write('<')
     await (await get(openEgress({ timeouts: { idleMs: 100 } }), server.origin, { purpose })).discard()
     await until(() => server.sockets.size === 0)
   })
 
   t.test(`destroying an unread ${purpose} closes its socket`, async (t) => {
     const server = await startServer(t)
-    server.answer = (_request, response) => response.end(Buffer.alloc(2 * KIB * KIB))
+    server.respond = (_request, response) => response.end(Buffer.alloc(2 * KIB * KIB))
     const egress = openEgress()
     const answers = await Promise.all(Array.from({ length: 20 }, () => get(egress, server.origin, { purpose })))
     t.equal(server.sockets.size, 20)
@@ -52,7 +52,7 @@ for (const purpose of ['answer', 'transfer'] as const) {
     const answer = await get(openEgress(), server.origin, { purpose })
     await readBody(answer.body)
     await answer.discard()
-    server.answer = (_request, response) => {
+    server.respond = (_request, response) => {
       response.write('<', () => response.destroy())
     }
     const cut = await get(openEgress(), server.origin, { purpose })
@@ -70,11 +70,11 @@ t.test('sequential calls share a connection', async (t) => {
 
 for (const client of NET_CLIENTS) {
   t.test(`closing ends the sockets of ${client.name}, idle or not`, async (t) => {
-    const server = await startContenting(t)
+    const server = await startRespondingServer(t)
     const egress = openEgress()
     await client.call(egress, server.origin)
     t.equal(server.sockets.size, 1)
-    server.answer = () => {}
+    server.respond = () => {}
     const calls = [client.call(egress, server.origin), client.call(egress, server.origin)].map(failureOf)
     await until(() => server.requests.length === 3)
     await egress.close()

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { refusal } from '../support/net/refusal.ts'
+import { denialReason } from '../support/net/egress-denial.ts'
 
 /** First and last address of each block of IANA's IPv4 special-purpose registry (2026-11), and of multicast. */
 const IPV4: [string, string][] = [
@@ -88,23 +88,23 @@ const literal = (scheme: string, address: string): string =>
 for (const [first, last] of [...IPV4, ...IPV6]) {
   t.test(`no address from ${first} to ${last} is public`, async (t) => {
     for (const address of [first, last]) {
-      t.not(refusal([], literal('https', address)), null, 'as the host of a URL')
-      t.not(refusal([], 'https://example.org', [address]), null, 'as the address of a name')
+      t.not(denialReason([], literal('https', address)), null, 'as the host of a URL')
+      t.not(denialReason([], 'https://example.org', [address]), null, 'as the address of a name')
     }
   })
 }
 
 t.test('addresses next to the special ranges are allowed over https', async (t) => {
   for (const address of PUBLIC) {
-    t.equal(refusal([], literal('https', address)), null, address)
-    t.equal(refusal([], 'https://example.org', [address]), null, address)
+    t.equal(denialReason([], literal('https', address)), null, address)
+    t.equal(denialReason([], 'https://example.org', [address]), null, address)
   }
 })
 
 t.test('plain http to public addresses is allowed for named hosts only', async (t) => {
   for (const address of PUBLIC) {
-    t.match(refusal([], literal('http', address)), /plain http/, address)
-    t.equal(refusal(['example.org'], 'http://example.org', [address]), null, address)
-    t.equal(refusal([address], literal('http', address)), null, address)
+    t.match(denialReason([], literal('http', address)), /plain http/, address)
+    t.equal(denialReason(['example.org'], 'http://example.org', [address]), null, address)
+    t.equal(denialReason([address], literal('http', address)), null, address)
   }
 })

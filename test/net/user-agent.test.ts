@@ -15,12 +15,12 @@ import { harness as nextcloudFake } from '../contract/harness/nextcloud.ts'
 import { harness as onedrive } from '../contract/harness/onedrive.ts'
 import { harness as s3 } from '../contract/harness/s3-strict.ts'
 import { harness as webdav } from '../contract/harness/webdav.ts'
-import { call } from '../contract/suite/arrange.ts'
-import { piecesOf, upload } from '../contract/suite/uploads.ts'
+import { callOptions } from '../contract/suite/arrange.ts'
+import { chunkedStream, upload } from '../contract/suite/uploads.ts'
 import { FakeNextcloud } from '../fakes/nextcloud/fake-nextcloud.ts'
 import { FakeOAuth } from '../fakes/oauth/fake-oauth.ts'
 import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET } from '../fakes/oauth/rules.ts'
-import { FAKE_BUCKET, FAKE_KEYS, FakeS3 } from '../fakes/s3/fake-s3.ts'
+import { FAKE_BUCKET, FAKE_CREDENTIALS, FakeS3 } from '../fakes/s3/fake-s3.ts'
 import { openEgress } from '../support/backend/egress.ts'
 import { oauthConnect } from '../support/app/oauth-cloud.ts'
 import { readBody } from '../support/app/read-body.ts'
@@ -67,13 +67,13 @@ for (const { name, open } of [box, dropbox, googleDrive, nextcloudFake, onedrive
       async () => {
         const { backend } = await open(t)
         const { id } = await upload(backend, { parentId: null, name: 'a.txt' }, Readable.from(['some text']))
-        await upload(backend, { parentId: null, name: 'large.bin' }, piecesOf(Buffer.alloc(21 * MIB)))
-        await backend.listFolder(null, { ...call(), limit: 10 })
-        await backend.stat(id, call())
-        await readBody((await backend.download(id, call())).body)
-        await backend.account(call())
-        await backend.createFolder?.(null, 'folder', call())
-        await backend.remove?.(id, call())
+        await upload(backend, { parentId: null, name: 'large.bin' }, chunkedStream(Buffer.alloc(21 * MIB)))
+        await backend.listFolder(null, { ...callOptions(), limit: 10 })
+        await backend.stat(id, callOptions())
+        await readBody((await backend.download(id, callOptions())).body)
+        await backend.account(callOptions())
+        await backend.createFolder?.(null, 'folder', callOptions())
+        await backend.remove?.(id, callOptions())
       },
       libraries[name]
     )
@@ -98,7 +98,7 @@ t.test('requests of OAuth, Login Flow v2 and the managed store name the package 
   await checkRequests(t, async () => connect.type === 'login-flow' && connect.begin(cloud.url, context))
 
   const fake = await FakeS3.start(t)
-  const managed = { type: 's3', endpoint: fake.endpoint, bucket: FAKE_BUCKET, credentials: FAKE_KEYS } as const
+  const managed = { type: 's3', endpoint: fake.endpoint, bucket: FAKE_BUCKET, credentials: FAKE_CREDENTIALS } as const
   const store = await openManaged(managed, { timeouts: TEST_TIMEOUTS })
-  await checkRequests(t, () => store.listFolder(null, { ...call(), limit: 10 }), 'aws-sdk-js/')
+  await checkRequests(t, () => store.listFolder(null, { ...callOptions(), limit: 10 }), 'aws-sdk-js/')
 })

@@ -6,14 +6,14 @@ import { Secret } from '../../src/core/secret.ts'
 import { createOAuthClient } from '../../src/oauth/client.ts'
 import { openEgress } from '../support/backend/egress.ts'
 import {
-  answers,
-  answersHtml,
-  breaksOff,
-  cutsJson,
+  respondsWith,
+  respondsWithHtml,
+  disconnectsMidBody,
+  truncatesJson,
   hangs,
-  lies,
+  patchesResponse,
   type OAuthFault,
-  pads,
+  padsResponse,
   redirects,
   resets
 } from '../fakes/oauth/faults.ts'
@@ -182,7 +182,7 @@ t.test('a response with another state or of another issuer is refused without a 
 
 t.test('a response without an issuer is accepted if the server does not declare one', async (t) => {
   const { client, oauth, signal, answered } = await start(t)
-  oauth.answerWith({ iss: undefined })
+  oauth.patchCallback({ iss: undefined })
   t.ok(oauth.check((await client.exchange(await answered(), signal)).accessToken.reveal()))
 })
 
@@ -211,10 +211,10 @@ t.test('a provider can define which errors end a grant, and exclude invalid_gran
       }
     }
   })
-  oauth.failNext(1, { status: 400, error: 'interaction_required', more: { error_codes: [50076] } })
+  oauth.failNext(1, { status: 400, error: 'interaction_required', extraFields: { error_codes: [50076] } })
   t.equal(await refresh(), null)
   t.match(seen, [{ error: 'interaction_required', body: { error_codes: [50076] } }])
-  oauth.failNext(1, { status: 400, error: 'invalid_grant', more: { error_codes: [90033] } })
+  oauth.failNext(1, { status: 400, error: 'invalid_grant', extraFields: { error_codes: [90033] } })
   await failureOf(t, oauth, refresh(), 'PROVIDER_UNAVAILABLE')
   oauth.failNext(1, { status: 429, error: 'interaction_required' })
   await failureOf(t, oauth, refresh(), 'PROVIDER_THROTTLED')
@@ -233,28 +233,28 @@ t.test('without registered scopes no scope is requested', async (t) => {
 
 t.test('no other error of a token endpoint ends the refresh token', async (t) => {
   const faults: [string, OAuthFault][] = [
-    ['invalid_client', answers({ status: 401, error: 'invalid_client' })],
-    ['unauthorized_client', answers({ status: 400, error: 'unauthorized_client' })],
-    ['invalid_scope', answers({ status: 400, error: 'invalid_scope' })],
-    ['another case', answers({ status: 400, error: 'INVALID_GRANT' })],
-    ['an unknown error', answers({ status: 400, error: 'Bearer SECRET' })],
-    ['invalid_grant in the description', answers({ status: 400, error: 'x', error_description: 'invalid_grant' })],
-    ['invalid_grant with 500', answers({ status: 500, error: 'invalid_grant' })],
-    ['500', answers({ status: 500, error: 'server_error' })],
-    ['502 HTML', answersHtml(502)],
-    ['400 HTML', answersHtml(400)],
-    ['200 HTML', answersHtml(200)],
-    ['truncated JSON', cutsJson()],
-    ['an interrupted response', breaksOff()],
+    ['invalid_client', respondsWith({ status: 401, error: 'invalid_client' })],
+    ['unauthorized_client', respondsWith({ status: 400, error: 'unauthorized_client' })],
+    ['invalid_scope', respondsWith({ status: 400, error: 'invalid_scope' })],
+    ['another case', respondsWith({ status: 400, error: 'INVALID_GRANT' })],
+    ['an unknown error', respondsWith({ status: 400, error: 'Bearer SECRET' })],
+    ['invalid_grant in the description', respondsWith({ status: 400, error: 'x', error_description: 'invalid_grant' })],
+    ['invalid_grant with 500', respondsWith({ status: 500, error: 'invalid_grant' })],
+    ['500', respondsWith({ status: 500, error: 'server_error' })],
+    ['502 HTML', respondsWithHtml(502)],
+    ['400 HTML', respondsWithHtml(400)],
+    ['200 HTML', respondsWithHtml(200)],
+    ['truncated JSON', truncatesJson()],
+    ['an interrupted response', disconnectsMidBody()],
     ['reset', resets()],
-    ['over the limit', pads(70_000)],
-    ['token_type mac', lies({ token_type: 'mac' })],
-    ['no access_token', lies({ access_token: undefined })],
-    ['a token of 10 KB', lies({ access_token: 'x'.repeat(10_000) })],
-    ['a refresh token of 10 KB', lies({ refresh_token: 'x'.repeat(10_000) })],
-    ['a scope that is a list', lies({ scope: ['a'] })],
-    ['a negative lifetime', lies({ expires_in: -3600 })],
-    ['a lifetime that is text', lies({ expires_in: 'soon' })]
+    ['over the limit', padsResponse(70_000)],
+    ['token_type mac', patchesResponse({ token_type: 'mac' })],
+    ['no access_token', patchesResponse({ access_token: undefined })],
+    ['a token of 10 KB', patchesResponse({ access_token: 'x'.repeat(10_000) })],
+    ['a refresh token of 10 KB', patchesResponse({ refresh_token: 'x'.repeat(10_000) })],
+    ['a scope that is a list', patchesResponse({ scope: ['a'] })],
+    ['a negative lifetime', patchesResponse({ expires_in: -3600 })],
+    ['a lifetime that is text', patchesResponse({ expires_in: 'soon' })]
   ]
   for (const [name, fault] of faults) {
     await t.test(name, async (t) => {
@@ -268,11 +268,11 @@ t.test('no other error of a token endpoint ends the refresh token', async (t) =>
 
 t.test('429 is a throttle for the time of its Retry-After', async (t) => {
   const { oauth, refresh } = await start(t)
-  oauth.failNext(1, answers({ status: 429, error: 'rate_limit', headers: { 'retry-after': '17' } }))
+  oauth.failNext(1, respondsWith({ status: 429, error: 'rate_limit', headers: { 'retry-after': '17' } }))
   t.equal((await failureOf(t, oauth, refresh(), 'PROVIDER_THROTTLED'))?.retryAfterMs, 17_000)
-  oauth.failNext(1, answersHtml(429))
+  oauth.failNext(1, respondsWithHtml(429))
   t.equal((await failureOf(t, oauth, refresh(), 'PROVIDER_THROTTLED'))?.retryAfterMs, undefined)
-  oauth.failNext(1, answers({ status: 429, error: 'invalid_grant' }))
+  oauth.failNext(1, respondsWith({ status: 429, error: 'invalid_grant' }))
   await failureOf(t, oauth, refresh(), 'PROVIDER_THROTTLED')
 })
 
@@ -336,20 +336,20 @@ t.test('the lifetime of a token is converted to milliseconds', async (t) => {
   ]
   for (const [said, lifetimeMs] of lifetimes) {
     const { oauth, refresh } = await start(t)
-    oauth.failNext(1, lies({ expires_in: said }))
+    oauth.failNext(1, patchesResponse({ expires_in: said }))
     t.equal((await refresh())?.lifetimeMs, lifetimeMs, JSON.stringify(said))
   }
 })
 
 t.test('a refresh without a new refresh token or scopes returns null for them', async (t) => {
   const { oauth, refresh } = await start(t)
-  oauth.failNext(1, lies({ scope: undefined }))
+  oauth.failNext(1, patchesResponse({ scope: undefined }))
   t.match(await refresh(), { refreshToken: null, scopes: null })
 })
 
 t.test('the token type bearer is accepted in any case', async (t) => {
   const { oauth, refresh } = await start(t)
-  oauth.failNext(1, lies({ token_type: 'BEARER' }))
+  oauth.failNext(1, patchesResponse({ token_type: 'BEARER' }))
   t.ok(await refresh())
 })
 

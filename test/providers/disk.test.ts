@@ -29,9 +29,9 @@ import { toStorageError } from '../../src/providers/disk/folder.ts'
 import { Locks } from '../../src/providers/disk/folder.ts'
 import { SmallestNames } from '../../src/providers/disk/list.ts'
 import { backendContract } from '../contract/backend.ts'
-import { oneCreatorWins } from '../contract/suite/replaces-with-conditions.ts'
+import { singleCreatorWins } from '../contract/suite/replaces-with-conditions.ts'
 import { harness } from '../contract/harness/disk.ts'
-import { call, listAll, rejectsWith } from '../contract/suite/arrange.ts'
+import { callOptions, listAll, rejectsWith } from '../contract/suite/arrange.ts'
 import { upload } from '../contract/suite/uploads.ts'
 import { readBody } from '../support/app/read-body.ts'
 import { TEST_TIMEOUTS } from '../support/time/timeouts.ts'
@@ -42,7 +42,7 @@ const collectGarbage = runInNewContext('gc') as () => void
 
 t.test('the contract', async (t) => {
   backendContract(t, harness)
-  oneCreatorWins(t, harness.open)
+  singleCreatorWins(t, harness.open)
 })
 
 async function temporary(t: Test): Promise<string> {
@@ -80,17 +80,17 @@ t.test('symbolic links are not listed', async (t) => {
 t.test('symbolic links are never followed', async (t) => {
   const { backend, outside } = await storeWithLinks(t)
   for (const id of ['file-link', 'dangling', 'folder-link/secret.txt', 'inner-link/x.txt']) {
-    await rejectsWith(t, backend.stat(id, call()), 'OBJECT_NOT_FOUND', `stat ${id}`)
-    await rejectsWith(t, backend.download(id, call()), 'OBJECT_NOT_FOUND', `download ${id}`)
-    await backend.remove?.(id, call())
+    await rejectsWith(t, backend.stat(id, callOptions()), 'OBJECT_NOT_FOUND', `stat ${id}`)
+    await rejectsWith(t, backend.download(id, callOptions()), 'OBJECT_NOT_FOUND', `download ${id}`)
+    await backend.remove?.(id, callOptions())
   }
   for (const id of ['folder-link/', 'inner-link/', 'folder-link/inner/', 'file-link/']) {
-    await rejectsWith(t, backend.stat(id, call()), 'OBJECT_NOT_FOUND', `stat ${id}`)
+    await rejectsWith(t, backend.stat(id, callOptions()), 'OBJECT_NOT_FOUND', `stat ${id}`)
     await rejectsWith(t, listAll(backend, id), 'FOLDER_NOT_FOUND', `list ${id}`)
     await rejectsWith(t, upload(backend, { id: `${id}new.txt` }, Readable.from(['x'])), 'FOLDER_NOT_FOUND', `to ${id}`)
     const named = upload(backend, { parentId: id, name: 'new.txt' }, Readable.from(['x']))
     await rejectsWith(t, named, 'FOLDER_NOT_FOUND', `upload by name into ${id}`)
-    await rejectsWith(t, backend.createFolder?.(id, 'new', call()) ?? Promise.resolve(), 'FOLDER_NOT_FOUND')
+    await rejectsWith(t, backend.createFolder?.(id, 'new', callOptions()) ?? Promise.resolve(), 'FOLDER_NOT_FOUND')
   }
   const deep = upload(backend, { id: 'folder-link/new/deep.txt' }, Readable.from(['x']))
   await rejectsWith(t, deep, 'FOLDER_NOT_FOUND', 'no folder is created behind a link')
@@ -122,9 +122,9 @@ t.test('ids that are not paths inside the store are refused', async (t) => {
     '.fastify-cloud-storage/x'
   ]
   for (const id of [...hostile, '.Fastify-Cloud-Storage', 'x'.repeat(256), `a/${'\u00fc'.repeat(128)}`]) {
-    await rejectsWith(t, backend.stat(id, call()), 'INVALID_REQUEST', id.slice(0, 30))
-    await rejectsWith(t, backend.download(id, call()), 'INVALID_REQUEST', id.slice(0, 30))
-    await rejectsWith(t, backend.stat(`${id}/`, call()), 'INVALID_REQUEST', id.slice(0, 30))
+    await rejectsWith(t, backend.stat(id, callOptions()), 'INVALID_REQUEST', id.slice(0, 30))
+    await rejectsWith(t, backend.download(id, callOptions()), 'INVALID_REQUEST', id.slice(0, 30))
+    await rejectsWith(t, backend.stat(`${id}/`, callOptions()), 'INVALID_REQUEST', id.slice(0, 30))
     await rejectsWith(t, upload(backend, { id }, Readable.from(['x'])), 'INVALID_REQUEST', id.slice(0, 30))
   }
   t.same((await readdir(directory)).sort(), ['.fastify-cloud-storage', 'a'])
@@ -140,8 +140,8 @@ t.test('an item that is neither a file nor a folder is not found', async (t) => 
     (await listAll(backend, null)).map(({ name, can }) => [name, can.download]),
     [['back\\slash', false]]
   )
-  await rejectsWith(t, backend.stat('pipe', call()), 'OBJECT_NOT_FOUND')
-  await rejectsWith(t, backend.download('pipe', call()), 'OBJECT_NOT_FOUND', 'opening it does not block')
+  await rejectsWith(t, backend.stat('pipe', callOptions()), 'OBJECT_NOT_FOUND')
+  await rejectsWith(t, backend.download('pipe', callOptions()), 'OBJECT_NOT_FOUND', 'opening it does not block')
 })
 
 t.test('files and folders of the store are readable for their owner only', async (t) => {
@@ -149,7 +149,7 @@ t.test('files and folders of the store are readable for their owner only', async
   const directory = join(base, 'deep', 'store')
   const backend = await openStore(directory)
   await upload(backend, { id: 'made/by key/file' }, Readable.from(['x']))
-  await backend.createFolder?.(null, 'folder', call())
+  await backend.createFolder?.(null, 'folder', callOptions())
   const mode = async (...path: string[]) => ((await stat(join(directory, ...path))).mode & 0o777).toString(8)
   for (const path of ['.', 'made', 'made/by key', 'folder', '.fastify-cloud-storage'])
     t.equal(await mode(path), '700', path)
@@ -272,7 +272,7 @@ t.test('an upload that cannot succeed fails before its body is read', async (t) 
 t.test('a failed download closes its file', async (t) => {
   const { backend, seed, busy } = await harness.open(t)
   await seed({ 'a.txt': 'a' })
-  await rejectsWith(t, backend.download('a.txt', { ...call(), range: { start: 1 } }), 'RANGE_NOT_SATISFIABLE')
+  await rejectsWith(t, backend.download('a.txt', { ...callOptions(), range: { start: 1 } }), 'RANGE_NOT_SATISFIABLE')
   t.equal(await busy(), 0)
 })
 
@@ -282,8 +282,8 @@ t.test('a file and a folder cannot replace each other', async (t) => {
   await upload(backend, { id: 'folder/a' }, Readable.from(['a']))
   await rejectsWith(t, upload(backend, { id: 'folder' }, Readable.from(['x'])), 'ALREADY_EXISTS')
   await rejectsWith(t, upload(backend, { id: 'folder/a/b' }, Readable.from(['x'])), 'FOLDER_NOT_FOUND')
-  await rejectsWith(t, backend.createFolder?.('folder/', 'a', call()) ?? Promise.resolve(), 'ALREADY_EXISTS')
-  await backend.remove?.('folder', call())
+  await rejectsWith(t, backend.createFolder?.('folder/', 'a', callOptions()) ?? Promise.resolve(), 'ALREADY_EXISTS')
+  await backend.remove?.('folder', callOptions())
   t.equal(await readFile(join(directory, 'folder', 'a'), 'utf8'), 'a')
 })
 
@@ -292,12 +292,12 @@ t.test('a reader keeps the version that it opened, and detects a truncated file'
   const backend = await openStore(directory)
   const content = Buffer.alloc(4 * 1024 * 1024, 'a')
   await writeFile(join(directory, 'a'), content)
-  const replaced = await backend.download('a', call())
+  const replaced = await backend.download('a', callOptions())
   await upload(backend, { id: 'a' }, Readable.from(['new']))
   t.ok((await readBody(replaced.body)).equals(content))
 
   await writeFile(join(directory, 'a'), content)
-  const cut = await backend.download('a', call())
+  const cut = await backend.download('a', callOptions())
   await truncate(join(directory, 'a'), 1000)
   await rejectsWith(t, readBody(cut.body), 'PROVIDER_UNAVAILABLE')
 })
@@ -313,7 +313,11 @@ t.test('10,000 files are listed once each in pages, although one is removed and 
   let cursor: string | undefined
   let calls = 0
   do {
-    const page = await backend.listFolder(null, { ...call(), limit: 1000, ...(cursor !== undefined && { cursor }) })
+    const page = await backend.listFolder(null, {
+      ...callOptions(),
+      limit: 1000,
+      ...(cursor !== undefined && { cursor })
+    })
     for (const { name } of page.entries) seen.set(name, (seen.get(name) ?? 0) + 1)
     cursor = page.next ?? undefined
     if (++calls === 2) {
@@ -366,7 +370,7 @@ t.test('an unusable folder fails the start with an error that names it', async (
   await t.rejects(openStore(''), { message: /"directory"/ })
   const backend = await openStore(join(base, 'moved'))
   await rename(join(base, 'moved'), join(base, 'elsewhere'))
-  await rejectsWith(t, backend.account(call()), 'FOLDER_NOT_FOUND')
+  await rejectsWith(t, backend.account(callOptions()), 'FOLDER_NOT_FOUND')
   await rejectsWith(t, listAll(backend, null), 'FOLDER_NOT_FOUND')
 })
 

@@ -16,7 +16,7 @@ t.test('every provider and every managed store has a harness for the contract su
     const { harness } = (await import(path.href)) as { harness: Harness }
     t.equal(harness.name, name)
     t.type(harness.open, 'function')
-    t.equal(harness.withTokens !== undefined, OAUTH_PROVIDERS.has(name), 'only OAuth providers open with tokens')
+    t.equal(harness.tokenHarness !== undefined, OAUTH_PROVIDERS.has(name), 'only OAuth providers open with tokens')
   }
 })
 

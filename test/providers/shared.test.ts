@@ -18,14 +18,14 @@ import { parseProviderUrl } from '../../src/providers/shared/bearer.ts'
 import { TransferBody } from '../../src/providers/shared/transfer-body.ts'
 import { uploadFrom, UploadSource } from '../../src/providers/shared/upload.ts'
 import { compareUtf8 } from '../../src/providers/shared/names.ts'
-import { call, rejectsWith } from '../contract/suite/arrange.ts'
+import { callOptions, rejectsWith } from '../contract/suite/arrange.ts'
 import { anyText } from '../support/listing/arbitraries.ts'
 import { readBody } from '../support/app/read-body.ts'
 import { until } from '../support/time/until.ts'
 import { failure } from '../../src/providers/shared/errors.ts'
 import { UploadRetry } from '../../src/providers/shared/upload-retry.ts'
 import { type SizedBody, toSizedBody } from '../../src/providers/shared/sized-body.ts'
-import { piecesOf } from '../contract/suite/uploads.ts'
+import { chunkedStream } from '../contract/suite/uploads.ts'
 import { TEST_SPOOL } from '../support/backend/spool.ts'
 import type { Entry } from '../../src/core/entry.ts'
 import type { ListCall } from '../../src/core/backend.ts'
@@ -371,7 +371,7 @@ t.test('a body has its size, whether it is declared or not', async (t) => {
   for (const size of [0, 1, HELD - 1, HELD, HELD + 1, 3 * HELD + 7]) {
     const content = randomBytes(size)
     for (const announced of [size, undefined]) {
-      const body = await toSizedBody(new UploadSource(piecesOf(content), announced), announced, TEST_SPOOL)
+      const body = await toSizedBody(new UploadSource(chunkedStream(content), announced), announced, TEST_SPOOL)
       t.equal(body.size, size, `${size}, declared as ${announced}`)
       t.ok((await readAll(body)).equals(content))
       await body.close()
@@ -430,7 +430,7 @@ function folderOf(
 }
 
 const never = () => Promise.reject(new Error('it was listed again'))
-const page = (limit: number, more: Partial<ListCall> = {}): ListCall => ({ ...call(), limit, ...more })
+const page = (limit: number, more: Partial<ListCall> = {}): ListCall => ({ ...callOptions(), limit, ...more })
 
 async function allOf(pages: ListingPager, whole: FolderListing, limit: number, kind?: 'file' | 'folder') {
   const more = kind === undefined ? {} : { kind }

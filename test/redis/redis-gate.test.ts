@@ -4,7 +4,7 @@ import { performance } from 'node:perf_hooks'
 import t from 'tap'
 import { RedisGate, UNAVAILABLE } from '../../src/redis/gate.ts'
 import { ManualClock } from '../support/time/clock.ts'
-import { settled } from '../support/time/deferred.ts'
+import { nextTurn } from '../support/time/deferred.ts'
 import { useManualTimers } from '../support/time/manual-timers.ts'
 import { MemoryRedis } from '../support/redis/memory-redis.ts'
 
@@ -49,12 +49,12 @@ t.test('an outage costs one timeout: waiting calls fail with the first, later on
     const { redis, ask, troubles } = make()
     redis.mode = mode
     const first = ask()
-    await settled()
+    await nextTurn()
     t.same(await Promise.all([first, ask(), ask()]), [UNAVAILABLE, UNAVAILABLE, UNAVAILABLE])
-    const asked = redis.asked.length
+    const asked = redis.commands.length
     redis.mode = 'hangs'
     t.equal(await ask(), UNAVAILABLE)
-    t.equal(redis.asked.length, asked, 'without a command')
+    t.equal(redis.commands.length, asked, 'without a command')
     t.equal(troubles.length, 1)
   }
 })
@@ -66,17 +66,17 @@ t.test('recovery is probed at intervals, and no call waits for the probe', async
   await ask()
   clock.tick(2_000)
   redis.mode = 'hangs'
-  redis.asked.length = 0
+  redis.commands.length = 0
   t.same(await Promise.all([ask(), ask()]), [UNAVAILABLE, UNAVAILABLE])
-  t.same(redis.asked, ['ping'], 'one probe for all calls')
+  t.same(redis.commands, ['ping'], 'one probe for all calls')
   tick(ANSWER_MS)
-  await settled()
+  await nextTurn()
   await ask()
-  t.same(redis.asked, ['ping'], 'no further probe')
+  t.same(redis.commands, ['ping'], 'no further probe')
   clock.tick(2_000)
   redis.mode = 'up'
   t.equal(await ask(), UNAVAILABLE)
-  await settled()
+  await nextTurn()
   t.equal(await ask(), null)
   t.equal(recoveries(), 1)
   t.equal(troubles.length, 1)

@@ -5,7 +5,7 @@ import { createKeyRing } from '../../src/crypto/key-ring.ts'
 import type { SharedPageOutcome } from '../../src/core/telemetry.ts'
 import { SharedPages, type SharedPagesOptions } from '../../src/redis/shared-pages.ts'
 import { ManualClock } from '../support/time/clock.ts'
-import { Deferred, settled } from '../support/time/deferred.ts'
+import { Deferred, nextTurn } from '../support/time/deferred.ts'
 import { MemoryRedis } from '../support/redis/memory-redis.ts'
 import { until } from '../support/time/until.ts'
 
@@ -78,7 +78,7 @@ t.test('the lifetime of a page begins at the start of its load', async (t) => {
 
 /** Waits until processes have read a page `times` more times. */
 async function looks(redis: MemoryRedis, times: number): Promise<void> {
-  const count = () => redis.asked.filter((what) => what === 'getBuffer').length
+  const count = () => redis.commands.filter((what) => what === 'getBuffer').length
   const before = count()
   await until(() => count() >= before + times)
 }
@@ -107,7 +107,7 @@ t.test('a failed load fails only its own process, and the next one loads', async
   const [one, two] = [process(), process()]
   const answer = new Deferred<Buffer>()
   const failing = one.page('k', () => answer.promise)
-  await settled()
+  await nextTurn()
   const waiting = two.page('k', text('second'))
   answer.reject(new Error('upstream'))
   await t.rejects(failing, { message: 'upstream' })
@@ -166,7 +166,7 @@ t.test('a process that waits for another can abort', async (t) => {
   await until(() => redis.keys('lock').length === 1)
   const controller = new AbortController()
   const leaving = two.page('k', never, controller.signal)
-  await settled()
+  await nextTurn()
   controller.abort(new Error('enough'))
   await t.rejects(leaving, { message: 'enough' })
 })
@@ -193,11 +193,11 @@ t.test('a process that has waited very long for another loads the page itself', 
   void one.page('k', () => new Promise(() => {}))
   await until(() => redis.keys('lock').length === 1)
   const waiting = two.page('k', text('own'))
-  await settled()
+  await nextTurn()
   const lock = redis.keys('lock')[0] ?? ''
   clock.tick(10_000)
   // The owner is alive and renews its lock.
-  redis.held.set(lock, { value: Buffer.from('somebody'), endsAt: Infinity })
+  redis.values.set(lock, { value: Buffer.from('somebody'), expiresAt: Infinity })
   t.equal((await waiting).text, 'own')
   t.same(two.outcomes, ['failed'])
 })
@@ -209,7 +209,7 @@ t.test('a page that is too long is not shared, and no process waits for it', asy
   await one.page('k', async () => long)
   await one.pages.flush()
   t.equal((await two.page('k', text('own'))).text, 'own')
-  t.ok([...redis.held.values()].every(({ value }) => value.length < 1000))
+  t.ok([...redis.values.values()].every(({ value }) => value.length < 1000))
   const just = Buffer.alloc(1024 * 1024, 'x')
   await one.page('just', async () => just)
   await one.pages.flush()
@@ -228,8 +228,8 @@ t.test('a page that is too long is loaded concurrently by all processes', async 
     return answer.promise
   }
   const pages = [two.page('k', load), three.page('k', load)]
-  await settled()
-  await settled()
+  await nextTurn()
+  await nextTurn()
   t.equal(loads, 2)
   answer.resolve(Buffer.from('own'))
   await Promise.all(pages)
@@ -271,7 +271,7 @@ t.test('an outage of Redis while a page is awaited or stored fails no request', 
   const loading = one.page('k', () => answer.promise)
   await until(() => redis.keys('lock').length === 1)
   const waiting = two.page('k', text('own'))
-  await settled()
+  await nextTurn()
   redis.mode = 'fails'
   t.equal((await waiting).text, 'own')
   answer.resolve(Buffer.from('page'))
@@ -288,18 +288,18 @@ t.test('data in Redis reveals nothing and cannot be used by others', async (t) =
   await one.pages.getGeneration(folder)
   await one.page(JSON.stringify(folder), text(file))
   await one.pages.flush()
-  const everything = [...redis.held].map(([key, { value }]) => `${key} ${value.toString('latin1')}`).join('\n')
+  const everything = [...redis.values].map(([key, { value }]) => `${key} ${value.toString('latin1')}`).join('\n')
   t.ok(everything.includes('fastify-cloud-storage:page:'))
   for (const secret of names) t.notOk(everything.includes(secret), secret)
   const [name = ''] = redis.keys('page')
-  const held = redis.held.get(name)
+  const held = redis.values.get(name)
   t.ok(held)
   if (held === undefined) return
   const another = process(createKeyRing({ current: 'k', keys: { k: randomBytes(32).toString('base64') } }))
   t.equal((await another.page(JSON.stringify(folder), text('own'))).text, 'own', 'another key ring uses other names')
   const altered = Buffer.from(held.value)
   altered.writeUInt8(altered.readUInt8(60) ^ 1, 60)
-  redis.held.set(name, { ...held, value: altered })
+  redis.values.set(name, { ...held, value: altered })
   t.equal((await process().page(JSON.stringify(folder), text('anew'))).text, 'anew')
 })
 
@@ -310,10 +310,10 @@ t.test('a page that is moved to another name cannot be opened', async (t) => {
   await one.page('b', text('page of b'))
   await one.pages.flush()
   const [a = '', b = ''] = redis.keys('page')
-  const [heldA, heldB] = [redis.held.get(a), redis.held.get(b)]
+  const [heldA, heldB] = [redis.values.get(a), redis.values.get(b)]
   if (heldA === undefined || heldB === undefined) throw new Error('two pages were stored')
-  redis.held.set(a, heldB)
-  redis.held.set(b, heldA)
+  redis.values.set(a, heldB)
+  redis.values.set(b, heldA)
   t.equal((await one.page('a', text('anew'))).text, 'anew')
 })
 
@@ -321,20 +321,20 @@ t.test('the generation of a folder is the same in all processes, and is cached f
   const { clock, redis, process } = start()
   const [one, two] = [process(), process()]
   const value = await one.pages.getGeneration(FOLDER)
-  redis.asked.length = 0
+  redis.commands.length = 0
   t.same(
     new Set(await Promise.all(Array.from({ length: 9 }, async () => two.pages.getGeneration(FOLDER)))),
     new Set([value])
   )
-  t.same(redis.asked, ['get', 'get', 'get', 'get'], 'concurrent calls share one read')
-  redis.asked.length = 0
+  t.same(redis.commands, ['get', 'get', 'get', 'get'], 'concurrent calls share one read')
+  redis.commands.length = 0
   t.equal(one.pages.getGeneration(FOLDER), value, 'without a read')
-  t.same(redis.asked, [])
+  t.same(redis.commands, [])
   clock.tick(LEASE_MS / 2)
   t.equal(one.pages.getGeneration(FOLDER), value, 'without waiting, and refreshed in the background')
   t.equal(one.pages.getGeneration(FOLDER), value)
-  t.same(redis.asked, ['get', 'get', 'get', 'get'])
-  await settled()
+  t.same(redis.commands, ['get', 'get', 'get', 'get'])
+  await nextTurn()
   clock.tick(LEASE_MS - 1)
   t.type(one.pages.getGeneration(FOLDER), 'string')
   t.type(two.pages.getGeneration(FOLDER), Promise)
@@ -385,15 +385,15 @@ t.test('an invalidation during an outage of Redis is sent when it is back', asyn
   await two.pages.getGeneration(FOLDER)
   redis.mode = 'fails'
   one.pages.invalidate({ of: 'all' })
-  await settled()
+  await nextTurn()
   const after = await one.pages.getGeneration(FOLDER)
   t.not(after, before)
   redis.mode = 'up'
   clock.tick(2_000)
   t.equal(await two.pages.getGeneration(FOLDER), before, 'the other process is not notified yet')
   t.equal(await one.pages.getGeneration(FOLDER), after)
-  await until(() => redis.asked.includes('ping'))
-  await settled()
+  await until(() => redis.commands.includes('ping'))
+  await nextTurn()
   clock.tick(LEASE_MS)
   t.equal(await two.pages.getGeneration(FOLDER), after)
   t.equal(await one.pages.getGeneration(FOLDER), after)
@@ -406,7 +406,7 @@ t.test('an invalidation that cannot be sent is dropped when all earlier pages ha
   redis.mode = 'refuses'
   one.pages.invalidate({ of: 'all' })
   const own = await one.pages.getGeneration(FOLDER)
-  await settled()
+  await nextTurn()
   redis.mode = 'up'
   clock.tick(PAGE_MS - 1)
   t.equal(await one.pages.getGeneration(FOLDER), own)
@@ -423,7 +423,7 @@ t.test('a read that began before an invalidation does not undo it', async (t) =>
   clock.tick(1)
   one.pages.invalidate({ of: 'all' })
   await reading
-  await settled()
+  await nextTurn()
   const after = await one.pages.getGeneration(FOLDER)
   t.not(after, before)
   clock.tick(LEASE_MS)
@@ -436,9 +436,9 @@ t.test('after a loss of data Redis never returns to an earlier generation', asyn
   const one = process()
   const values = new Set<string>([await one.pages.getGeneration(FOLDER)])
   one.pages.invalidate({ of: 'all' })
-  await settled()
+  await nextTurn()
   for (let restart = 0; restart < 5; restart += 1) {
-    redis.held.clear()
+    redis.values.clear()
     clock.tick(LEASE_MS)
     values.add(await one.pages.getGeneration(FOLDER))
   }
@@ -451,10 +451,12 @@ t.test('an old page that is put back into Redis keeps its age, and is a miss pas
   await one.pages.getGeneration(FOLDER)
   await one.page('k', text('old'))
   await one.pages.flush()
-  const stolen = [...redis.held].filter(([key]) => !key.includes(':lock:')).map(([key, { value }]) => ({ key, value }))
+  const stolen = [...redis.values]
+    .filter(([key]) => !key.includes(':lock:'))
+    .map(([key, { value }]) => ({ key, value }))
   t.ok(stolen.some(({ key }) => key.includes(':page:')) && stolen.some(({ key }) => key.includes(':generation:')))
   const restore = (livesMs: number) => {
-    for (const { key, value } of stolen) redis.held.set(key, { value, endsAt: clock.now() + livesMs })
+    for (const { key, value } of stolen) redis.values.set(key, { value, expiresAt: clock.now() + livesMs })
   }
   clock.tick(30_000)
   restore(PAGE_MS)
@@ -476,9 +478,9 @@ t.test('the mark of an unshared page expires by its own time', async (t) => {
   await one.page('k', async () => Buffer.alloc(1024 * 1024 + 1))
   await one.pages.flush()
   const [name = ''] = redis.keys('page')
-  const mark = redis.held.get(name)
+  const mark = redis.values.get(name)
   clock.tick(2_000)
-  redis.held.set(name, { value: mark!.value, endsAt: Infinity })
+  redis.values.set(name, { value: mark!.value, expiresAt: Infinity })
   await one.page('k', text('short by now'))
   await one.pages.flush()
   t.same(await process().page('k', never), { text: 'short by now', ageMs: 0 })
@@ -497,8 +499,8 @@ t.test('a page of an instance whose clock is far ahead is loaded again', async (
     await ahead.page('k', text('page'))
     await ahead.pages.flush()
     // Regardless of the expiry in Redis, which others may have changed.
-    for (const [key, { value }] of redis.held) {
-      if (key.includes(':page:')) redis.held.set(key, { value, endsAt: clock.now() + 100 * PAGE_MS })
+    for (const [key, { value }] of redis.values) {
+      if (key.includes(':page:')) redis.values.set(key, { value, expiresAt: clock.now() + 100 * PAGE_MS })
     }
     const found = await reader.page('k', text('own'))
     t.same(found, { text: isUsed ? 'page' : 'own', ageMs: 0 }, `${aheadMs} ms`)
@@ -526,9 +528,9 @@ t.test('the generations of a user’s folders take bounded memory, and differ', 
     values.add(await pages.getGeneration({ ...FOLDER, folderId: `${long}${i}` }))
     pages.invalidate({ of: 'folder', userId: 'ann', provider: 's3', folderId: `${long}${i}` })
   }
-  await settled()
+  await nextTurn()
   t.ok(redis.keys('generation').length <= 3 + 256, String(redis.keys('generation').length))
-  const bytes = [...redis.held].reduce((sum, [key, { value }]) => sum + key.length + value.length, 0)
+  const bytes = [...redis.values].reduce((sum, [key, { value }]) => sum + key.length + value.length, 0)
   t.ok(bytes < 100_000, `${bytes} bytes`)
   t.ok(values.size > 2_000)
 

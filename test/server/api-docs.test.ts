@@ -5,12 +5,12 @@ import { STORAGE_ERROR_CODES, StorageError } from '../../src/errors.ts'
 import { PROVIDERS } from '../../src/providers/registry.ts'
 import { buildApp } from '../../server/app.ts'
 import { describeServer } from '../../server/describe-server.ts'
-import { type ApiDescription, Description } from '../support/openapi/api-description.ts'
+import { type ApiDescription, OpenApiDocument } from '../support/openapi/api-description.ts'
 import { emptyDatabase } from '../support/database/database.ts'
 import { appConfig, serverApp } from '../support/app/server-app.ts'
 
 const written = readFileSync(new URL('../../openapi.json', import.meta.url), 'utf8')
-const description = new Description(JSON.parse(written) as ApiDescription)
+const description = new OpenApiDocument(JSON.parse(written) as ApiDescription)
 
 t.test('openapi.json is up to date; `npm run openapi` regenerates it', async (t) => {
   const now = await describeServer()

@@ -177,7 +177,7 @@ t.test('HEAD has the headers of GET and opens no body', async (t) => {
 t.test('a missing object and a folder answer 404', async (t) => {
   const { app, add, as, object } = await serverApp(t)
   object.send = () => Promise.reject(new StorageError('OBJECT_NOT_FOUND', 'The object was not found.'))
-  object.facts = { kind: 'folder' }
+  object.metadata = { kind: 'folder' }
   const url = await add()
   for (const method of ['GET', 'HEAD'] as const) {
     const answer = await app.inject({ method, url, headers: as('ann') })
@@ -218,7 +218,7 @@ t.test('any file name gives a valid Content-Disposition', async (t) => {
 t.test('a native document is sent with the name and the type of its export, whatever its own name is', async (t) => {
   const xlsx = { mimeType: 'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet', extension: 'xlsx' }
   const { app, add, as, object } = await serverApp(t)
-  object.facts = {
+  object.metadata = {
     size: null,
     version: '7',
     exportFormats: [xlsx, { mimeType: 'application/pdf', extension: 'pdf' }]
@@ -319,7 +319,7 @@ t.test('the version of a backend is converted to a valid ETag', async (t) => {
     [null, null, undefined]
   ]
   for (const [version, modifiedAt, etag] of cases) {
-    object.facts = { version, modifiedAt, size: null }
+    object.metadata = { version, modifiedAt, size: null }
     for (const method of ['GET', 'HEAD'] as const) {
       const { headers } = await app.inject({ method, url, headers: as('ann') })
       if (etag === undefined) t.notOk('etag' in headers)
@@ -390,7 +390,7 @@ t.test('an upstream that is reset in the middle breaks the connection of the cli
   const server = await serverApp(t)
   const url = await server.add()
   for (const size of [1_000_000, null]) {
-    server.object.facts = { size }
+    server.object.metadata = { size }
     const upstream = begun()
     server.object.send = async () => ({ body: upstream })
     const answer = await ask(server, url)
@@ -405,7 +405,7 @@ t.test('an upstream that is reset in the middle breaks the connection of the cli
 t.test('a client that disconnects closes the upstream', async (t) => {
   const server = await serverApp(t)
   const url = await server.add()
-  server.object.facts = { size: null }
+  server.object.metadata = { size: null }
   const upstream = begun()
   server.object.send = async () => ({ body: upstream })
   const answer = await ask(server, url)
@@ -438,7 +438,7 @@ t.test('a client that disconnects before the body begins ends the call', async (
 t.test('a client that does not read makes the upstream wait', async (t) => {
   const server = await serverApp(t)
   const url = await server.add()
-  server.object.facts = { size: null }
+  server.object.metadata = { size: null }
   const chunk = Buffer.alloc(65_536)
   let taken = 0
   let reads = 0

@@ -22,7 +22,7 @@ function start(t: Test, env: Record<string, string> = {}, cwd = home): StartedPr
   return startProgram(t, [process.execPath, SERVER], {
     cwd,
     env: { PATH: process.env.PATH ?? '', PORT: '0', ...env },
-    greets: 'The link again:'
+    readyText: 'The link again:'
   })
 }
 
@@ -109,12 +109,12 @@ let token = ''
 t.test('the demo starts in an empty folder with an empty environment', async (t) => {
   const demo = start(t)
   await demo.ready
-  const lines = curlLines(demo.out())
-  await checkLines(t, demo.out())
+  const lines = curlLines(demo.stdout())
+  await checkLines(t, demo.stdout())
   const { url, headers } = lines[0]!
   token = headers.authorization ?? ''
   t.equal(url.hostname, '127.0.0.1')
-  t.match(demo.out(), join(home, 'data'))
+  t.match(demo.stdout(), join(home, 'data'))
 
   const data = join(home, 'data')
   t.same((await readdir(data)).sort(), ['objects', 'postgres', 'postgres.lock', 'secrets.json'])
@@ -148,12 +148,12 @@ t.test('the demo starts in an empty folder with an empty environment', async (t)
     }
     const whole = await walk(null, 1000)
     t.equal(new Set(whole).size, 325)
-    t.match(demo.out(), '325 sample objects')
+    t.match(demo.stdout(), '325 sample objects')
     t.same((await walk(null, 3)).sort(), [...whole].sort())
   })
 
   await t.test('connections on this machine are allowed to the sample store only', async (t) => {
-    const [, store = ''] = /^ {2}Storage +(http:\/\/127\.0\.0\.1:\d+), an S3/m.exec(demo.out()) ?? []
+    const [, store = ''] = /^ {2}Storage +(http:\/\/127\.0\.0\.1:\d+), an S3/m.exec(demo.stdout()) ?? []
     const connect = (endpoint: string) =>
       fetch(`${url.origin}/cloud/connections/s3`, {
         method: 'POST',
@@ -176,45 +176,49 @@ t.test('the demo starts in an empty folder with an empty environment', async (t)
 
   await t.test('a second process is refused with the id of the first', async (t) => {
     const second = start(t)
-    t.equal(await second.ended, 1)
-    t.match(second.err(), /^fastify-cloud-storage cannot start\. .*data is in use by process \d+/)
-    t.notMatch(second.err(), /^ {4}at /m, 'no stack trace')
-    await checkLines(t, demo.out())
+    t.equal(await second.exited, 1)
+    t.match(second.stderr(), /^fastify-cloud-storage cannot start\. .*data is in use by process \d+/)
+    t.notMatch(second.stderr(), /^ {4}at /m, 'no stack trace')
+    await checkLines(t, demo.stdout())
   })
 
   await t.test('the token is printed once for commands, and the link is printed last', async (t) => {
     const secret = headers.authorization?.replace('Bearer ', '') ?? ''
     t.same(
       demo
-        .out()
+        .stdout()
         .split('\n')
         .filter((line) => line.includes(secret)),
       [`  ${url.origin}/#token=${secret}`, `TOKEN=${secret}`, `  ${url.origin}/#token=${secret}`]
     )
-    t.equal(demo.out().trim().split('\n').at(-1)?.trim(), `${url.origin}/#token=${secret}`, 'even after many requests')
-    t.equal(demo.err(), '', 'no notice of an SDK')
-    t.match(demo.out(), /^Preparing the demo.*\n( {2}.+ …\n)+/, 'progress')
-    for (const line of demo.out().split('\n'))
+    t.equal(
+      demo.stdout().trim().split('\n').at(-1)?.trim(),
+      `${url.origin}/#token=${secret}`,
+      'even after many requests'
+    )
+    t.equal(demo.stderr(), '', 'no notice of an SDK')
+    t.match(demo.stdout(), /^Preparing the demo.*\n( {2}.+ …\n)+/, 'progress')
+    for (const line of demo.stdout().split('\n'))
       t.ok(line.length < 120 || line.includes(secret) || /^curl |^  Data/.test(line), line)
   })
 
   demo.signal('SIGTERM')
-  t.equal(await demo.ended, 0)
+  t.equal(await demo.exited, 0)
   t.notOk((await readdir(data)).includes('postgres.lock'))
 })
 
 t.test('a second start continues with the data of the first', async (t) => {
   const demo = start(t)
   await demo.ready
-  const lines = curlLines(demo.out())
+  const lines = curlLines(demo.stdout())
   t.equal(lines[0]?.headers.authorization, token)
-  await checkLines(t, demo.out())
+  await checkLines(t, demo.stdout())
   const answer = await fetch(new URL('/cloud/connections', lines[0]?.url), { headers: lines[0]!.headers })
   const { connections } = (await answer.json()) as { connections: { label: string }[] }
   t.equal(connections.filter(({ label }) => label === 'Sample objects').length, 1)
   t.equal(connections.length, 2)
   demo.signal('SIGINT')
-  t.equal(await demo.ended, 0)
+  t.equal(await demo.exited, 0)
 })
 
 /** An upstream that never responds by itself. */
@@ -252,7 +256,7 @@ t.test(
       LIMIT_FAILED_CONNECTS_PER_MINUTE: '20'
     })
     await demo.ready
-    const [line] = curlLines(demo.out()) as [Line]
+    const [line] = curlLines(demo.stdout()) as [Line]
     const requests = Array.from({ length: 20 }, () => connectAt(line, upstream.address))
     await until(() => upstream.waiting.length === 20)
 
@@ -262,8 +266,8 @@ t.test(
     const statuses = await Promise.all(requests)
     t.equal(statuses.filter((status) => status === 400).length, 10, 'completed')
     t.equal(statuses.filter((status) => status === 0).length, 10, 'aborted')
-    t.equal(await demo.ended, 0)
-    t.match(demo.out(), '10 requests were aborted at shutdown')
+    t.equal(await demo.exited, 0)
+    t.match(demo.stdout(), '10 requests were aborted at shutdown')
     t.notOk((await readdir(join(home, 'data'))).includes('postgres.lock'), 'the database was closed')
   }
 )
@@ -272,13 +276,13 @@ t.test('a second signal ends the process at once', async (t) => {
   const upstream = await patientServer(t)
   const demo = start(t, { S3_ALLOW_HOSTS: upstream.address, SHUTDOWN_TIMEOUT_MS: '600000' })
   await demo.ready
-  const [line] = curlLines(demo.out()) as [Line]
+  const [line] = curlLines(demo.stdout()) as [Line]
   const request = connectAt(line, upstream.address)
   await until(() => upstream.waiting.length === 1)
   demo.signal('SIGTERM')
   await until(async () => (await perform(line)).status === 503)
   demo.signal('SIGTERM')
-  t.equal(await demo.ended, 1)
+  t.equal(await demo.exited, 1)
   t.equal(await request, 0)
 })
 
@@ -290,9 +294,9 @@ t.test('a port in use is named, and the exit code is 1', async (t) => {
   const cwd = await mkdtemp(join(tmpdir(), 'demo-'))
   t.teardown(() => rm(cwd, { recursive: true }))
   const demo = start(t, { PORT: port }, cwd)
-  t.equal(await demo.ended, 1)
-  t.match(demo.err(), `PORT ${port} on 127.0.0.1 is in use`)
-  t.equal(demo.out(), '', 'before anything is prepared')
+  t.equal(await demo.exited, 1)
+  t.match(demo.stderr(), `PORT ${port} on 127.0.0.1 is in use`)
+  t.equal(demo.stdout(), '', 'before anything is prepared')
   t.same(await readdir(cwd), [])
 })
 
@@ -300,9 +304,9 @@ t.test('production never starts a demo', async (t) => {
   const cwd = await mkdtemp(join(tmpdir(), 'demo-'))
   t.teardown(() => rm(cwd, { recursive: true }))
   const service = start(t, { NODE_ENV: 'production' }, cwd)
-  t.equal(await service.ended, 1)
-  t.match(service.err(), /DATABASE_URL is missing.*\n(.*\n)*.*JWT_SECRET is missing/)
-  t.equal(service.out(), '')
+  t.equal(await service.exited, 1)
+  t.match(service.stderr(), /DATABASE_URL is missing.*\n(.*\n)*.*JWT_SECRET is missing/)
+  t.equal(service.stdout(), '')
   t.same(await readdir(cwd), [])
 })
 
@@ -311,8 +315,8 @@ t.test('a folder with other content is not changed', async (t) => {
   t.teardown(() => rm(cwd, { recursive: true }))
   await writeFile(join(cwd, 'letters.txt'), 'mine')
   const demo = start(t, { DATA_DIR: '.' }, cwd)
-  t.equal(await demo.ended, 1)
-  t.match(demo.err(), /DATA_DIR .* cannot be used for the demo: it contains other files \("letters\.txt"\)/)
+  t.equal(await demo.exited, 1)
+  t.match(demo.stderr(), /DATA_DIR .* cannot be used for the demo: it contains other files \("letters\.txt"\)/)
   t.same(await readdir(cwd), ['letters.txt'])
 })
 
@@ -320,8 +324,8 @@ t.test('a damaged secrets file is not replaced', async (t) => {
   const path = join(home, 'data', 'secrets.json')
   await writeFile(path, '{"jwtSecret": 5}')
   const demo = start(t)
-  t.equal(await demo.ended, 1)
-  t.match(demo.err(), 'secrets.json is damaged')
+  t.equal(await demo.exited, 1)
+  t.match(demo.stderr(), 'secrets.json is damaged')
   t.equal(await readFile(path, 'utf8'), '{"jwtSecret": 5}')
 })
 

@@ -1,12 +1,12 @@
 import t from 'tap'
 import { databaseUnavailable } from '../../src/db/errors.ts'
 import type { Database } from '../../src/db/open-database.ts'
-import { bucketDocuments, contentOf, documentsApp } from '../support/app/documents-app.ts'
+import { startBucketDocuments, contentPath, startDocumentsApp } from '../support/app/documents-app.ts'
 import { entry } from '../support/backend/scripted-backend.ts'
 import { WritableBackend } from '../support/backend/writable-backend.ts'
 
 t.test('a document is created, uploaded, listed, downloaded and removed', async (t) => {
-  const { send, put, get, ask, list, view, stored } = await documentsApp(t)
+  const { sendJson: send, put, get, request: ask, list, view, stored } = await startDocumentsApp(t)
   const made = await send('POST', '/documents', { name: 'Müller & Söhne.txt', mimeType: 'text/plain' })
   t.equal(made.status, 201)
   const document = made.json() as { id: string }
@@ -45,19 +45,19 @@ t.test('a document is created, uploaded, listed, downloaded and removed', async 
 })
 
 t.test('HEAD has the headers of GET', async (t) => {
-  const { make, get, ask } = await documentsApp(t)
+  const { make, get, request: ask } = await startDocumentsApp(t)
   const id = await make('a.txt', 'hello')
-  const [head, whole] = [await ask('HEAD', contentOf(id)), await get(id)]
+  const [head, whole] = [await ask('HEAD', contentPath(id)), await get(id)]
   t.match(head, { status: 200, text: '' })
   for (const name of ['content-length', 'content-type', 'etag', 'content-disposition']) {
     t.equal(head.headers[name], whole.headers[name], name)
   }
-  t.equal((await ask('HEAD', contentOf(await make()))).status, 404)
+  t.equal((await ask('HEAD', contentPath(await make()))).status, 404)
   t.equal((await ask('HEAD', '/documents')).status, 200)
 })
 
 t.test('paging continues at its position, although documents are added and removed', async (t) => {
-  const { make, list, ask, database, send } = await documentsApp(t)
+  const { make, list, request: ask, database, sendJson: send } = await startDocumentsApp(t)
   const ids: string[] = []
   for (let count = 0; count < 5; count++) ids.unshift(await make(`${count}.txt`))
   // With equal times, they are ordered by ID.
@@ -108,13 +108,13 @@ t.test('paging continues at its position, although documents are added and remov
 })
 
 t.test('documents of other users are treated like unknown ones', async (t) => {
-  const { make, ask, send, list, get, stored } = await documentsApp(t)
+  const { make, request: ask, sendJson: send, list, get, stored } = await startDocumentsApp(t)
   const id = await make('a.txt', 'hello')
   const bob = { user: 'bob' }
   for (const [method, path] of [
     ['GET', `/documents/${id}`],
-    ['GET', contentOf(id)],
-    ['PUT', contentOf(id)],
+    ['GET', contentPath(id)],
+    ['PUT', contentPath(id)],
     ['DELETE', `/documents/${id}`],
     ['GET', '/documents/none'],
     ['DELETE', '/documents/a%00b']
@@ -122,7 +122,7 @@ t.test('documents of other users are treated like unknown ones', async (t) => {
     const answer = await ask(method, path, method === 'PUT' ? { ...bob, body: 'bob' } : bob)
     t.match(answer.json(), { status: 404, code: 'DOCUMENT_NOT_FOUND' }, `${method} ${path}`)
   }
-  t.equal((await ask('HEAD', contentOf(id), bob)).status, 404)
+  t.equal((await ask('HEAD', contentPath(id), bob)).status, 404)
   t.same((await list('', bob)).documents, [])
   t.equal((await get(id)).text, 'hello')
   t.equal((await stored()).length, 1)
@@ -131,14 +131,14 @@ t.test('documents of other users are treated like unknown ones', async (t) => {
 })
 
 t.test('an anonymous request is refused, and a page of another site changes nothing', async (t) => {
-  const { make, ask, send, get, list } = await documentsApp(t)
+  const { make, request: ask, sendJson: send, get, list } = await startDocumentsApp(t)
   const id = await make('a.txt', 'hello')
   for (const [method, path] of [
     ['GET', '/documents'],
     ['POST', '/documents'],
     ['GET', `/documents/${id}`],
-    ['GET', contentOf(id)],
-    ['PUT', contentOf(id)],
+    ['GET', contentPath(id)],
+    ['PUT', contentPath(id)],
     ['DELETE', `/documents/${id}`]
   ] as const) {
     const answer = await ask(method, path, { headers: { authorization: 'Bearer x' } })
@@ -153,7 +153,7 @@ t.test('an anonymous request is refused, and a page of another site changes noth
   for (const sent of [{ origin: 'https://evil.example' }, { origin: 'null' }, { 'sec-fetch-site': 'cross-site' }]) {
     const headers = { ...sent, cookie }
     t.match((await send('POST', '/documents', { name: 'b' }, { headers })).json(), { status: 403, code: 'CROSS_SITE' })
-    t.match((await ask('PUT', contentOf(id), { headers, body: 'evil' })).json(), { code: 'CROSS_SITE' })
+    t.match((await ask('PUT', contentPath(id), { headers, body: 'evil' })).json(), { code: 'CROSS_SITE' })
     t.match((await ask('DELETE', `/documents/${id}`, { headers })).json(), { code: 'CROSS_SITE' })
   }
   t.equal((await get(id, { headers: { origin: 'https://evil.example' } })).text, 'hello', 'reading is left to CORS')
@@ -161,7 +161,7 @@ t.test('an anonymous request is refused, and a page of another site changes noth
 })
 
 t.test('requests from the public URL are same-origin', async (t) => {
-  const { send } = await documentsApp(t, { config: { publicUrl: 'https://files.example' } })
+  const { sendJson: send } = await startDocumentsApp(t, { config: { publicUrl: 'https://files.example' } })
   const from = (origin: string) =>
     send('POST', '/documents', { name: 'b' }, { headers: { origin, cookie: 'session=x' } })
   t.equal((await from('https://files.example')).status, 201)
@@ -169,7 +169,7 @@ t.test('requests from the public URL are same-origin', async (t) => {
 })
 
 t.test('an invalid document is refused, and the error names the problem', async (t) => {
-  const { send, ask, list } = await documentsApp(t)
+  const { sendJson: send, request: ask, list } = await startDocumentsApp(t)
   const kept = { provider: 'object', connectionId: 'c', objectKey: 'k' }
   const wrong: object[] = [
     {},
@@ -208,7 +208,7 @@ t.test('a cloud file is registered with the metadata of the cloud and is not del
   const file = backend.add('Report.pdf', { size: 12, mimeType: 'application/pdf' })
   const folder = backend.add('Folder', { kind: 'folder' })
   const native = backend.add('Plan', { size: null, exportFormats: [{ mimeType: 'application/pdf', extension: 'pdf' }] })
-  const { send, ask, connectionId, list } = await documentsApp(t, { backend })
+  const { sendJson: send, request: ask, connectionId, list } = await startDocumentsApp(t, { backend })
   const keep = async (objectKey: string, over: object = {}) =>
     send('POST', '/documents', { provider: 'object', connectionId: await connectionId(), objectKey, ...over })
 
@@ -229,14 +229,14 @@ t.test('a cloud file is registered with the metadata of the cloud and is not del
 
   const { id } = kept.json() as { id: string }
   await ask('DELETE', '/cloud/connections')
-  t.match((await ask('GET', contentOf(id))).json(), { status: 503, code: 'CONNECTION_MISSING' })
+  t.match((await ask('GET', contentPath(id))).json(), { status: 503, code: 'CONNECTION_MISSING' })
   t.equal((await ask('DELETE', `/documents/${id}`)).status, 204, 'it can be removed without its connection')
   t.ok(backend.entries.has(file.id))
   t.equal((await list()).documents.length, 4)
 })
 
 t.test('no document can be registered for an object in the server’s own store', async (t) => {
-  const { send, make, stored, list } = await documentsApp(t)
+  const { sendJson: send, make, stored, list } = await startDocumentsApp(t)
   await make('secret.txt', 'of another user')
   const [path = ''] = await stored()
   for (const user of ['ann', 'bob']) {
@@ -248,7 +248,7 @@ t.test('no document can be registered for an object in the server’s own store'
 })
 
 t.test('object keys contain neither users nor names', async (t) => {
-  const { make, fake, get, ask } = await bucketDocuments(t)
+  const { make, fake, get, request: ask } = await startBucketDocuments(t)
   const id = await make('../../etc/passwd', 'hello')
   const keys = [...fake.store.objects.keys()]
   t.match(keys, [/^kept\/documents\/[0-9a-f-]{36}$/])
@@ -260,24 +260,29 @@ t.test('object keys contain neither users nor names', async (t) => {
 })
 
 t.test('without transfers documents can be read, registered and removed, and the list reports it', async (t) => {
-  const { send, put, list, ask, add } = await documentsApp(t, { config: { transfers: false } })
+  const { sendJson: send, put, list, request: ask, add } = await startDocumentsApp(t, { config: { transfers: false } })
   t.equal((await list()).uploads, null)
   await add({ text: 'hello' })
   const [document] = (await list()).documents
-  t.equal((await ask('GET', contentOf(document?.id ?? ''))).text, 'hello')
+  t.equal((await ask('GET', contentPath(document?.id ?? ''))).text, 'hello')
   t.equal((await put(document?.id ?? '', 'x')).status, 404)
   t.match((await send('POST', '/documents', { name: 'a' })).json(), { status: 501, code: 'UNSUPPORTED' })
   t.equal((await ask('DELETE', `/documents/${document?.id ?? ''}`)).status, 204)
 })
 
 t.test('the list contains the maximum size of an upload', async (t) => {
-  const { list } = await documentsApp(t, { config: { transfers: { maxBytes: 1000 } } })
+  const { list } = await startDocumentsApp(t, { config: { transfers: { maxBytes: 1000 } } })
   t.same((await list()).uploads, { maxBytes: 1000 })
 })
 
 t.test('a database timeout answers 503 on every route', async (t) => {
   const isDown = { now: false }
-  const { make, ask, send, put } = await documentsApp(t, { database: (database) => sometimesDown(database, isDown) })
+  const {
+    make,
+    request: ask,
+    sendJson: send,
+    put
+  } = await startDocumentsApp(t, { database: (database) => sometimesDown(database, isDown) })
   const id = await make('a.txt', 'hello')
   isDown.now = true
   const answers = [
@@ -308,7 +313,7 @@ function sometimesDown(database: Database, isDown: { now: boolean }): Database {
 t.test('an entry without metadata can be registered', async (t) => {
   const backend = new WritableBackend()
   backend.entries.set('x', entry('x', { size: null, mimeType: null, version: null }))
-  const { send, connectionId } = await documentsApp(t, { backend })
+  const { sendJson: send, connectionId } = await startDocumentsApp(t, { backend })
   const body = { provider: 'object', connectionId: await connectionId(), objectKey: 'x' }
   t.match((await send('POST', '/documents', body)).json(), { name: 'x', size: null, mimeType: null })
 })

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import type { Database } from '../../src/db/open-database.ts'
-import { answerOf } from '../support/app/transfer-app.ts'
-import { bucketDocuments, contentOf, documentsApp } from '../support/app/documents-app.ts'
+import { readResponse } from '../support/app/transfer-app.ts'
+import { startBucketDocuments, contentPath, startDocumentsApp } from '../support/app/documents-app.ts'
 import { sendError } from '../fakes/s3/xml.ts'
 import { until } from '../support/time/until.ts'
 import { WritableBackend } from '../support/backend/writable-backend.ts'
@@ -9,7 +9,7 @@ import { WritableBackend } from '../support/backend/writable-backend.ts'
 const MIB = 1024 * 1024
 
 t.test('an aborted upload changes neither the document nor the store', async (t) => {
-  const { make, begin, view, get, stored } = await documentsApp(t)
+  const { make, begin, view, get, stored } = await startDocumentsApp(t)
   for (const id of [await make(), await make('b.txt', 'hello')]) {
     const before = await view(id)
     const files = await stored()
@@ -24,19 +24,19 @@ t.test('an aborted upload changes neither the document nor the store', async (t)
 })
 
 t.test('an upload that stalls or is too large is refused and leaves nothing behind', async (t) => {
-  const { make, begin, put, view, stored } = await documentsApp(t, {
+  const { make, begin, put, view, stored } = await startDocumentsApp(t, {
     config: { transfers: { maxBytes: 100_000 }, timeouts: { idleMs: 300 } }
   })
   const id = await make()
   t.match((await put(id, Buffer.alloc(100_001))).json(), { status: 413, code: 'PAYLOAD_TOO_LARGE' })
   const chunked = begin(id, { headers: { 'transfer-encoding': 'chunked' } })
-  const answered = answerOf(chunked)
+  const answered = readResponse(chunked)
   for (let count = 0; count < 20; count++) chunked.write(Buffer.alloc(10_000))
   chunked.end()
   t.match((await answered).json(), { status: 413, code: 'PAYLOAD_TOO_LARGE' })
 
   const silent = begin(id, { headers: { 'content-length': 1000 } })
-  const given = answerOf(silent)
+  const given = readResponse(silent)
   silent.write('x')
   t.match((await given).json(), { status: 400, detail: /stalled/ })
   silent.destroy()
@@ -46,7 +46,7 @@ t.test('an upload that stalls or is too large is refused and leaves nothing behi
 })
 
 t.test('incomplete content is refused', async (t) => {
-  const { make, put, get } = await documentsApp(t)
+  const { make, put, get } = await startDocumentsApp(t)
   const id = await make('a.txt', 'hello')
   t.equal((await put(id, 'x', { headers: { 'content-encoding': 'gzip' } })).status, 415)
   t.equal((await put(id, 'x', { headers: { 'content-range': 'bytes 0-0/5' } })).status, 400)
@@ -57,7 +57,7 @@ t.test('incomplete content is refused', async (t) => {
 })
 
 t.test('conditions are checked', async (t) => {
-  const { make, put, get, ask } = await documentsApp(t)
+  const { make, put, get, request: ask } = await startDocumentsApp(t)
   const id = await make()
   const isNew = { headers: { 'if-none-match': '*' } }
   t.match((await put(id, 'x', { headers: { 'if-match': '*' } })).json(), { status: 412, code: 'PRECONDITION_FAILED' })
@@ -75,12 +75,12 @@ t.test('conditions are checked', async (t) => {
 })
 
 async function onDisk(t: Test) {
-  const world = await documentsApp(t)
+  const world = await startDocumentsApp(t)
   return { ...world, objects: world.stored }
 }
 
 async function inBucket(t: Test) {
-  const world = await bucketDocuments(t)
+  const world = await startBucketDocuments(t)
   return { ...world, objects: async () => [...world.fake.store.objects.keys()] }
 }
 
@@ -92,7 +92,7 @@ for (const where of ['disk', 'a bucket'] as const) {
       begin(id, { headers: { 'content-length': 6 } }),
       begin(id, { headers: { 'content-length': 4 } })
     ]
-    const heard = [answerOf(slow), answerOf(fast)]
+    const heard = [readResponse(slow), readResponse(fast)]
     slow.write('slo')
     fast.end('fast')
     t.equal((await heard[1])?.status, 200)
@@ -105,11 +105,11 @@ for (const where of ['disk', 'a bucket'] as const) {
 }
 
 t.test('of two conditional uploads one is refused and leaves nothing behind', async (t) => {
-  const { make, begin, get, stored } = await documentsApp(t)
+  const { make, begin, get, stored } = await startDocumentsApp(t)
   const id = await make()
   const isNew = { headers: { 'if-none-match': '*', 'content-length': 4 } }
   const both = [begin(id, isNew), begin(id, isNew)]
-  const heard = both.map(answerOf)
+  const heard = both.map(readResponse)
   for (const each of both) each.write('ab')
   // Both requests have checked by now: neither found content.
   await until(async () => (await stored()).length === 2)
@@ -120,7 +120,7 @@ t.test('of two conditional uploads one is refused and leaves nothing behind', as
 })
 
 t.test('twenty concurrent uploads leave one object, and a document with its size', async (t) => {
-  const { make, put, get, view, stored } = await documentsApp(t)
+  const { make, put, get, view, stored } = await startDocumentsApp(t)
   const id = await make()
   const answers = await Promise.all(Array.from({ length: 20 }, (_, count) => put(id, 'x'.repeat(count + 1))))
   t.ok(answers.every(({ status }) => status < 300))
@@ -129,10 +129,10 @@ t.test('twenty concurrent uploads leave one object, and a document with its size
 })
 
 t.test('a document that is removed during an upload stays removed, together with the uploaded content', async (t) => {
-  const { make, begin, ask, stored, list } = await documentsApp(t)
+  const { make, begin, request: ask, stored, list } = await startDocumentsApp(t)
   const id = await make('a.txt', 'hello')
   const asked = begin(id, { headers: { 'content-length': 4 } })
-  const heard = answerOf(asked)
+  const heard = readResponse(asked)
   asked.write('ab')
   await until(async () => (await stored()).length === 2)
   t.equal((await ask('DELETE', `/documents/${id}`)).status, 204)
@@ -143,7 +143,7 @@ t.test('a document that is removed during an upload stays removed, together with
 })
 
 t.test('content that is uploaded while its document is being removed is removed too', async (t) => {
-  const { fake, make, put, ask, list } = await bucketDocuments(t)
+  const { fake, make, put, request: ask, list } = await startBucketDocuments(t)
   const id = await make('a.txt', 'hello')
   let isReplaced = false
   fake.script = ({ operation }, response) => {
@@ -160,7 +160,7 @@ t.test('content that is uploaded while its document is being removed is removed 
 })
 
 t.test('a reader whose object has just been replaced receives the new content', async (t) => {
-  const { fake, make, put, get, ask } = await bucketDocuments(t)
+  const { fake, make, put, get, request: ask } = await startBucketDocuments(t)
   const id = await make('a.txt', 'old')
   let isReplaced = false
   fake.script = ({ operation, key }, response) => {
@@ -173,11 +173,11 @@ t.test('a reader whose object has just been replaced receives the new content', 
   }
   t.match(await get(id), { status: 200, text: 'newer' })
   isReplaced = false
-  t.match((await ask('HEAD', contentOf(id))).headers, { 'content-length': '5' })
+  t.match((await ask('HEAD', contentPath(id))).headers, { 'content-length': '5' })
 })
 
 t.test('a full or unavailable store leaves the document unchanged', async (t) => {
-  const { fake, make, put, get, view, ask } = await bucketDocuments(t)
+  const { fake, make, put, get, view, request: ask } = await startBucketDocuments(t)
   const id = await make('a.txt', 'hello')
   const before = await view(id)
   fake.script = ({ operation, method }, response) => {
@@ -200,7 +200,7 @@ t.test('a full or unavailable store leaves the document unchanged', async (t) =>
 })
 
 t.test('an old object that cannot be removed is logged and fails nothing', async (t) => {
-  const { fake, make, put, get, log } = await bucketDocuments(t, { config: { logLevel: 'warn' } })
+  const { fake, make, put, get, log } = await startBucketDocuments(t, { config: { logLevel: 'warn' } })
   const id = await make('a.txt', 'hello')
   const [old = ''] = fake.store.objects.keys()
   fake.script = ({ operation, method }, response) => {
@@ -216,13 +216,13 @@ t.test('an old object that cannot be removed is logged and fails nothing', async
 
 t.test('an object stays if it is unknown whether the document refers to it', async (t) => {
   const isDown = { now: false }
-  const { make, begin, stored, log } = await documentsApp(t, {
+  const { make, begin, stored, log } = await startDocumentsApp(t, {
     config: { logLevel: 'warn' },
     database: (database) => failingUpdates(database, isDown)
   })
   const id = await make('a.txt', 'hello')
   const asked = begin(id, { headers: { 'content-length': 4 } })
-  const heard = answerOf(asked)
+  const heard = readResponse(asked)
   isDown.now = true
   asked.end('four')
   t.match((await heard).json(), { status: 503, code: 'DATABASE_UNAVAILABLE' })
@@ -246,7 +246,7 @@ function failingUpdates(database: Database, isDown: { now: boolean }): Database 
 t.test('a cloud file is replaced in place, and its listings are reloaded', async (t) => {
   const backend = new WritableBackend()
   const file = backend.add('a.txt', { size: 1 })
-  const { send, put, ask, view, connectionId } = await documentsApp(t, { backend })
+  const { sendJson: send, put, request: ask, view, connectionId } = await startDocumentsApp(t, { backend })
   const body = { provider: 'object', connectionId: await connectionId(), objectKey: file.id }
   const { id } = (await send('POST', '/documents', body)).json() as { id: string }
   const cached = async () => (await ask('GET', '/cloud/object/listing')).headers['cache-status']
@@ -267,7 +267,7 @@ t.test('a cloud file is replaced in place, and its listings are reloaded', async
 })
 
 t.test('a cloud without uploads or versions answers with an error that says so', async (t) => {
-  const { send, put, connectionId, make, get } = await documentsApp(t)
+  const { sendJson: send, put, connectionId, make, get } = await startDocumentsApp(t)
   const body = { provider: 'object', connectionId: await connectionId(), objectKey: 'k' }
   const { id } = (await send('POST', '/documents', body)).json() as { id: string }
   t.match((await put(id, 'x')).json(), { status: 501, code: 'UNSUPPORTED' })
@@ -275,8 +275,8 @@ t.test('a cloud without uploads or versions answers with an error that says so',
 
   const backend = new WritableBackend({ updateIfMatch: 'unsupported' })
   const file = backend.add('a.txt')
-  const other = await documentsApp(t, { backend })
+  const other = await startDocumentsApp(t, { backend })
   const kept = { provider: 'object', connectionId: await other.connectionId(), objectKey: file.id }
-  const made = (await other.send('POST', '/documents', kept)).json() as { id: string }
+  const made = (await other.sendJson('POST', '/documents', kept)).json() as { id: string }
   t.match((await other.put(made.id, 'x', { headers: { 'if-match': '*' } })).json(), { status: 501 })
 })

@@ -11,9 +11,9 @@ import { buildPicker } from '../../scripts/build-picker.mjs'
 import { sendProblem } from '../../src/http/problem.ts'
 import { WEB_ROOT, readPageFiles } from '../../server/page-routes.ts'
 import { pageRoutes } from '../../server/page-routes.ts'
-import { listening } from '../support/app/ask.ts'
-import { watchAnswers } from '../support/openapi/described-answers.ts'
-import { throughPrism } from '../support/openapi/through-prism.ts'
+import { startRawClient } from '../support/app/raw-client.ts'
+import { checkResponses } from '../support/openapi/response-checks.ts'
+import { proxyThroughPrism } from '../support/openapi/prism-proxy.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'built-'))
 await buildPage(join(folder, 'page'))
@@ -27,8 +27,8 @@ async function serve(t: Test, built = folder, isDemo = false): Promise<FastifyIn
   const app = Fastify({ pluginTimeout: 0 })
   t.teardown(() => app.close())
   app.setErrorHandler(sendProblem)
-  watchAnswers(t, app, (path) => path === '/')
-  throughPrism(t, app, false)
+  checkResponses(t, app, (path) => path === '/')
+  proxyThroughPrism(t, app, false)
   app.register(async (child) => {
     pageRoutes(child, await readPageFiles(pathToFileURL(`${built}/`), isDemo))
   })
@@ -49,7 +49,7 @@ t.test('the page reports whether the server is a demo, whatever its URL is', asy
   ])
   const etags = new Set<unknown>()
   for (const [isDemo, mode] of modes) {
-    const ask = await listening(t, await serve(t, folder, isDemo))
+    const ask = await startRawClient(t, await serve(t, folder, isDemo))
     for (const path of ['/', '/?mode=demo', '/?data-mode=demo']) {
       const { status, body, headers } = await ask(path)
       t.equal(status, 200)
@@ -61,7 +61,7 @@ t.test('the page reports whether the server is a demo, whatever its URL is', asy
 })
 
 t.test('every file has the content security policy and the other security headers', async (t) => {
-  const ask = await listening(t, await serve(t))
+  const ask = await startRawClient(t, await serve(t))
   t.equal((await paths()).length, 9)
   for (const path of await paths()) {
     const { status, headers } = await ask(path)
@@ -90,7 +90,7 @@ t.test('every file has the content security policy and the other security header
 })
 
 t.test('the page refers to existing files and has no inline code', async (t) => {
-  const ask = await listening(t, await serve(t))
+  const ask = await startRawClient(t, await serve(t))
   for (const page of ['/', '/picker/landing.html']) {
     const html = (await ask(page)).body.toString()
     t.notMatch(html, /<style|\son\w+=|\sstyle=|javascript:/i)
@@ -104,7 +104,7 @@ t.test('the page refers to existing files and has no inline code', async (t) => 
 })
 
 t.test('no file refers to another host', async (t) => {
-  const ask = await listening(t, await serve(t))
+  const ask = await startRawClient(t, await serve(t))
   // XML namespaces, and the addresses of licences and of Lit's documentation, which are never requested.
   const harmless = /^https?:\/\/(?:www\.w3\.org|lit\.dev|opensource\.org)\b/
   for (const path of (await paths()).filter((each) => !each.endsWith('.txt'))) {
@@ -118,7 +118,7 @@ t.test('no file refers to another host', async (t) => {
 })
 
 t.test('a cached file answers 304', async (t) => {
-  const ask = await listening(t, await serve(t))
+  const ask = await startRawClient(t, await serve(t))
   for (const path of await paths()) {
     for (const [coding, decode] of [
       ['identity', (body: Buffer) => body],
@@ -141,7 +141,7 @@ t.test('a cached file answers 304', async (t) => {
 })
 
 t.test('only the listed files are served', async (t) => {
-  const ask = await listening(t, await serve(t))
+  const ask = await startRawClient(t, await serve(t))
   for (const path of [
     '/index.html',
     '/page',

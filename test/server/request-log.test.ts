@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import t, { type Test } from 'tap'
-import { answers, faulty, hangs, resets } from '../fakes/faults.ts'
+import { respondsWith, faultScript, hangs, resets } from '../fakes/faults.ts'
 import { FAKE_DAV_PASSWORD, FAKE_DAV_USER } from '../fakes/dav/auth.ts'
 import { FakeDav } from '../fakes/dav/fake-dav.ts'
 import type { AppConfig } from '../../server/config.ts'
@@ -113,13 +113,21 @@ t.test('the log line of a failed request has the request, connection, status, pr
     ],
     ...(
       [
-        ['403', answers(403, secret), { status: 403, level: 30, code: 'ACCESS_DENIED' }],
-        ['404', answers(404, secret), { status: 404, level: 30, code: 'FOLDER_NOT_FOUND' }],
-        ['429', answers(429, { ...secret, retryAfter: 600 }), { status: 503, level: 40, code: 'PROVIDER_THROTTLED' }],
-        ['500', answers(500, secret), { status: 503, level: 40, code: 'PROVIDER_UNAVAILABLE' }],
+        ['403', respondsWith(403, secret), { status: 403, level: 30, code: 'ACCESS_DENIED' }],
+        ['404', respondsWith(404, secret), { status: 404, level: 30, code: 'FOLDER_NOT_FOUND' }],
+        [
+          '429',
+          respondsWith(429, { ...secret, retryAfter: 600 }),
+          { status: 503, level: 40, code: 'PROVIDER_THROTTLED' }
+        ],
+        ['500', respondsWith(500, secret), { status: 503, level: 40, code: 'PROVIDER_UNAVAILABLE' }],
         ['a reset', resets(), { status: 503, level: 40, code: 'PROVIDER_UNAVAILABLE' }],
         ['silence', hangs(), { status: 504, level: 40, code: 'PROVIDER_TIMEOUT' }],
-        ['401', answers(401, secret), { status: 503, code: 'CONNECTION_INACTIVE', connectionStatus: 'REQUIRES_REAUTH' }]
+        [
+          '401',
+          respondsWith(401, secret),
+          { status: 503, code: 'CONNECTION_INACTIVE', connectionStatus: 'REQUIRES_REAUTH' }
+        ]
       ] as const
     ).map(
       ([what, fault, expected], at) =>
@@ -130,7 +138,7 @@ t.test('the log line of a failed request has the request, connection, status, pr
             dav.script = () => false
             await database.prisma.cloudConnection.deleteMany({})
             await connect({ baseUrl: dav.url })
-            dav.script = faulty(fault, isListing)
+            dav.script = faultScript(fault, isListing)
           },
           () => list(`?folder=folder${at}%2F`),
           { provider: 'webdav', host, connectionStatus: 'ACTIVE', ...expected }
@@ -176,7 +184,7 @@ t.test('an open circuit, a forbidden host, an unknown host and a lost database a
   t.match(await lineOf(t, nowhere), { code: /^PROVIDER_/, provider: 'webdav', host: 'no-such-host.invalid' })
 
   const { id } = (await connect()).json<{ id: string }>()
-  dav.script = faulty(resets(), { matching: ({ method }) => method === 'PROPFIND' })
+  dav.script = faultScript(resets(), { matching: ({ method }) => method === 'PROPFIND' })
   for (let at = 0; at < 6; at++) {
     const answer = await list(`?folder=f${at}%2F`)
     const line = await lineOf(t, answer)

@@ -1,12 +1,12 @@
 import { setTimeout } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { machineMs, momentOf } from '../support/cluster/clock.ts'
-import type { ClusterProcess, ClusterRequest } from '../support/cluster/fleet.ts'
+import { monotonicMs, waitUntil } from '../support/cluster/clock.ts'
+import type { ClusterProcess, ClusterRequest } from '../support/cluster/process-client.ts'
 import type { RowState } from '../support/cluster/history.ts'
-import { ClusterJudge } from '../support/cluster/judge.ts'
-import { askListing, type ListingAnswer } from '../support/cluster/listing.ts'
+import { ConsistencyChecker } from '../support/cluster/checker.ts'
+import { requestListing, type ListingResponse } from '../support/cluster/listing.ts'
 import { ClusterWorld } from '../support/cluster/world.ts'
-import { postgresIsInstalled } from '../support/database/postgres.ts'
+import { isPostgresInstalled } from '../support/database/postgres.ts'
 import { requireService } from '../support/process/services.ts'
 import { until } from '../support/time/until.ts'
 
@@ -17,7 +17,7 @@ const FOLDER = 'folder'
 const MOMENT_MS = 100
 
 t.test('four processes with faults', async (t) => {
-  if (!requireService(t, 'postgres', postgresIsInstalled)) return
+  if (!requireService(t, 'postgres', isPostgresInstalled)) return
   const world = await ClusterWorld.start(t)
   await swapped(t, world)
   await written(t, world)
@@ -28,8 +28,8 @@ t.test('four processes with faults', async (t) => {
 })
 
 /** Lists the user's folder in a process, for the default connection. */
-function list(process: ClusterProcess): Promise<ListingAnswer> {
-  return askListing(process, { userId: USER, folder: FOLDER })
+function list(process: ClusterProcess): Promise<ListingResponse> {
+  return requestListing(process, { userId: USER, folder: FOLDER })
 }
 
 /** Starts all processes with a lease and a cached listing of the user's folder. */
@@ -43,8 +43,8 @@ async function listedEverywhere(t: Test, world: ClusterWorld): Promise<string> {
 }
 
 /** Sends requests to a process until a response is `enough`. Returns all responses. */
-async function ask(process: ClusterProcess, enough: (answer: ListingAnswer) => boolean): Promise<ListingAnswer[]> {
-  const answers: ListingAnswer[] = []
+async function ask(process: ClusterProcess, enough: (answer: ListingResponse) => boolean): Promise<ListingResponse[]> {
+  const answers: ListingResponse[] = []
   do {
     answers.push(await list(process))
     await setTimeout(5)
@@ -53,14 +53,14 @@ async function ask(process: ClusterProcess, enough: (answer: ListingAnswer) => b
 }
 
 /** Checks that no response relied on an outdated connection for longer than a lease. */
-function judge(t: Test, { rows }: ClusterWorld, answers: readonly ListingAnswer[]): void {
-  const judge = new ClusterJudge(rows.history, LEASE_MS)
-  const judgements = answers.map((answer) => judge.judge(answer))
+function judge(t: Test, { rows }: ClusterWorld, answers: readonly ListingResponse[]): void {
+  const judge = new ConsistencyChecker(rows.history, LEASE_MS)
+  const judgements = answers.map((answer) => judge.check(answer))
   t.same(
-    judgements.flatMap(({ faults }) => faults),
+    judgements.flatMap(({ violations: faults }) => faults),
     []
   )
-  const oldestMs = Math.max(...judgements.map(({ oldMs }) => oldMs))
+  const oldestMs = Math.max(...judgements.map(({ staleMs: oldMs }) => oldMs))
   t.comment(`${answers.length} responses; the oldest one was outdated for ${oldestMs.toFixed(0)} ms`)
 }
 
@@ -71,11 +71,11 @@ async function swapped(t: Test, world: ClusterWorld): Promise<void> {
       // On a busy machine the lease may end before the request: then try again.
       for (let isBelieved = false; !isBelieved;) {
         const id = await listedEverywhere(t, world)
-        world.fate = () => 'drop'
-        await world.rows.swap(USER, id, 'other')
-        const isNew = ({ shown }: ListingAnswer) => shown?.view.account === 'other'
+        world.verdict = () => 'drop'
+        await world.rows.replaceAccount(USER, id, 'other')
+        const isNew = ({ listing: shown }: ListingResponse) => shown?.view.account === 'other'
         const answers = await Promise.all(world.processes.map((process) => ask(process, isNew)))
-        isBelieved = answers.every(([first]) => first?.shown?.view.account === 'account')
+        isBelieved = answers.every(([first]) => first?.listing?.view.account === 'account')
         judge(t, world, answers.flat())
       }
     }
@@ -93,11 +93,11 @@ async function written(t: Test, world: ClusterWorld): Promise<void> {
       request: Omit<ClusterRequest, 'user'>,
       after: readonly RowState[],
       turned: readonly string[],
-      isKnown: (answer: ListingAnswer) => boolean
+      isKnown: (answer: ListingResponse) => boolean
     ): Promise<void> {
       await Promise.all(processes.map(list))
       await rows.record(USER, after, turned, async () => {
-        const { status, body } = await writer.ask({ ...request, user: USER })
+        const { status, body } = await writer.send({ ...request, user: USER })
         t.ok(status < 300, body)
       })
       const next = await list(writer)
@@ -107,8 +107,8 @@ async function written(t: Test, world: ClusterWorld): Promise<void> {
     }
 
     const id = await listedEverywhere(t, world)
-    world.fate = () => 'drop'
-    const before = rows.of(USER)[0]!
+    world.verdict = () => 'drop'
+    const before = rows.rowsOf(USER)[0]!
 
     await t.test('a connection that is renewed', async (t) => {
       const token = cloud.issue('account')
@@ -117,23 +117,23 @@ async function written(t: Test, world: ClusterWorld): Promise<void> {
         { method: 'POST', path: '/cloud/connections/cluster', body: { account: 'account', token } },
         [{ ...before, token }],
         [id],
-        ({ shown }) => shown?.view.token === token
+        ({ listing: shown }) => shown?.view.token === token
       )
     })
 
     await t.test('the default connection', async (t) => {
       const otherId = await rows.add(USER, 'other')
-      await rows.prefer(USER, otherId)
-      for (const process of processes) await ask(process, ({ shown }) => shown?.connectionId === otherId)
-      const after = rows.of(USER).map((row) => ({ ...row, isDefault: row.id === id }))
+      await rows.setDefault(USER, otherId)
+      for (const process of processes) await ask(process, ({ listing: shown }) => shown?.connectionId === otherId)
+      const after = rows.rowsOf(USER).map((row) => ({ ...row, isDefault: row.id === id }))
       const request = { method: 'PATCH', path: `/cloud/connections/${id}`, body: { default: true } } as const
-      await write(t, request, after, [], ({ shown }) => shown?.connectionId === id)
+      await write(t, request, after, [], ({ listing: shown }) => shown?.connectionId === id)
     })
 
     await t.test('a connection that is removed', async (t) => {
-      const after = rows.of(USER).filter((row) => row.id !== id)
+      const after = rows.rowsOf(USER).filter((row) => row.id !== id)
       const request = { method: 'DELETE', path: `/cloud/connections/${id}` } as const
-      await write(t, request, after, [id], ({ shown }) => shown?.view.account === 'other')
+      await write(t, request, after, [id], ({ listing: shown }) => shown?.view.account === 'other')
     })
   })
 }
@@ -144,11 +144,11 @@ async function disabled(t: Test, world: ClusterWorld): Promise<void> {
     world.listeners.forEach(({ proxy }, n) => {
       if (n % 2 === 0) {
         proxy.mode = 'refuse'
-        proxy.killAll()
+        proxy.resetAll()
       } else proxy.mode = 'blackhole'
     })
     await world.rows.deactivate(USER, id)
-    const isRefused = ({ code }: ListingAnswer) => code === 'CONNECTION_INACTIVE'
+    const isRefused = ({ code }: ListingResponse) => code === 'CONNECTION_INACTIVE'
     const answers = await Promise.all(world.processes.map((process) => ask(process, isRefused)))
     judge(t, world, answers.flat())
     t.ok(answers.every((each) => each.at(-1)?.status === 503))
@@ -159,14 +159,14 @@ async function disabled(t: Test, world: ClusterWorld): Promise<void> {
 async function listing(t: Test, world: ClusterWorld): Promise<void> {
   await t.test('a connection that is disabled during a slow call upstream is refused', async (t) => {
     const id = await listedEverywhere(t, world)
-    world.fate = () => 'drop'
+    world.verdict = () => 'drop'
     const gate = world.cloud.hold('held')
     const answers = Promise.all(
-      world.processes.map((process) => askListing(process, { userId: USER, folder: 'held', connectionId: id }))
+      world.processes.map((process) => requestListing(process, { userId: USER, folder: 'held', connectionId: id }))
     )
-    await until(() => gate.held === world.processes.length)
+    await until(() => gate.heldCount === world.processes.length)
     const committedAt = await world.rows.deactivate(USER, id)
-    await momentOf(committedAt + LEASE_MS)
+    await waitUntil(committedAt + LEASE_MS)
     gate.release()
     t.same(
       (await answers).map(({ status, code }) => ({ status, code })),
@@ -179,7 +179,7 @@ async function listing(t: Test, world: ClusterWorld): Promise<void> {
 async function streaming(t: Test, world: ClusterWorld): Promise<void> {
   await t.test('a download of a disabled connection ends within a lease, on both sides', async (t) => {
     const id = await listedEverywhere(t, world)
-    world.fate = () => 'drop'
+    world.verdict = () => 'drop'
     const { processes, cloud } = world
     const before = cloud.streams.length
     const downloads = await Promise.all(
@@ -190,12 +190,12 @@ async function streaming(t: Test, world: ClusterWorld): Promise<void> {
     const broken = downloads.map(async ({ body }, n) => {
       try {
         for await (const chunk of body) bytes[n]! += (chunk as Buffer).length
-        return { at: machineMs(), isClean: true }
+        return { at: monotonicMs(), isClean: true }
       } catch {
-        return { at: machineMs(), isClean: false }
+        return { at: monotonicMs(), isClean: false }
       }
     })
-    await momentOf(machineMs() + 1.5 * LEASE_MS)
+    await waitUntil(monotonicMs() + 1.5 * LEASE_MS)
     const streams = cloud.streams.slice(before)
     t.same(
       streams.map(({ closedAt }) => closedAt),
@@ -226,15 +226,15 @@ async function refreshed(t: Test, world: ClusterWorld): Promise<void> {
     const { rows, cloud, processes } = world
     const [process] = processes as [ClusterProcess]
     const id = await listedEverywhere(t, world)
-    world.fate = () => 'drop'
+    world.verdict = () => 'drop'
     const otherId = await rows.add(USER, 'other')
-    await rows.prefer(USER, id)
-    await askListing(process, { userId: USER, folder: FOLDER, connectionId: otherId })
+    await rows.setDefault(USER, id)
+    await requestListing(process, { userId: USER, folder: FOLDER, connectionId: otherId })
     const epoch = cloud.advance('other')
-    t.equal((await list(process)).shown?.connectionId, id, 'the leased default is used')
+    t.equal((await list(process)).listing?.connectionId, id, 'the leased default is used')
     await rows.remove(USER, id)
-    const answer = await askListing(process, { userId: USER, folder: FOLDER, isRefresh: true })
-    t.equal(answer.shown?.connectionId, otherId)
-    t.equal(answer.shown?.view.epoch, epoch, 'the listing is reloaded')
+    const answer = await requestListing(process, { userId: USER, folder: FOLDER, isRefresh: true })
+    t.equal(answer.listing?.connectionId, otherId)
+    t.equal(answer.listing?.view.epoch, epoch, 'the listing is reloaded')
   })
 }

@@ -1,14 +1,14 @@
 import { randomInt } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { machineMs, momentOf } from '../support/cluster/clock.ts'
-import type { ClusterProcess } from '../support/cluster/fleet.ts'
-import { askListing, type ListingAnswer, type ListingRequest } from '../support/cluster/listing.ts'
+import { monotonicMs, waitUntil } from '../support/cluster/clock.ts'
+import type { ClusterProcess } from '../support/cluster/process-client.ts'
+import { requestListing, type ListingResponse, type ListingRequest } from '../support/cluster/listing.ts'
 import { ClusterRedis } from '../support/cluster/redis.ts'
 import { runTrial } from '../support/cluster/trial.ts'
 import { ClusterWorld } from '../support/cluster/world.ts'
-import { postgresIsInstalled } from '../support/database/postgres.ts'
-import { redisIsInstalled } from '../support/redis/redis.ts'
+import { isPostgresInstalled } from '../support/database/postgres.ts'
+import { isRedisInstalled } from '../support/redis/redis.ts'
 import { requireService } from '../support/process/services.ts'
 import { until } from '../support/time/until.ts'
 
@@ -19,8 +19,8 @@ const MOMENT_MS = 300
 const pause = () => setTimeout(50)
 
 t.test('four processes that share a Redis', async (t) => {
-  if (!requireService(t, 'postgres', postgresIsInstalled)) return
-  if (!requireService(t, 'redis', redisIsInstalled)) return
+  if (!requireService(t, 'postgres', isPostgresInstalled)) return
+  if (!requireService(t, 'redis', isRedisInstalled)) return
   const world = await ClusterWorld.start(t)
   const redis = await ClusterRedis.start(t)
   await alone(t, world)
@@ -37,7 +37,7 @@ t.test('four processes that share a Redis', async (t) => {
 /** Starts all processes with a shared tier. */
 async function shared(world: ClusterWorld, redis: ClusterRedis, redisUrl = redis.url): Promise<void> {
   await world.serve({ leaseMs: LEASE_MS, redisUrl })
-  await redis.untilShared(world, pause)
+  await redis.waitUntilShared(world, pause)
 }
 
 /** Sends concurrent requests, distributed over the processes. */
@@ -45,12 +45,12 @@ function readAll(
   processes: readonly ClusterProcess[],
   count: number,
   request: ListingRequest
-): Promise<ListingAnswer[]> {
+): Promise<ListingResponse[]> {
   const readers = Array.from({ length: count }, (_, n) => processes[n % processes.length]!)
-  return Promise.all(readers.map((process) => askListing(process, request)))
+  return Promise.all(readers.map((process) => requestListing(process, request)))
 }
 
-function failures(answers: readonly ListingAnswer[]): string[] {
+function failures(answers: readonly ListingResponse[]): string[] {
   return answers.filter(({ status }) => status !== 200).map(({ status, code }) => `${status} ${code ?? ''}`)
 }
 
@@ -60,7 +60,7 @@ async function alone(t: Test, world: ClusterWorld): Promise<void> {
     await world.rows.add('ann', 'account')
     world.cloud.delayMs = () => 500
     t.same(failures(await readAll(world.processes, READERS, { userId: 'ann', folder: 'alone' })), [])
-    t.ok(world.cloud.callsOf('alone') <= world.processes.length)
+    t.ok(world.cloud.callCount('alone') <= world.processes.length)
   })
 }
 
@@ -70,7 +70,7 @@ async function cold(t: Test, world: ClusterWorld, redis: ClusterRedis): Promise<
     await world.rows.add('ann', 'account')
     world.cloud.delayMs = () => 500
     t.same(failures(await readAll(world.processes, READERS, { userId: 'ann', folder: 'cold' })), [])
-    t.equal(world.cloud.callsOf('cold'), 1)
+    t.equal(world.cloud.callCount('cold'), 1)
   })
 }
 
@@ -82,19 +82,19 @@ async function killed(t: Test, world: ClusterWorld, redis: ClusterRedis): Promis
     const [first, ...others] = world.processes as [ClusterProcess, ...ClusterProcess[]]
     const request = { userId: 'ann', folder: 'killed' }
     const gate = cloud.hold(request.folder)
-    const lost = t.rejects(askListing(first, request))
-    await until(() => gate.held === 1)
+    const lost = t.rejects(requestListing(first, request))
+    await until(() => gate.heldCount === 1)
     const answers = readAll(others, 90, request)
-    await momentOf(machineMs() + MOMENT_MS)
-    t.equal(cloud.callsOf(request.folder), 1, 'the others wait for the load')
+    await waitUntil(monotonicMs() + MOMENT_MS)
+    t.equal(cloud.callCount(request.folder), 1, 'the others wait for the load')
     await first.kill()
     await lost
-    const killedAt = machineMs()
-    await until(() => gate.held > 1)
-    t.comment(`another process loads after ${Math.round(machineMs() - killedAt)} ms`)
+    const killedAt = monotonicMs()
+    await until(() => gate.heldCount > 1)
+    t.comment(`another process loads after ${Math.round(monotonicMs() - killedAt)} ms`)
     gate.release()
     t.same(failures(await answers), [])
-    t.equal(cloud.callsOf(request.folder), 2)
+    t.equal(cloud.callCount(request.folder), 2)
   })
 }
 
@@ -103,16 +103,16 @@ async function refreshed(t: Test, world: ClusterWorld, redis: ClusterRedis): Pro
     await shared(world, redis)
     await world.rows.add('ann', 'account')
     const request = { userId: 'ann', folder: 'folder' }
-    for (const process of world.processes) await askListing(process, request)
+    for (const process of world.processes) await requestListing(process, request)
     const epoch = world.cloud.advance('account')
     const [first, ...others] = world.processes as [ClusterProcess, ...ClusterProcess[]]
-    const { sentAt, shown } = await askListing(first, { ...request, isRefresh: true })
+    const { sentAt, listing: shown } = await requestListing(first, { ...request, isRefresh: true })
     t.equal(shown?.view.epoch, epoch)
     const afterMs = await Promise.all(
       others.map(async (process) => {
-        while (machineMs() < sentAt + 3 * LEASE_MS) {
-          const answer = await askListing(process, request)
-          if (answer.shown?.view.epoch === epoch) return answer.arrivedAt - sentAt
+        while (monotonicMs() < sentAt + 3 * LEASE_MS) {
+          const answer = await requestListing(process, request)
+          if (answer.listing?.view.epoch === epoch) return answer.arrivedAt - sentAt
           await setTimeout(5)
         }
         return Infinity
@@ -121,7 +121,7 @@ async function refreshed(t: Test, world: ClusterWorld, redis: ClusterRedis): Pro
     t.comment(`after ${afterMs.map(Math.round).join(', ')} ms`)
     t.ok(afterMs.every((ms) => ms < LEASE_MS + MOMENT_MS))
     const again = await readAll(world.processes, 100, request)
-    t.equal(again.filter((answer) => answer.shown?.view.epoch !== epoch).length, 0, 'the new listing stays')
+    t.equal(again.filter((answer) => answer.listing?.view.epoch !== epoch).length, 0, 'the new listing stays')
   })
 }
 
@@ -136,16 +136,16 @@ async function vanished(t: Test, world: ClusterWorld, redis: ClusterRedis): Prom
   await t.test('a Redis that stops responding slows down no hit, and nothing fails', async (t) => {
     await shared(world, redis)
     await world.rows.add('ann', 'account')
-    const answers: ListingAnswer[] = []
+    const answers: ListingResponse[] = []
     const tookMs: Record<'with' | 'without', number[]> = { with: [], without: [] }
     let asked = 0
 
     async function hit(took: number[], round: string): Promise<void> {
       const process = world.processes[(asked += 1) % world.processes.length]!
-      const from = machineMs()
+      const from = monotonicMs()
       const folder = `${round}-kept-${FOLDERS[randomInt(FOLDERS.length)]!}`
-      const answer = await askListing(process, { userId: 'ann', folder })
-      took.push(machineMs() - from)
+      const answer = await requestListing(process, { userId: 'ann', folder })
+      took.push(monotonicMs() - from)
       answers.push(answer)
       if (!answer.isHit) t.fail('not a hit')
       await setTimeout(IDLE_MS)
@@ -155,7 +155,7 @@ async function vanished(t: Test, world: ClusterWorld, redis: ClusterRedis): Prom
     async function measure(took: number[], round: string): Promise<void> {
       for (const process of world.processes) {
         for (const folder of FOLDERS) {
-          answers.push(await askListing(process, { userId: 'ann', folder: `${round}-kept-${folder}` }))
+          answers.push(await requestListing(process, { userId: 'ann', folder: `${round}-kept-${folder}` }))
         }
       }
       let left = HITS
@@ -171,10 +171,10 @@ async function vanished(t: Test, world: ClusterWorld, redis: ClusterRedis): Prom
 
     for (let round = 0; round < ROUNDS; round += 1) {
       await measure(tookMs.with, `with-${round}`)
-      redis.vanish()
+      redis.disconnect()
       await measure(tookMs.without, `without-${round}`)
-      redis.appear()
-      await redis.untilShared(world, pause)
+      redis.reconnect()
+      await redis.waitUntilShared(world, pause)
     }
     t.same(failures(answers), [])
     const [before, during] = [p99(tookMs.with), p99(tookMs.without)]
@@ -193,13 +193,13 @@ async function restarted(t: Test, world: ClusterWorld, redis: ClusterRedis): Pro
   await t.test('a Redis that is killed and started again is used again, and nothing fails', async (t) => {
     await shared(world, redis)
     await world.rows.add('ann', 'account')
-    const answers: ListingAnswer[] = []
+    const answers: ListingResponse[] = []
     const enough = new AbortController()
     const asking = world.processes.map(async (process, n) => {
       for (let asked = 0; !enough.signal.aborted; asked += 1) {
         // A hit and a miss.
         for (const folder of ['folder', `folder-${n}-${asked}`]) {
-          answers.push(await askListing(process, { userId: 'ann', folder }))
+          answers.push(await requestListing(process, { userId: 'ann', folder }))
         }
         await setTimeout(10)
       }
@@ -212,7 +212,7 @@ async function restarted(t: Test, world: ClusterWorld, redis: ClusterRedis): Pro
     await redis.server.kill()
     await more(300)
     await redis.server.start()
-    await redis.untilShared(world, pause)
+    await redis.waitUntilShared(world, pause)
     await more(100)
     enough.abort()
     await Promise.all(asking)
@@ -228,9 +228,9 @@ async function tried(t: Test, world: ClusterWorld, redis: ClusterRedis): Promise
     const report = await runTrial(world, options)
     for (const comment of report.comments) t.comment(comment)
     t.same(report.violations.slice(0, 5), [])
-    t.ok(report.steady.listed / report.steady.asked > 0.98, 'a steady connection gets a listing')
-    t.ok(report.hits > 400 && report.changes > 60 && report.lost > 60 && report.old > 20, 'enough events happened')
-    for (const fault of Object.keys(moreFaults)) t.ok(report.happened[fault]! > 1, fault)
+    t.ok(report.steady.listed / report.steady.requested > 0.98, 'a steady connection gets a listing')
+    t.ok(report.hits > 400 && report.changes > 60 && report.lost > 60 && report.stale > 20, 'enough events happened')
+    for (const fault of Object.keys(moreFaults)) t.ok(report.faultCounts[fault]! > 1, fault)
   })
 }
 
@@ -239,7 +239,7 @@ async function secret(t: Test, world: ClusterWorld, redis: ClusterRedis): Promis
     await shared(world, redis)
     const id = await world.rows.add('user-of-whom-nobody-knows', 'account-of-whom-nobody-knows')
     const request = { userId: 'user-of-whom-nobody-knows', folder: 'folder-of-which-nobody-knows' }
-    const { shown } = await askListing(world.processes[0]!, request)
+    const { listing: shown } = await requestListing(world.processes[0]!, request)
     const told = [request.userId, request.folder, id, shown!.view.account, shown!.view.token]
     const hidden = told.flatMap((text) => [text, Buffer.from(text).toString('hex'), btoa(text).replaceAll('=', '')])
     const contents = await redis.contents()

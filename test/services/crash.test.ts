@@ -9,12 +9,12 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { openDatabase } from '../../src/db/open-database.ts'
 import { FakeOAuth } from '../fakes/oauth/fake-oauth.ts'
-import { FAKE_BUCKET, FAKE_KEYS, FakeS3 } from '../fakes/s3/fake-s3.ts'
+import { FAKE_BUCKET, FAKE_CREDENTIALS, FakeS3 } from '../fakes/s3/fake-s3.ts'
 import { hasApacheDav, startApacheDav } from '../support/dav/apache-dav.ts'
 import { ClusterRandom } from '../support/cluster/random.ts'
 import { compiledUrl } from '../support/source/compiled.ts'
 import type { CrashProcessSettings } from '../support/process/crash-process.ts'
-import { postgresIsInstalled, startPostgres } from '../support/database/postgres.ts'
+import { isPostgresInstalled, startPostgres } from '../support/database/postgres.ts'
 import { startCloud } from '../support/refresh/cloud.ts'
 import { RefreshRows } from '../support/refresh/rows.ts'
 import { requireService } from '../support/process/services.ts'
@@ -137,7 +137,7 @@ interface Connected {
 }
 
 t.test(`processes are killed at random points, CRASH_SEED=${SEED}`, async (t) => {
-  if (!requireService(t, 'postgres', postgresIsInstalled) || !requireService(t, 'webdav', hasApacheDav())) return
+  if (!requireService(t, 'postgres', isPostgresInstalled) || !requireService(t, 'webdav', hasApacheDav())) return
   const random = new ClusterRandom(SEED)
   const server = await startPostgres(t)
   const url = await server.createDatabase()
@@ -169,8 +169,8 @@ t.test(`processes are killed at random points, CRASH_SEED=${SEED}`, async (t) =>
     endpoint: fake.endpoint,
     bucket: FAKE_BUCKET,
     prefix,
-    accessKeyId: FAKE_KEYS.accessKeyId,
-    secretAccessKey: FAKE_KEYS.secretAccessKey
+    accessKeyId: FAKE_CREDENTIALS.accessKeyId,
+    secretAccessKey: FAKE_CREDENTIALS.secretAccessKey
   })
   const connectS3 = async (service: Service, user: string) => {
     const { status, body } = await service.ask('POST', '/cloud/connections/s3', user, s3Fields(user))
@@ -203,7 +203,7 @@ t.test(`processes are killed at random points, CRASH_SEED=${SEED}`, async (t) =>
     },
     s3: async (service) => {
       const name = `object ${Math.floor(random.between(0, 4))}`
-      const bytes = content(random.happens(0.5) ? random.between(1, 100_000) : 9 * MIB)
+      const bytes = content(random.chance(0.5) ? random.between(1, 100_000) : 9 * MIB)
       const query = new URLSearchParams({ name }).toString()
       await objects.upload(name, bytes, () => service.ask('PUT', `/cloud/s3/content?${query}`, 'uploading', bytes))
     },
@@ -335,7 +335,7 @@ t.test(`processes are killed at random points, CRASH_SEED=${SEED}`, async (t) =>
     const current = service
     const work = Object.entries(operations).map(([name, operation]) => repeat(current, name, operation))
     // Sometimes before the first operation is done; otherwise after some operations of each kind.
-    await setTimeout(random.between(0, random.happens(0.5) ? 100 : 1000))
+    await setTimeout(random.between(0, random.chance(0.5) ? 100 : 1000))
     await current.kill()
     await Promise.all(work)
     service = await following

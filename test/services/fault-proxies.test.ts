@@ -15,8 +15,8 @@ import { compiledUrl } from '../support/source/compiled.ts'
 import { freePort } from '../support/process/daemon.ts'
 import { PostgresFrames, readNotification } from '../support/database/postgres-frames.ts'
 import { PostgresProxy } from '../support/database/postgres-proxy.ts'
-import { postgresIsInstalled, startPostgres } from '../support/database/postgres.ts'
-import { redisIsInstalled, startRedis } from '../support/redis/redis.ts'
+import { isPostgresInstalled, startPostgres } from '../support/database/postgres.ts'
+import { isRedisInstalled, startRedis } from '../support/redis/redis.ts'
 import { requireService } from '../support/process/services.ts'
 import { TcpProxy, type ProxyTarget, type Transform } from '../support/process/tcp-proxy.ts'
 import { until } from '../support/time/until.ts'
@@ -142,7 +142,7 @@ t.test('an open connection stays open during a black hole, and is dead afterward
     t.equal(end.heard, '')
     t.ok(end.isOpen)
   }
-  proxy.killAll()
+  proxy.resetAll()
   await until(() => [client, server, hangsUp.server].every(({ code }) => code === 'ECONNRESET'))
 })
 
@@ -187,7 +187,7 @@ t.test('a connection that is opened during a black hole never reaches the server
   t.equal(ends[0]?.heard, '')
   client.socket.end()
   await until(() => proxy.connections.size === 1)
-  proxy.killAll()
+  proxy.resetAll()
   await until(() => client.code === 'ECONNRESET')
 })
 
@@ -210,7 +210,7 @@ t.test('a delay applies to the data of the server and its end, in order', async 
 t.test('all open connections are killed, and later ones are not', async (t) => {
   const { proxy, open } = await setUp(t)
   const opened = [await open(), await open()]
-  proxy.killAll()
+  proxy.resetAll()
   const later = await open()
   await until(() => proxy.connections.size === 1)
   for (const { client, server } of opened) {
@@ -282,7 +282,7 @@ class CrumblingPostgresProxy extends PostgresProxy {
 }
 
 t.test('notifications of a PostgreSQL server', async (t) => {
-  if (!requireService(t, 'postgres', postgresIsInstalled)) return
+  if (!requireService(t, 'postgres', isPostgresInstalled)) return
   const server = await startPostgres(t)
 
   for (const [name, kind] of [
@@ -292,7 +292,7 @@ t.test('notifications of a PostgreSQL server', async (t) => {
     const hear = async (t: Test) => {
       const url = await server.createDatabase()
       const proxy = await kind.start(t, { host: '127.0.0.1', port: Number(new URL(url).port) })
-      const [listener, notifier] = [await openClient(t, proxy.through(url)), await openClient(t, url)]
+      const [listener, notifier] = [await openClient(t, proxy.proxiedUrl(url)), await openClient(t, url)]
       const heard: string[] = []
       listener.on('notification', ({ channel, payload }) => heard.push(`${channel} ${payload ?? ''}`))
       await listener.query('LISTEN news')
@@ -388,7 +388,7 @@ const STARTS_AND_PAUSES = `
 `
 
 t.test('a Redis server', async (t) => {
-  if (!requireService(t, 'redis', redisIsInstalled)) return
+  if (!requireService(t, 'redis', isRedisInstalled)) return
 
   t.test('restarts on its port and empty, after it was stopped and after it was killed', async (t) => {
     const redis = await startRedis(t)
@@ -476,6 +476,6 @@ t.test('a Redis server', async (t) => {
     await until(() => !client.isOpen)
     await redis.start()
     t.equal(await answer(t, proxy.port, 'PING'), '+PONG')
-    t.equal(proxy.through('redis://127.0.0.1:6379/1'), `redis://127.0.0.1:${proxy.port}/1`)
+    t.equal(proxy.proxiedUrl('redis://127.0.0.1:6379/1'), `redis://127.0.0.1:${proxy.port}/1`)
   })
 })

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { FAKE_BUCKET, FAKE_KEYS, FakeS3 } from '../fakes/s3/fake-s3.ts'
-import { HOSTILE_LISTINGS, list, send } from '../fakes/s3/hostile.ts'
+import { FAKE_BUCKET, FAKE_CREDENTIALS, FakeS3 } from '../fakes/s3/fake-s3.ts'
+import { HOSTILE_LISTINGS, listingXml, sendsInChunks } from '../fakes/s3/hostile.ts'
 import { compiledUrl } from '../support/source/compiled.ts'
-import { repeated } from '../support/time/cpu-time.ts'
+import { repeatTo } from '../support/time/cpu-time.ts'
 import { startProgram } from '../support/process/start-program.ts'
 import { until } from '../support/time/until.ts'
 
@@ -39,15 +39,15 @@ t.test('a user connects a hostile S3 endpoint', { timeout: 600_000 }, async (t) 
       S3_ALLOW_HOSTS: new URL(fake.endpoint).host,
       SHUTDOWN_TIMEOUT_MS: '500'
     },
-    greets: 'The link again:'
+    readyText: 'The link again:'
   })
   await server.ready
-  const [, origin = '', token = ''] = /^ {2}(http:\S+)\/#token=(\S+)$/m.exec(server.out()) ?? []
+  const [, origin = '', token = ''] = /^ {2}(http:\S+)\/#token=(\S+)$/m.exec(server.stdout()) ?? []
   const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
   const connected = await fetch(`${origin}/cloud/connections/s3`, {
     method: 'POST',
     headers,
-    body: JSON.stringify({ endpoint: fake.endpoint, bucket: FAKE_BUCKET, ...FAKE_KEYS })
+    body: JSON.stringify({ endpoint: fake.endpoint, bucket: FAKE_BUCKET, ...FAKE_CREDENTIALS })
   })
   t.equal(connected.status, 201)
   const { id } = (await connected.json()) as { id: string }
@@ -58,7 +58,7 @@ t.test('a user connects a hostile S3 endpoint', { timeout: 600_000 }, async (t) 
 
   await t.test('the server responds to other requests, and the listing fails', async (t) => {
     for (const [what, make] of Object.entries(HOSTILE_LISTINGS)) {
-      fake.script = send(make())
+      fake.script = sendsInChunks(make())
       let isDone = false
       const failed = listing().finally(() => (isDone = true))
       let responses = 0
@@ -76,7 +76,7 @@ t.test('a user connects a hostile S3 endpoint', { timeout: 600_000 }, async (t) 
   })
 
   await t.test('the server responds to other requests while it reads an endless response', async (t) => {
-    const page = list(repeated('<Contents><Key>a</Key><Size>1</Size></Contents>', 1024 * 1024))
+    const page = listingXml(repeatTo('<Contents><Key>a</Key><Size>1</Size></Contents>', 1024 * 1024))
     let release = (): void => undefined
     let isSent = false
     fake.script = (_request, response) => {
@@ -94,7 +94,7 @@ t.test('a user connects a hostile S3 endpoint', { timeout: 600_000 }, async (t) 
   })
 
   await t.test('the server ends on SIGTERM while such responses arrive', async (t) => {
-    const flood = send(list(repeated('<Contents><Key>a</Key></Contents>', 5_900_000) + '<'))
+    const flood = sendsInChunks(listingXml(repeatTo('<Contents><Key>a</Key></Contents>', 5_900_000) + '<'))
     let started = 0
     fake.script = (request, response) => {
       started++
@@ -114,7 +114,7 @@ t.test('a user connects a hostile S3 endpoint', { timeout: 600_000 }, async (t) 
     )
     await until(() => started === 4)
     server.signal('SIGTERM')
-    t.equal(await server.ended, 0)
+    t.equal(await server.exited, 0)
     t.notOk((await Promise.all(statuses)).includes(200))
   })
 })

@@ -10,7 +10,7 @@ import { migrate } from '../../src/db/migrate.ts'
 import { openDatabase, type Database } from '../../src/db/open-database.ts'
 import { openPostgres } from '../../src/db/postgres.ts'
 import { compiledUrl } from '../support/source/compiled.ts'
-import { postgresIsInstalled, startPostgres, type PostgresServer } from '../support/database/postgres.ts'
+import { isPostgresInstalled, startPostgres, type PostgresServer } from '../support/database/postgres.ts'
 import { requireService } from '../support/process/services.ts'
 import { until } from '../support/time/until.ts'
 
@@ -61,7 +61,7 @@ const runPrisma = (url: string, ...args: string[]) =>
   run([pathOf('scripts/run-prisma.mjs'), ...args], { DATABASE_URL: url })
 
 t.test('on a PostgreSQL server', async (t) => {
-  if (!requireService(t, 'postgres', postgresIsInstalled)) return
+  if (!requireService(t, 'postgres', isPostgresInstalled)) return
   const server = await startPostgres(t)
   await migrations(t, server)
   await announcements(t, server)

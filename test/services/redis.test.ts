@@ -9,7 +9,7 @@ import { RedisGate, UNAVAILABLE } from '../../src/redis/gate.ts'
 import { SharedPages } from '../../src/redis/shared-pages.ts'
 import { openRedis } from '../../server/health-routes.ts'
 import { Deferred } from '../support/time/deferred.ts'
-import { redisIsInstalled, type RedisServer, startRedis } from '../support/redis/redis.ts'
+import { isRedisInstalled, type RedisServer, startRedis } from '../support/redis/redis.ts'
 import { requireService } from '../support/process/services.ts'
 import { until } from '../support/time/until.ts'
 
@@ -47,7 +47,7 @@ async function openProcess(t: Test, server: RedisServer) {
 }
 
 t.test('shared pages on a real Redis', async (t) => {
-  if (!requireService(t, 'redis', redisIsInstalled)) return
+  if (!requireService(t, 'redis', isRedisInstalled)) return
   const server = await startRedis(t)
 
   await t.test('a page that one process loads is found by another, with its remaining lifetime', async (t) => {

@@ -9,7 +9,7 @@ import { createCredentialCipher } from '../../src/crypto/credentials.ts'
 import { createKeyRing } from '../../src/crypto/key-ring.ts'
 import { openDatabase } from '../../src/db/open-database.ts'
 import { compiledUrl } from '../support/source/compiled.ts'
-import { postgresIsInstalled, startPostgres } from '../support/database/postgres.ts'
+import { isPostgresInstalled, startPostgres } from '../support/database/postgres.ts'
 import { requireService } from '../support/process/services.ts'
 import { until } from '../support/time/until.ts'
 
@@ -57,7 +57,7 @@ async function seed(t: Test, url: string): Promise<pg.Client> {
 }
 
 t.test('rotate-keys on a PostgreSQL server', async (t) => {
-  if (!requireService(t, 'postgres', postgresIsInstalled)) return
+  if (!requireService(t, 'postgres', isPostgresInstalled)) return
   const server = await startPostgres(t)
 
   await t.test('a process that is killed after half of 10,000 rows finishes after a restart', async (t) => {

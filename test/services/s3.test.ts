@@ -15,8 +15,8 @@ import {
 import { readConfig } from '../../server/config.ts'
 import { openManaged, provider } from '../../src/providers/s3/index.ts'
 import { backendContract } from '../contract/backend.ts'
-import { openPlace } from '../contract/harness/s3.ts'
-import { call, find, rejectsWith } from '../contract/suite/arrange.ts'
+import { openWithPrefix } from '../contract/harness/s3.ts'
+import { callOptions, find, rejectsWith } from '../contract/suite/arrange.ts'
 import { upload } from '../contract/suite/uploads.ts'
 import { GUEST, hasCephRgw, startCephRgw } from '../support/s3/ceph-rgw.ts'
 import { openEgress } from '../support/backend/egress.ts'
@@ -28,7 +28,7 @@ if (requireService(t, 's3', hasCephRgw())) {
   const rgw = await startCephRgw(t)
 
   t.test('the contract', async (t) => {
-    backendContract(t, { name: 's3 at Ceph RGW', open: (t) => openPlace(t, rgw) })
+    backendContract(t, { name: 's3 at Ceph RGW', open: (t) => openWithPrefix(t, rgw) })
   })
 
   const open = (fields: object) => {
@@ -43,18 +43,18 @@ if (requireService(t, 's3', hasCephRgw())) {
       [{ bucket: 'no-such-bucket' }, 'FOLDER_NOT_FOUND']
     ] as const) {
       const backend = await open(fields)
-      await rejectsWith(t, backend.account(call()), code, JSON.stringify(fields))
-      await rejectsWith(t, backend.listFolder(null, { ...call(), limit: 1 }), code, JSON.stringify(fields))
+      await rejectsWith(t, backend.account(callOptions()), code, JSON.stringify(fields))
+      await rejectsWith(t, backend.listFolder(null, { ...callOptions(), limit: 1 }), code, JSON.stringify(fields))
     }
-    t.equal((await (await open({})).account(call())).name, `contract at ${new URL(rgw.endpoint).host}`)
+    t.equal((await (await open({})).account(callOptions())).name, `contract at ${new URL(rgw.endpoint).host}`)
   })
 
   t.test('two connections to different folders of one bucket are isolated', async (t) => {
     const [one, two] = [await open({ prefix: 'one' }), await open({ prefix: 'one two' })]
     await upload(one, { id: 'a' }, Readable.from(['1']))
     t.equal((await find(one, 'a')).size, 1)
-    await rejectsWith(t, two.stat('a', call()), 'OBJECT_NOT_FOUND')
-    t.same((await two.listFolder(null, { ...call(), limit: 10 })).entries, [])
+    await rejectsWith(t, two.stat('a', callOptions()), 'OBJECT_NOT_FOUND')
+    t.same((await two.listFolder(null, { ...callOptions(), limit: 10 })).entries, [])
   })
 
   t.test('a managed store works with a key that has only the policy of docs/SECURITY.md', async (t) => {
@@ -94,7 +94,7 @@ if (requireService(t, 's3', hasCephRgw())) {
     const large = randomBytes(9 * 1024 * 1024)
     await upload(store, { id: 'a/small.txt' }, Readable.from(['small']))
     await upload(store, { id: 'a/large.bin' }, Readable.from([large]))
-    const { entries } = await store.listFolder('a/', { ...call(), limit: 10 })
+    const { entries } = await store.listFolder('a/', { ...callOptions(), limit: 10 })
     t.same(
       entries.map(({ name, size }) => [name, size]),
       [
@@ -102,15 +102,15 @@ if (requireService(t, 's3', hasCephRgw())) {
         ['small.txt', 5]
       ]
     )
-    const { body } = await store.download('a/large.bin', call())
+    const { body } = await store.download('a/large.bin', callOptions())
     t.ok(large.equals(Buffer.concat(await body.toArray())))
-    const link = await store.downloadUrl?.('a/small.txt', { ...call(), expiresInMs: 60_000 })
+    const link = await store.downloadUrl?.('a/small.txt', { ...callOptions(), expiresInMs: 60_000 })
     t.match(link?.url, 'http://localhost:')
     t.equal(await (await fetch(link?.url ?? '')).text(), 'small')
     // S3 reports missing objects only to keys that may list the whole bucket.
-    await rejectsWith(t, store.stat('a/none', call()), 'ACCESS_DENIED')
-    await store.remove?.('a/small.txt', call())
-    t.equal((await store.listFolder('a/', { ...call(), limit: 10 })).entries.length, 1)
+    await rejectsWith(t, store.stat('a/none', callOptions()), 'ACCESS_DENIED')
+    await store.remove?.('a/small.txt', callOptions())
+    t.equal((await store.listFolder('a/', { ...callOptions(), limit: 10 })).entries.length, 1)
 
     await owner.send(new PutObjectCommand({ Bucket, Key: 'elsewhere.txt', Body: 'other' }))
     const guest = new S3Client({ endpoint, credentials: GUEST, region: 'us-east-1', forcePathStyle: true })
@@ -139,6 +139,6 @@ if (requireService(t, 's3', hasCephRgw())) {
     await until(async () => (await begun()).length === 1)
     controller.abort()
     await until(async () => (await begun()).length === 0)
-    await rejectsWith(t, backend.stat('a', call()), 'OBJECT_NOT_FOUND')
+    await rejectsWith(t, backend.stat('a', callOptions()), 'OBJECT_NOT_FOUND')
   })
 }

@@ -7,8 +7,8 @@ import pg from 'pg'
 import t, { type Test } from 'tap'
 import { compiledUrl } from '../support/source/compiled.ts'
 import {
-  pgBouncerIsInstalled,
-  postgresIsInstalled,
+  isPgBouncerInstalled,
+  isPostgresInstalled,
   startPgBouncer,
   startPostgres
 } from '../support/database/postgres.ts'
@@ -23,7 +23,7 @@ function program(t: Test, path: string, env: Record<string, string>): StartedPro
   return startProgram(t, [process.execPath, fileURLToPath(compiledUrl(path))], {
     cwd: tmpdir(),
     env: { PATH: process.env['PATH'] ?? '', ...env },
-    greets: 'fastify-cloud-storage has started'
+    readyText: 'fastify-cloud-storage has started'
   })
 }
 
@@ -53,7 +53,7 @@ interface StartLine {
   readonly database: { readonly type: string; readonly host: string; readonly name: string }
 }
 
-function startLine({ out }: StartedProgram): StartLine {
+function startLine({ stdout: out }: StartedProgram): StartLine {
   const lines = out().trim().split('\n')
   const started = lines.filter((line) => line.includes('has started'))
   if (started.length !== 1) throw new Error(`There are ${String(started.length)} start-up lines`)
@@ -83,11 +83,11 @@ async function createDocuments(address: string, count: number): Promise<number[]
 
 async function stop(program: StartedProgram): Promise<number | null> {
   program.signal('SIGTERM')
-  return program.ended
+  return program.exited
 }
 
 t.test('the start of the service', async (t) => {
-  if (!requireService(t, 'postgres', postgresIsInstalled)) return
+  if (!requireService(t, 'postgres', isPostgresInstalled)) return
   const server = await startPostgres(t)
 
   await t.test('a role without DDL permission works once another role has applied the migrations', async (t) => {
@@ -99,21 +99,21 @@ t.test('the start of the service', async (t) => {
     const limited = Object.assign(new URL(url), { username: 'app', password: 'secret-of-app' }).href
 
     const unmigrated = await service(t, { DATABASE_URL: limited, MIGRATE: 'false' })
-    t.equal(await unmigrated.ended, 1)
-    t.match(unmigrated.err(), /The migrations \w+, .* are not applied\. Run the program "migrate"/)
+    t.equal(await unmigrated.exited, 1)
+    t.match(unmigrated.stderr(), /The migrations \w+, .* are not applied\. Run the program "migrate"/)
 
     const forbidden = await service(t, { DATABASE_URL: limited })
-    t.equal(await forbidden.ended, 1)
-    t.match(forbidden.err(), /The role may not change the schema/)
+    t.equal(await forbidden.exited, 1)
+    t.match(forbidden.stderr(), /The role may not change the schema/)
 
     const migration = program(t, 'server/migrate.ts', { DATABASE_URL: url })
-    t.equal(await migration.ended, 0, migration.err())
-    t.match(migration.out(), 'up to date')
+    t.equal(await migration.exited, 0, migration.stderr())
+    t.match(migration.stdout(), 'up to date')
 
     for (const statement of ['GRANT SELECT ON', 'GRANT SELECT, INSERT, UPDATE, DELETE ON']) {
       const ungranted = await service(t, { DATABASE_URL: limited, MIGRATE: 'false' })
-      t.equal(await ungranted.ended, 1)
-      const [grants = ''] = /GRANT .*/.exec(ungranted.err()) ?? []
+      t.equal(await ungranted.exited, 1)
+      const [grants = ''] = /GRANT .*/.exec(ungranted.stderr()) ?? []
       t.match(grants, statement, 'the message is the missing SQL')
       const part = grants.split('; ').find((each) => each.startsWith(statement)) ?? ''
       await owner.query(part)
@@ -129,18 +129,18 @@ t.test('the start of the service', async (t) => {
       t.equal((await fetch(`${address}/health/ready`)).status, 200)
       t.same(await createDocuments(address, 1), [201])
       t.equal(await stop(running), 0)
-      t.notMatch(running.out() + running.err(), /secret-of-app|"level":[456]0/, 'no warning and no secret')
+      t.notMatch(running.stdout() + running.stderr(), /secret-of-app|"level":[456]0/, 'no warning and no secret')
     }
   })
 
   await t.test('a pooler in transaction mode works with the direct address of the server', async (t) => {
-    if (!requireService(t, 'pgbouncer', pgBouncerIsInstalled)) return
+    if (!requireService(t, 'pgbouncer', isPgBouncerInstalled)) return
     const url = await server.createDatabase()
     const pooled = await startPgBouncer(t, url)
 
     const unset = await service(t, { DATABASE_URL: pooled })
-    t.equal(await unset.ended, 1)
-    t.match(unset.err(), /pooler in transaction mode\. Set DATABASE_DIRECT_URL/)
+    t.equal(await unset.exited, 1)
+    t.match(unset.stderr(), /pooler in transaction mode\. Set DATABASE_DIRECT_URL/)
 
     const running = await service(t, { DATABASE_URL: pooled, DATABASE_DIRECT_URL: url, METRICS_PORT: '0' })
     await running.ready
@@ -150,7 +150,7 @@ t.test('the start of the service', async (t) => {
     await until(async () => /^cloud_storage_listener_connected 1$/m.test(await counted()))
     t.match(await counted(), /^http_requests_total\{method="POST",route="\/documents",status="201"\} 20$/m)
     t.equal(await stop(running), 0)
-    t.notMatch(running.out(), /"level":[456]0/, 'no warning')
+    t.notMatch(running.stdout(), /"level":[456]0/, 'no warning')
 
     const rotation = program(t, 'server/rotate-keys.ts', {
       DATABASE_URL: pooled,
@@ -158,7 +158,7 @@ t.test('the start of the service', async (t) => {
       ENCRYPTION_KEYS: `k1:${KEY}`,
       ENCRYPTION_CURRENT_KEY: 'k1'
     })
-    t.equal(await rotation.ended, 0, rotation.err())
+    t.equal(await rotation.exited, 0, rotation.stderr())
   })
 
   await t.test('a missing Redis and a read-only folder are logged', async (t) => {
@@ -171,7 +171,7 @@ t.test('the start of the service', async (t) => {
     const { address, redis } = startLine(running)
     t.equal(redis, '127.0.0.1:1/0')
     const warnings = running
-      .out()
+      .stdout()
       .split('\n')
       .filter((line) => line.includes('"level":40'))
     t.match(warnings.join('\n'), /Redis is unavailable; using the local cache only/)
@@ -183,7 +183,7 @@ t.test('the start of the service', async (t) => {
     t.equal(answer.status, 503)
     t.match(await answer.json(), { code: 'PROVIDER_UNAVAILABLE' })
     t.equal((await fetch(`${address}/health/live`)).status, 200)
-    t.notMatch(running.out(), 'secret-of-redis')
+    t.notMatch(running.stdout(), 'secret-of-redis')
     t.equal(await stop(running), 0)
   })
 
@@ -197,12 +197,15 @@ t.test('the start of the service', async (t) => {
       [{ HOST: '203.0.113.1' }, 'HOST 203.0.113.1 is not an address of this machine']
     ] as const) {
       const failed = await service(t, { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none', ...env })
-      t.equal(await failed.ended, 1)
-      t.match(failed.err(), words)
+      t.equal(await failed.exited, 1)
+      t.match(failed.stderr(), words)
     }
     const metrics = await service(t, { DATABASE_URL: await server.createDatabase(), METRICS_PORT: port })
-    t.equal(await metrics.ended, 1)
-    t.match(metrics.err(), `METRICS_PORT ${port} on 127.0.0.1 is in use by another process: set another METRICS_PORT`)
+    t.equal(await metrics.exited, 1)
+    t.match(
+      metrics.stderr(),
+      `METRICS_PORT ${port} on 127.0.0.1 is in use by another process: set another METRICS_PORT`
+    )
     t.equal(await stop(taken), 0)
   })
 })

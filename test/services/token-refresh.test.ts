@@ -4,9 +4,9 @@ import t, { type Test } from 'tap'
 import { openDatabase } from '../../src/db/open-database.ts'
 import { hangs } from '../fakes/oauth/faults.ts'
 import { FakeOAuth } from '../fakes/oauth/fake-oauth.ts'
-import { postgresIsInstalled, startPostgres, type PostgresServer } from '../support/database/postgres.ts'
-import { listingOf, type RefreshedCloud, startCloud } from '../support/refresh/cloud.ts'
-import { RefreshProcess } from '../support/refresh/fleet.ts'
+import { isPostgresInstalled, startPostgres, type PostgresServer } from '../support/database/postgres.ts'
+import { listingPath, type RefreshedCloud, startCloud } from '../support/refresh/cloud.ts'
+import { RefreshProcess } from '../support/refresh/process-client.ts'
 import { RefreshRows } from '../support/refresh/rows.ts'
 import { requireService } from '../support/process/services.ts'
 import { until } from '../support/time/until.ts'
@@ -16,7 +16,7 @@ const encryption = { current: 'k1', keys: { k1: randomBytes(32).toString('base64
 const LISTED = { status: 200 }
 
 t.test('the refresh of tokens on a PostgreSQL server', async (t) => {
-  if (!requireService(t, 'postgres', postgresIsInstalled)) return
+  if (!requireService(t, 'postgres', isPostgresInstalled)) return
   const server = await startPostgres(t)
   await several(t, server, 'cloud')
   // With single-use refresh tokens: using one twice revokes the grant.
@@ -32,7 +32,7 @@ interface World {
   readonly sql: pg.Client
   readonly processes: readonly RefreshProcess[]
   /** Lists `times` folders that have not been listed before. */
-  readonly list: (process: RefreshProcess, times?: number, user?: string) => ReturnType<RefreshProcess['ask']>
+  readonly list: (process: RefreshProcess, times?: number, user?: string) => ReturnType<RefreshProcess['send']>
   /** Returns the number of sessions that wait for a lock, or hold one. */
   readonly locks: (isGranted: boolean) => Promise<number>
 }
@@ -63,10 +63,10 @@ async function setUp(
     rows: new RefreshRows(database.prisma, encryption, cloudId),
     processes: started,
     list: (process, times = 1, user = 'ann') =>
-      process.ask(
+      process.send(
         Array.from({ length: times }, () => ({
           method: 'GET',
-          url: `${listingOf(cloudId)}?folder=${encodeURIComponent(newFolder())}`,
+          url: `${listingPath(cloudId)}?folder=${encodeURIComponent(newFolder())}`,
           user
         }))
       ),
@@ -140,7 +140,7 @@ async function killed(t: Test, server: PostgresServer): Promise<void> {
       const id = await rows.add(oauth.issueGrant(), { userId: 'ben', leftMs: ENDED })
       const gate = oauth.hold('token', { isPerformed: true })
       const { answers, calls } = await kill(processes[1]!, processes.slice(2), 'ben')
-      await until(() => gate.held === 2)
+      await until(() => gate.heldCount === 2)
       gate.release()
       t.same((await answers).flat(), Array(6).fill(LISTED))
       t.equal(calls(), 2)
@@ -154,7 +154,7 @@ async function killed(t: Test, server: PostgresServer): Promise<void> {
         const id = await rows.add(oauth.issueGrant(), { userId: 'cid', leftMs: ENDED })
         const gate = oauth.hold('token', { isPerformed: true })
         const { answers, calls } = await kill(processes[2]!, processes.slice(3), 'cid')
-        await until(() => gate.held === 2)
+        await until(() => gate.heldCount === 2)
         gate.release()
         t.same((await answers).flat(), Array(3).fill({ status: 503, code: 'CONNECTION_INACTIVE' }))
         t.equal(calls(), 2)
@@ -203,7 +203,7 @@ async function apart(t: Test, server: PostgresServer): Promise<void> {
       const gate = oauth.hold('token', { isPerformed: true })
       const listing = list(service)
       await gate.reached
-      const removed = await service.ask([{ method: 'DELETE', url: `/cloud/connections/${id}`, user: 'ann' }])
+      const removed = await service.send([{ method: 'DELETE', url: `/cloud/connections/${id}`, user: 'ann' }])
       t.same(removed, [{ status: 204 }])
       t.notOk(oauth.calls.token.at(-1)?.isBroken, 'the call to the provider is still in flight')
       gate.release()
@@ -217,12 +217,12 @@ async function apart(t: Test, server: PostgresServer): Promise<void> {
       const before = oauth.tokenCalls()
       const gate = oauth.hold()
       const listings = users.map((user) => list(service, 1, user))
-      await until(() => gate.held === 2)
+      await until(() => gate.heldCount === 2)
       // All earlier work of the process has run by then.
       for (let n = 0; n < 5; n += 1) {
-        t.same(await service.ask([{ method: 'GET', url: '/cloud/connections', user: 'ann' }]), [LISTED])
+        t.same(await service.send([{ method: 'GET', url: '/cloud/connections', user: 'ann' }]), [LISTED])
       }
-      t.equal(gate.held, 2)
+      t.equal(gate.heldCount, 2)
       t.equal(await locks(true), 2)
       // All other statements have ended by then; a transaction that waits for the provider stays open.
       await until(async () => (await transactions(sql)) === 2)

@@ -7,7 +7,7 @@ import type { Capabilities } from '../../src/core/backend.ts'
 import { backendContract } from '../contract/backend.ts'
 import type { Exceptions } from '../contract/harness.ts'
 import { openWebdav } from '../contract/harness/webdav.ts'
-import { call, contentOf, rejectsWith } from '../contract/suite/arrange.ts'
+import { callOptions, contentOf, rejectsWith } from '../contract/suite/arrange.ts'
 import { upload } from '../contract/suite/uploads.ts'
 import {
   hasLighttpdDav,
@@ -19,7 +19,7 @@ import {
   startRcloneDav
 } from '../support/dav/dav-servers.ts'
 import { hasRclone } from '../support/dav/rclone.ts'
-import { connectTo, harnessOf, layered, newPlace, type RealDav } from '../support/dav/real-dav.ts'
+import { connectTo, harnessOf, withConnectionLayers, newTestFolder, type RealDav } from '../support/dav/real-dav.ts'
 import { requireService } from '../support/process/services.ts'
 import { until } from '../support/time/until.ts'
 
@@ -74,20 +74,20 @@ for (const { name, isAvailable, start, capabilities, exceptions } of KINDS) {
     })
 
     t.test('the contract holds through all layers', async (t) => {
-      backendContract(t, harnessOf(server, exceptions), { wrap: layered })
+      backendContract(t, harnessOf(server, exceptions), { wrap: withConnectionLayers })
     })
 
     t.test('connecting detects the capabilities and leaves nothing behind', async (t) => {
-      const place = await newPlace(t, server)
+      const place = await newTestFolder(t, server)
       t.match((await connectTo(t, server, place)).capabilities, capabilities)
       t.same(await readdir(join(server.folder, place.name)), [])
-      const { length } = place.front.requests
+      const { length } = place.proxy.requests
       await connectTo(t, server, place)
-      t.ok(place.front.requests.length - length < 25, 'with few requests')
+      t.ok(place.proxy.requests.length - length < 25, 'with few requests')
     })
 
     t.test('an interrupted upload leaves the old content and no other file', async (t) => {
-      const place = await newPlace(t, server)
+      const place = await newTestFolder(t, server)
       const backend = await connectTo(t, server, place)
       const old = randomBytes(500)
       for (const bytes of [0, 1, 500, 5 * MIB]) {
@@ -96,13 +96,13 @@ for (const { name, isAvailable, start, capabilities, exceptions } of KINDS) {
             await place.seed({ old })
             const body = new Readable({ read() {} })
             body.push(randomBytes(bytes))
-            const { length } = place.front.requests
+            const { length } = place.proxy.requests
             const work = upload(backend, { parentId: null, name: file }, body, size === undefined ? {} : { size })
-            const sent = () => place.front.requests.slice(length).some(({ method }) => method === 'PUT')
+            const sent = () => place.proxy.requests.slice(length).some(({ method }) => method === 'PUT')
             await until(() => body.readableLength === 0 && (bytes === 0 || sent()))
             body.destroy(new Error('the client has left'))
             await t.rejects(work)
-            await until(() => place.front.busy() === 0)
+            await until(() => place.proxy.busy() === 0)
             const what = `${file}, ${bytes} of ${size}`
             t.same(await readdir(join(server.folder, place.name)), ['old'], what)
             t.ok((await readFile(join(server.folder, place.name, 'old'))).equals(old), what)
@@ -112,10 +112,10 @@ for (const { name, isAvailable, start, capabilities, exceptions } of KINDS) {
     })
 
     t.test('the version of a download can be replaced, and no other one', async (t) => {
-      const place = await newPlace(t, server)
+      const place = await newTestFolder(t, server)
       const backend = await connectTo(t, server, place)
       await place.seed({ a: 'first' })
-      const download = await backend.download('a', call())
+      const download = await backend.download('a', callOptions())
       download.body.destroy()
       const replace = (content: string) =>
         upload(backend, { id: 'a' }, Readable.from([content]), { ifMatch: download.etag ?? '' })
@@ -125,7 +125,7 @@ for (const { name, isAvailable, start, capabilities, exceptions } of KINDS) {
     })
 
     t.test('a missing folder is FOLDER_NOT_FOUND and is not created', async (t) => {
-      const place = await newPlace(t, server)
+      const place = await newTestFolder(t, server)
       const backend = await connectTo(t, server, place)
       await rejectsWith(t, upload(backend, { parentId: 'no/', name: 'a' }, Readable.from(['x'])), 'FOLDER_NOT_FOUND')
       t.same(await readdir(join(server.folder, place.name)), [])

@@ -8,12 +8,19 @@ import { provider as nextcloud } from '../../src/providers/nextcloud/index.ts'
 import { backendContract } from '../contract/backend.ts'
 import type { Harness } from '../contract/harness.ts'
 import { openWebdav } from '../contract/harness/webdav.ts'
-import { call, find, listAll, required, shown } from '../contract/suite/arrange.ts'
-import { piecesOf, upload } from '../contract/suite/uploads.ts'
+import { callOptions, find, listAll, requireMethod, escapeName } from '../contract/suite/arrange.ts'
+import { chunkedStream, upload } from '../contract/suite/uploads.ts'
 import { hasApacheDav, startApacheDav } from '../support/dav/apache-dav.ts'
 import { openEgress } from '../support/backend/egress.ts'
 import { hasRclone, rclone, type RcloneRemote } from '../support/dav/rclone.ts'
-import { type Answer, connectTo, harnessOf, layered, newPlace, type RealDav } from '../support/dav/real-dav.ts'
+import {
+  type Responder,
+  connectTo,
+  harnessOf,
+  withConnectionLayers,
+  newTestFolder,
+  type RealDav
+} from '../support/dav/real-dav.ts'
 import { digest } from '../support/app/read-body.ts'
 import { hasSabre, type SabreOptions, startSabre } from '../support/dav/sabre.ts'
 import { requireService } from '../support/process/services.ts'
@@ -73,13 +80,13 @@ if (requireService(t, 'webdav', hasSabre() && hasApacheDav())) {
     })
 
     t.test(`${server.name} is accessed with its own scheme, and detected to replace files by MOVE`, async (t) => {
-      const place = await newPlace(t, server)
-      const { front } = place
+      const place = await newTestFolder(t, server)
+      const { proxy: front } = place
       const backend = await connectTo(t, server, place)
       // sabre 1.8 ignores the ETag in an `If` header.
       const updateIfMatch = server.name.startsWith('sabre') ? 'emulated' : 'native'
       t.match(backend.capabilities, { createOnly: 'native', updateIfMatch, atomicReplace: 'emulated' })
-      await backend.account(call())
+      await backend.account(callOptions())
       t.equal(front.requests.at(-1)?.scheme, server.scheme)
       const others = front.requests.filter(({ scheme }) => scheme !== undefined && scheme !== server.scheme)
       t.same(others, [], 'no request uses another scheme')
@@ -88,13 +95,13 @@ if (requireService(t, 'webdav', hasSabre() && hasApacheDav())) {
 
   for (const server of [sabreBasic, apacheDigest]) {
     t.test(`the contract holds through all layers at ${server.name}`, async (t) => {
-      backendContract(t, harnessOf(server), { wrap: layered })
+      backendContract(t, harnessOf(server), { wrap: withConnectionLayers })
     })
   }
 
   for (const server of [sabreBasic, apacheBasic]) {
     t.test(`${MANY} children at ${server.name} are paged from one response`, async (t) => {
-      const { front, url, seed } = await newPlace(t, server)
+      const { proxy: front, url, seed } = await newTestFolder(t, server)
       const names = Array.from({ length: MANY }, (_, index) => `child ${index}${index % 10 === 0 ? '/' : ''}`)
       await seed(Object.fromEntries(names.map((name) => [`many/${name}`, name])))
       const backend = await openWebdav(t, { baseUrl: url, ...server.fields })
@@ -102,7 +109,7 @@ if (requireService(t, 'webdav', hasSabre() && hasApacheDav())) {
       const entries: Entry[] = []
       let pages = 0
       for (let cursor: string | null | undefined; cursor !== null; pages++) {
-        const page = await backend.listFolder('many/', { ...call(), limit: 200, ...(cursor && { cursor }) })
+        const page = await backend.listFolder('many/', { ...callOptions(), limit: 200, ...(cursor && { cursor }) })
         entries.push(...page.entries)
         cursor = page.next
       }
@@ -130,7 +137,7 @@ if (requireService(t, 'webdav', hasSabre() && hasApacheDav())) {
 async function openNextcloud(t: Test, files: RealDav): ReturnType<Harness['open']> {
   const account = files.fields as { username: string; password: string }
   const proof = `Basic ${Buffer.from(`${account.username}:${account.password}`).toString('base64')}`
-  const answerOcs: Answer = ({ url, headers }, response) => {
+  const answerOcs: Responder = ({ url, headers }, response) => {
     if (url !== '/ocs/v2.php/cloud/user?format=json') return false
     const isAllowed = headers.authorization === proof && headers['ocs-apirequest'] === 'true'
     const data = { id: uid, displayname: 'U. Ser', email: null, quota: { used: 1, total: 2 } }
@@ -138,15 +145,15 @@ async function openNextcloud(t: Test, files: RealDav): ReturnType<Harness['open'
     response.end(JSON.stringify({ ocs: { data: isAllowed ? data : [] } }))
     return true
   }
-  const { name: uid, front, seed } = await newPlace(t, files, answerOcs)
+  const { name: uid, proxy: front, seed } = await newTestFolder(t, files, answerOcs)
   const egress = openEgress()
   t.teardown(() => egress.close())
   const context = { egress, timeouts: TEST_TIMEOUTS }
   const typed = nextcloud.connect.parse({ ...account, baseUrl: new URL('/', front.urlOf(files.url)).href })
-  const completed = await nextcloud.connect.complete?.(typed, { ...context, ...call() })
+  const completed = await nextcloud.connect.complete?.(typed, { ...context, ...callOptions() })
   const { credentials } = completed ?? typed
   return {
-    normalizes: true,
+    normalizesNames: true,
     backend: await nextcloud.open({ ...context, credentials }),
     seed,
     busy: () => front.busy(),
@@ -169,26 +176,26 @@ const NAMES = [
 ]
 
 async function exchangeWithRclone(t: Test, server: RealDav): Promise<void> {
-  const { url, direct } = await newPlace(t, server)
+  const { url, directUrl: direct } = await newTestFolder(t, server)
   const backend = await openWebdav(t, { baseUrl: url, ...server.fields })
   const remote = { url: direct, ...server.fields } as RcloneRemote
   const local = await mkdtemp(join(tmpdir(), 'exchanged-'))
   t.teardown(() => rm(local, { recursive: true }))
-  const create = required(backend.createFolder?.bind(backend))
+  const create = requireMethod(backend.createFolder?.bind(backend))
   // Otherwise rclone would treat names that differ in their normalization as one.
   const copy = (from: string, to: string) => rclone(['copy', '--no-unicode-normalization', from, to], remote)
 
-  const ours = await create(null, 'ours # 1', call())
+  const ours = await create(null, 'ours # 1', callOptions())
   const written = new Map<string, string>()
   for (const [name, content] of contents()) {
-    await upload(backend, { parentId: ours.id, name }, piecesOf(content))
+    await upload(backend, { parentId: ours.id, name }, chunkedStream(content))
     written.set(name, sha256(content))
   }
   await copy('remote:ours # 1', join(local, 'ours'))
   const copied = await readdir(join(local, 'ours'))
   t.same(copied.sort(), [...written.keys()].sort(), 'rclone lists the names that we stored')
   for (const name of copied) {
-    t.equal(sha256(await readFile(join(local, 'ours', name))), written.get(name), `rclone: ${shown(name)}`)
+    t.equal(sha256(await readFile(join(local, 'ours', name))), written.get(name), `rclone: ${escapeName(name)}`)
   }
 
   await mkdir(join(local, 'theirs'))
@@ -199,8 +206,12 @@ async function exchangeWithRclone(t: Test, server: RealDav): Promise<void> {
   t.same(listed.map(({ name }) => name).sort(), [...stored.keys()].sort(), 'we list the names that rclone stored')
   for (const { id, name, size } of listed) {
     const content = stored.get(name) ?? Buffer.from('no such name')
-    t.equal(size, content.length, `its size: ${shown(name)}`)
-    t.equal(await digest((await backend.download(id, call())).body), sha256(content), `ours: ${shown(name)}`)
+    t.equal(size, content.length, `its size: ${escapeName(name)}`)
+    t.equal(
+      await digest((await backend.download(id, callOptions())).body),
+      sha256(content),
+      `ours: ${escapeName(name)}`
+    )
   }
 }
 

@@ -7,7 +7,7 @@ import { isStorageError, type StorageErrorCode } from '../../src/errors.ts'
 import type { SpooledUpload } from '../../src/core/provider.ts'
 import { toSizedBody } from '../../src/providers/shared/sized-body.ts'
 import { UploadSource } from '../../src/providers/shared/upload.ts'
-import { piecesOf } from '../contract/suite/uploads.ts'
+import { chunkedStream } from '../contract/suite/uploads.ts'
 import { ManualClock } from '../support/time/clock.ts'
 import { setEnvironment } from '../support/process/environment.ts'
 import { spoolSpace } from '../support/backend/spool.ts'
@@ -151,7 +151,7 @@ t.test('a body of unknown size is buffered in memory first, and its space is alw
   const spool = space.forUser('a')
   const files = async () => (process.platform === 'linux' ? (await readdir('/proc/self/fd')).length : 0)
   const before = await files()
-  const body = (bytes: number) => new UploadSource(piecesOf(Buffer.alloc(bytes)), undefined)
+  const body = (bytes: number) => new UploadSource(chunkedStream(Buffer.alloc(bytes)), undefined)
 
   const small = await toSizedBody(body(HELD), undefined, spool)
   t.equal(space.bytes, 0, 'up to 4 MiB need no space')

@@ -11,5 +11,5 @@ export interface PageContext {
   /** Whether files are being dragged over the documents. */
   readonly isDropping: boolean
   readonly chooseFiles: () => void
-  readonly drops: { readonly onDrag: (event: DragEvent) => void; readonly onDrop: (event: DragEvent) => void }
+  readonly dropZone: { readonly onDrag: (event: DragEvent) => void; readonly onDrop: (event: DragEvent) => void }
 }

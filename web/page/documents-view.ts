@@ -1,21 +1,21 @@
 import { html, nothing, type TemplateResult } from 'lit'
-import { isolated, shownName } from '../picker/state/selection.ts'
+import { isolated, displayName } from '../picker/state/selection.ts'
 import type { Transfer } from '../picker/state/transfers.ts'
-import { sayProblem } from '../picker/strings.ts'
+import { problemText } from '../picker/strings.ts'
 import { icon } from '../picker/view/icons.ts'
 import type { PageContext } from './context.ts'
 import type { DocumentView } from './documents.ts'
 
 export function documentsView(context: PageContext): TemplateResult {
-  const { core, isDropping, drops, chooseFiles } = context
+  const { core, isDropping, dropZone, chooseFiles } = context
   const { documents } = core
   const canUpload = documents.uploads != null
   return html`<section
     class=${isDropping && canUpload ? 'card documents over' : 'card documents'}
     aria-labelledby="documents"
-    @dragover=${drops.onDrag}
-    @dragleave=${drops.onDrag}
-    @drop=${drops.onDrop}
+    @dragover=${dropZone.onDrag}
+    @dragleave=${dropZone.onDrag}
+    @drop=${dropZone.onDrop}
   >
     <div class="bar">
       <h2 id="documents" tabindex="-1">Documents</h2>
@@ -33,18 +33,18 @@ export function documentsView(context: PageContext): TemplateResult {
 
 function problemView({ core, t }: PageContext): unknown {
   const { loading } = core.documents
-  const { changing } = core
-  return [loading, changing].map(({ problem }, at) => {
+  const { documentChange } = core
+  return [loading, documentChange].map(({ problem }, at) => {
     if (problem === null) return nothing
     return html`<p role="alert" class="wrong">
-      ${sayProblem(problem, t)}
+      ${problemText(problem, t)}
       ${
         at === 0
           ? html`<button type="button" @click=${() => void loading.retry()}>Try again</button>`
           : html`<button
               type="button"
               @click=${() => {
-                changing.stop()
+                documentChange.stop()
               }}
             >
               Dismiss
@@ -76,8 +76,8 @@ function listView(context: PageContext): unknown {
 }
 
 function itemView(item: DocumentView, { core, format }: PageContext): TemplateResult {
-  const name = shownName(item.name)
-  const facts = [
+  const name = displayName(item.name)
+  const details = [
     item.hasContent ? format.size(item.size) : 'not uploaded yet',
     format.moment(item.createdAt),
     item.provider === null ? 'on this server' : `in ${item.provider}`
@@ -86,7 +86,7 @@ function itemView(item: DocumentView, { core, format }: PageContext): TemplateRe
     ${icon(item.provider === null ? 'file' : 'link')}
     <div class="what">
       <bdi title=${name}>${name}</bdi>
-      <small>${facts.filter((fact) => fact !== '').join(' · ')}</small>
+      <small>${details.filter((fact) => fact !== '').join(' · ')}</small>
     </div>
     ${
       item.hasContent
@@ -106,9 +106,9 @@ function itemView(item: DocumentView, { core, format }: PageContext): TemplateRe
       class="quiet"
       aria-label=${`Remove ${name}`}
       title=${`Remove ${isolated(item.name)}`}
-      ?disabled=${core.changing.isBusy}
+      ?disabled=${core.documentChange.isBusy}
       @click=${() => {
-        core.doom(item)
+        core.setPendingRemoval(item)
       }}
     >
       ${icon('close')}
@@ -117,12 +117,12 @@ function itemView(item: DocumentView, { core, format }: PageContext): TemplateRe
 }
 
 /** Renders the confirmation dialog. The caller opens it, because rendering must not open a dialog again. */
-export function removalView({ core }: PageContext): TemplateResult {
-  const { doomed } = core
+export function removalDialog({ core }: PageContext): TemplateResult {
+  const { pendingRemoval } = core
   return html`<dialog
     aria-labelledby="removal"
     @close=${() => {
-      core.doom(null)
+      core.setPendingRemoval(null)
     }}
   >
     <form
@@ -132,10 +132,10 @@ export function removalView({ core }: PageContext): TemplateResult {
         void core.remove()
       }}
     >
-      <h2 id="removal">Remove <bdi>${shownName(doomed?.name ?? '')}</bdi>?</h2>
+      <h2 id="removal">Remove <bdi>${displayName(pendingRemoval?.name ?? '')}</bdi>?</h2>
       <p>
         ${
-          doomed?.provider == null
+          pendingRemoval?.provider == null
             ? 'The file will be deleted permanently.'
             : 'It will be removed from this list. The file stays in your cloud.'
         }
@@ -144,7 +144,7 @@ export function removalView({ core }: PageContext): TemplateResult {
         <button
           type="button"
           @click=${() => {
-            core.doom(null)
+            core.setPendingRemoval(null)
           }}
         >
           Cancel
@@ -165,7 +165,7 @@ export function transfersView(context: PageContext): unknown {
 }
 
 function transferView(item: Transfer, context: PageContext): TemplateResult {
-  const name = shownName(item.name)
+  const name = displayName(item.name)
   const isFailed = item.task.problem !== null
   const label = (name: string): string => (isFailed ? `Remove ${name} from the list` : `Cancel ${name}`)
   return html`<li>
@@ -191,12 +191,12 @@ function transferView(item: Transfer, context: PageContext): TemplateResult {
 
 function stateView({ name, task, done, total }: Transfer, { t, format }: PageContext): TemplateResult {
   const { problem } = task
-  if (problem !== null) return html`<small role="alert" class="wrong">${sayProblem(problem, t)}</small>`
+  if (problem !== null) return html`<small role="alert" class="wrong">${problemText(problem, t)}</small>`
   if (!task.isBusy) return html`<small>Waiting</small>`
-  const known = total === null ? nothing : total
+  const maximum = total === null ? nothing : total
   return html`<progress
-      aria-label=${shownName(name)}
-      max=${known}
+      aria-label=${displayName(name)}
+      max=${maximum}
       value=${total === null ? nothing : Math.min(done, total)}
     ></progress>
     <small>${total === null ? format.size(done) : `${format.size(done)} / ${format.size(total)}`}</small>`

@@ -10,13 +10,13 @@ type DocumentPage = paths['/documents']['get']['responses'][200]['content']['app
 export type DocumentView = DocumentPage['documents'][number]
 
 /** A file of a cloud to add as a document. */
-export interface KeptFile {
+export interface CloudFile {
   readonly provider: string
   readonly connectionId: string
   readonly objectKey: string
 }
 
-interface Question {
+interface RequestOptions {
   readonly method?: string
   readonly body?: object
   readonly signal: AbortSignal
@@ -32,20 +32,20 @@ export class DocumentsApi {
 
   async list(cursor: string | null, signal: AbortSignal): Promise<DocumentPage> {
     const query = cursor === null ? '' : `?${new URLSearchParams({ cursor }).toString()}`
-    return (await (await this.#ask(`/documents${query}`, { signal })).json()) as DocumentPage
+    return (await (await this.#request(`/documents${query}`, { signal })).json()) as DocumentPage
   }
 
-  async keep(file: KeptFile, signal: AbortSignal): Promise<DocumentView> {
-    return await this.#make(file, signal)
+  async addFromCloud(file: CloudFile, signal: AbortSignal): Promise<DocumentView> {
+    return await this.#create(file, signal)
   }
 
   async remove(id: string, signal: AbortSignal): Promise<void> {
-    await this.#ask(pathOf(id), { method: 'DELETE', signal })
+    await this.#request(pathOf(id), { method: 'DELETE', signal })
   }
 
   /** Creates a document from a file. If the upload fails, it tries to delete the document. */
   async upload(file: File, onProgress: OnProgress, signal: AbortSignal): Promise<DocumentView> {
-    const { id } = await this.#make({ name: file.name }, signal)
+    const { id } = await this.#create({ name: file.name }, signal)
     try {
       const stored = await putFile(`${pathOf(id)}/content`, file, { headers: this.#headers() }, onProgress, signal)
       return stored as DocumentView
@@ -57,14 +57,14 @@ export class DocumentsApi {
 
   /** Returns the response with the content of a document, as a stream. */
   async download(id: string, signal: AbortSignal): Promise<Response> {
-    return await this.#ask(`${pathOf(id)}/content`, { signal })
+    return await this.#request(`${pathOf(id)}/content`, { signal })
   }
 
-  async #make(body: object, signal: AbortSignal): Promise<DocumentView> {
-    return (await (await this.#ask('/documents', { method: 'POST', body, signal })).json()) as DocumentView
+  async #create(body: object, signal: AbortSignal): Promise<DocumentView> {
+    return (await (await this.#request('/documents', { method: 'POST', body, signal })).json()) as DocumentView
   }
 
-  async #ask(path: string, { method = 'GET', body, signal }: Question): Promise<Response> {
+  async #request(path: string, { method = 'GET', body, signal }: RequestOptions): Promise<Response> {
     const response = await fetch(path, {
       method,
       signal,
@@ -119,29 +119,29 @@ export class DocumentList {
     this.items = [document, ...this.items.filter(({ id }) => id !== document.id)]
   }
 
-  drop(id: string): void {
+  removeItem(id: string): void {
     this.items = this.items.filter((item) => item.id !== id)
   }
 }
 
 /** A file on the user's disk, still empty. */
-export interface ChosenFile {
+export interface WritableFile {
   createWritable(): Promise<WritableStream<Uint8Array<ArrayBuffer>>>
 }
 
-type ChooseFile = (options: { suggestedName: string }) => Promise<ChosenFile>
+type ChooseFile = (options: { suggestedName: string }) => Promise<WritableFile>
 
 /** Downloads of at least this size are streamed to disk, if the browser can. Smaller ones are buffered in memory. */
-const TO_DISK_FROM_BYTES = 64 * 1024 * 1024
+const MIN_STREAMED_BYTES = 64 * 1024 * 1024
 
 /**
  * Asks where to save a large download. Must be called from the click handler. A plain link does not work here: the
  * page authenticates with a bearer token, which a link cannot send.
  * @returns `memory` if the file is small or the browser cannot write files; `null` if the user cancels
  */
-export async function chooseFile(name: string, size: number | null): Promise<ChosenFile | 'memory' | null> {
+export async function chooseFile(name: string, size: number | null): Promise<WritableFile | 'memory' | null> {
   const { showSaveFilePicker: choose } = globalThis as { showSaveFilePicker?: ChooseFile }
-  if (choose === undefined || (size !== null && size < TO_DISK_FROM_BYTES)) return 'memory'
+  if (choose === undefined || (size !== null && size < MIN_STREAMED_BYTES)) return 'memory'
   try {
     return await choose({ suggestedName: downloadName(null, name) })
   } catch (error) {
@@ -152,13 +152,13 @@ export async function chooseFile(name: string, size: number | null): Promise<Cho
 }
 
 /** Writes a body to its destination. An interrupted download leaves no file. */
-export async function writeTo(
-  file: ChosenFile | 'memory',
+export async function saveBody(
+  file: WritableFile | 'memory',
   response: Response,
   onProgress: OnProgress,
   signal: AbortSignal
 ): Promise<Blob | null> {
-  const body = (response.body ?? new Blob([]).stream()).pipeThrough(counting(bodyLength(response), onProgress))
+  const body = (response.body ?? new Blob([]).stream()).pipeThrough(progressStream(bodyLength(response), onProgress))
   const type = response.headers.get('content-type')
   // Without a type, browsers guess one and may change the file extension.
   if (file === 'memory')
@@ -167,7 +167,10 @@ export async function writeTo(
   return null
 }
 
-function counting(total: number | null, onProgress: OnProgress): TransformStream<Uint8Array, Uint8Array<ArrayBuffer>> {
+function progressStream(
+  total: number | null,
+  onProgress: OnProgress
+): TransformStream<Uint8Array, Uint8Array<ArrayBuffer>> {
   let done = 0
   return new TransformStream({
     transform(chunk: Uint8Array<ArrayBuffer>, controller) {

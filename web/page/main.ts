@@ -19,7 +19,7 @@ function start(root: HTMLElement, files: HTMLInputElement): void {
   const isDemo = document.documentElement.dataset['mode'] === 'demo'
   const session = new Session({ storage: sessionStorage, location, history }, isDemo)
   const core = new PageCore({ session, clock: systemClock, onChange: schedule, save: saveBlob })
-  const drops = new DropZone(schedule, (dropped) => {
+  const dropZone = new DropZone(schedule, (dropped) => {
     core.upload(dropped)
   })
   const locale = localeOf(root)
@@ -40,15 +40,15 @@ function start(root: HTMLElement, files: HTMLInputElement): void {
     const chooseFiles = (): void => {
       files.click()
     }
-    render(pageView({ core, format, t, isDropping: drops.isOver, chooseFiles, drops }), root)
-    keepDialog()
+    render(pageView({ core, format, t, isDropping: dropZone.isOver, chooseFiles, dropZone }), root)
+    syncDialog()
     moveFocus()
   }
 
-  function keepDialog(): void {
+  function syncDialog(): void {
     const dialog = root.querySelector('dialog')
-    if (dialog === null || dialog.open === (core.doomed !== null)) return
-    if (core.doomed !== null) dialog.showModal()
+    if (dialog === null || dialog.open === (core.pendingRemoval !== null)) return
+    if (core.pendingRemoval !== null) dialog.showModal()
     else dialog.close()
   }
 
@@ -57,7 +57,7 @@ function start(root: HTMLElement, files: HTMLInputElement): void {
     const isSignedIn = session.token !== null
     if (wasSignedIn !== null && wasSignedIn !== isSignedIn) {
       root.querySelector<HTMLElement>(isSignedIn ? '#clouds' : '#token')?.focus()
-    } else if (document.activeElement === document.body && core.said.endsWith(' was removed.')) {
+    } else if (document.activeElement === document.body && core.announcement.endsWith(' was removed.')) {
       root.querySelector<HTMLElement>('#documents')?.focus()
     }
     wasSignedIn = isSignedIn
@@ -70,11 +70,11 @@ function start(root: HTMLElement, files: HTMLInputElement): void {
   })
   // Pasting a link with a token into the address bar of the open page does not reload it.
   addEventListener('hashchange', () => {
-    if (session.takeFragment()) void core.begin()
+    if (session.signInFromFragment()) void core.start()
   })
   setInterval(() => {
-    if (session.token !== null && core.watch.ageMs !== null) schedule()
+    if (session.token !== null && core.cacheMonitor.ageMs !== null) schedule()
   }, TICK_MS)
-  void core.begin()
+  void core.start()
   draw()
 }

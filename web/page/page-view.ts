@@ -2,13 +2,13 @@ import { html, nothing, type TemplateResult } from 'lit'
 import type { PickerEventMap } from '../picker/element.ts'
 import { icon } from '../picker/view/icons.ts'
 import type { PageContext } from './context.ts'
-import { documentsView, removalView } from './documents-view.ts'
+import { documentsView, removalDialog } from './documents-view.ts'
 import { readToken } from './session.ts'
 
 export function pageView(context: PageContext): TemplateResult {
   const isSignedIn = context.core.session.token !== null
-  return html`${headerView(context)} ${isSignedIn ? homeView(context) : signInView(context)}
-    <p class="hidden" role="status">${context.core.said}</p>`
+  return html`${headerView(context)} ${isSignedIn ? mainView(context) : signInView(context)}
+    <p class="hidden" role="status">${context.core.announcement}</p>`
 }
 
 function headerView({ core }: PageContext): TemplateResult {
@@ -36,7 +36,7 @@ function headerView({ core }: PageContext): TemplateResult {
   </header>`
 }
 
-function homeView(context: PageContext): TemplateResult {
+function mainView(context: PageContext): TemplateResult {
   return html`<main class="home">
       <section class="card clouds" aria-labelledby="clouds">
         <h2 id="clouds" tabindex="-1">Your clouds</h2>
@@ -44,12 +44,12 @@ function homeView(context: PageContext): TemplateResult {
       </section>
       ${cacheView(context)} ${documentsView(context)}
     </main>
-    ${removalView(context)}`
+    ${removalDialog(context)}`
 }
 
 function pickerView({ core }: PageContext): TemplateResult {
-  const { choice, changing, documents } = core
-  const count = choice.entries.length
+  const { selection, documentChange, documents } = core
+  const count = selection.entries.length
   return html`<cloud-folder-picker
     kind="file"
     multiple
@@ -58,7 +58,7 @@ function pickerView({ core }: PageContext): TemplateResult {
     .fetch=${core.fetch}
     .getHeaders=${() => core.session.headers}
     @select=${({ detail }: PickerEventMap['select']) => {
-      core.choose(detail)
+      core.setSelection(detail)
     }}
     @error=${(event: PickerEventMap['error']) => {
       // The event bubbles, and would reach error handlers of the window.
@@ -70,26 +70,26 @@ function pickerView({ core }: PageContext): TemplateResult {
       slot="actions"
       class="main-action"
       type="button"
-      ?disabled=${count === 0 || changing.isBusy}
-      @click=${() => void core.keep()}
+      ?disabled=${count === 0 || documentChange.isBusy}
+      @click=${() => void core.addSelection()}
     >
       ${icon('add')}Add to documents${count > 1 ? html` (${count})` : nothing}
     </button>
   </cloud-folder-picker>`
 }
 
-const WHY = {
+const SIGN_OUT_MESSAGES = {
   never: null,
   left: 'You have signed out in this tab.',
   expired: 'This token is invalid or has expired. Enter another one.'
 } as const
 
 export function signInView({ core }: PageContext): TemplateResult {
-  const why = WHY[core.session.signedOut]
+  const message = SIGN_OUT_MESSAGES[core.session.signOutReason]
   return html`<main class="sign-in">
     <section class="card" aria-labelledby="sign-in">
       <h2 id="sign-in">Sign in</h2>
-      ${why === null ? nothing : html`<p role="alert" id="why" class="wrong">${why}</p>`}
+      ${message === null ? nothing : html`<p role="alert" id="why" class="wrong">${message}</p>`}
       <p>
         Sign in with an access token. In the demo, use the link printed in the terminal; otherwise ask your
         administrator.
@@ -110,7 +110,7 @@ export function signInView({ core }: PageContext): TemplateResult {
           autocomplete="off"
           spellcheck="false"
           required
-          aria-describedby=${why === null ? 'kept' : 'why kept'}
+          aria-describedby=${message === null ? 'kept' : 'why kept'}
         />
         <button type="submit" class="main-action">Sign in</button>
         <p id="kept" class="hint">Stored only in this tab until you close it.</p>
@@ -121,7 +121,7 @@ export function signInView({ core }: PageContext): TemplateResult {
 
 /** Renders the state of the server's cache, as the response headers report it. */
 export function cacheView({ core, format }: PageContext): TemplateResult {
-  const { hits, misses, entries, ageMs, last } = core.watch
+  const { hits, misses, entries, ageMs, last } = core.cacheMonitor
   const figures: [label: string, value: string, name: string][] = [
     ['Hits', String(hits), 'hits'],
     ['Misses', String(misses), 'misses'],

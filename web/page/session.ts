@@ -12,13 +12,13 @@ export interface SessionPorts {
 }
 
 /** Why no user is signed in. */
-export type SignedOut = 'never' | 'left' | 'expired'
+export type SignOutReason = 'never' | 'left' | 'expired'
 
 /** The signed-in user: a bearer token in the tab's session storage. */
 export class Session {
   /** `null` if no user is signed in. */
   token: string | null = null
-  signedOut: SignedOut = 'never'
+  signOutReason: SignOutReason = 'never'
   readonly #ports: SessionPorts
 
   readonly #isDemo: boolean
@@ -28,7 +28,7 @@ export class Session {
     this.#ports = ports
     this.#isDemo = isDemo
     this.token = ports.storage.getItem(KEY)
-    this.takeFragment()
+    this.signInFromFragment()
   }
 
   /** The `sub` of the token, for display. Only the server verifies the token. */
@@ -46,7 +46,7 @@ export class Session {
    * their files into the account of its sender.
    * @returns whether it has signed in
    */
-  takeFragment(): boolean {
+  signInFromFragment(): boolean {
     if (!this.#isDemo) return false
     const { location, history } = this.#ports
     const token = new URLSearchParams(location.hash.slice(1)).get('token')
@@ -63,9 +63,9 @@ export class Session {
   }
 
   /** Removes the token from this tab. The server has no list of tokens, so it cannot revoke copies. */
-  signOut(why: Exclude<SignedOut, 'never'>): void {
+  signOut(reason: Exclude<SignOutReason, 'never'>): void {
     this.token = null
-    this.signedOut = why
+    this.signOutReason = reason
     this.#ports.storage.removeItem(KEY)
   }
 }

@@ -1,14 +1,14 @@
 import type { Entry } from '../../src/core/entry.ts'
 import type { Clock } from '../picker/clock.ts'
-import { fileBehind } from '../picker/state/selection.ts'
+import { targetFileId } from '../picker/state/selection.ts'
 import { downloadName } from '../picker/files.ts'
 import { PickerProblem } from '../picker/problem.ts'
 import { Task } from '../picker/state/task.ts'
 import { Transfers } from '../picker/state/transfers.ts'
-import { CacheWatch } from './cache-panel.ts'
+import { CacheMonitor } from './cache-monitor.ts'
 import { DocumentList } from './documents.ts'
 import { DocumentsApi, type DocumentView } from './documents.ts'
-import { chooseFile, writeTo } from './documents.ts'
+import { chooseFile, saveBody } from './documents.ts'
 import type { Session } from './session.ts'
 
 export interface PagePorts {
@@ -19,27 +19,27 @@ export interface PagePorts {
 }
 
 /** The selection in the picker. */
-export interface Choice {
+export interface PickerSelection {
   readonly entries: readonly Entry[]
   readonly provider: string | null
   readonly connectionId: string | null
 }
 
-const NOTHING: Choice = { entries: [], provider: null, connectionId: null }
+const EMPTY_SELECTION: PickerSelection = { entries: [], provider: null, connectionId: null }
 
 /** State and behaviour of the page, without the DOM. */
 export class PageCore {
   readonly session: Session
-  watch: CacheWatch
+  cacheMonitor: CacheMonitor
   documents: DocumentList
   transfers: Transfers
   /** Adds files as documents, and removes documents. */
-  changing: Task
-  choice = NOTHING
+  documentChange: Task
+  selection = EMPTY_SELECTION
   /** The last event, for a live region. */
-  said = ''
+  announcement = ''
   /** The document that will be removed when the user confirms. */
-  doomed: DocumentView | null = null
+  pendingRemoval: DocumentView | null = null
   readonly #ports: PagePorts
   readonly #api: DocumentsApi
 
@@ -47,57 +47,57 @@ export class PageCore {
     this.#ports = ports
     this.session = ports.session
     this.#api = new DocumentsApi(() => this.session.headers)
-    const fresh = this.#fresh()
-    this.watch = fresh.watch
-    this.documents = fresh.documents
-    this.transfers = fresh.transfers
-    this.changing = fresh.changing
+    const initial = this.#createState()
+    this.cacheMonitor = initial.cacheMonitor
+    this.documents = initial.documents
+    this.transfers = initial.transfers
+    this.documentChange = initial.documentChange
   }
 
   /** Starts again for the signed-in user, without any state of the previous user. */
-  async begin(): Promise<void> {
-    this.#stop()
-    Object.assign(this, this.#fresh())
-    this.choice = NOTHING
-    this.said = ''
+  async start(): Promise<void> {
+    this.#stopTasks()
+    Object.assign(this, this.#createState())
+    this.selection = EMPTY_SELECTION
+    this.announcement = ''
     this.#ports.onChange()
     if (this.session.token !== null) await this.documents.load()
   }
 
   async signIn(token: string): Promise<void> {
     this.session.signIn(token)
-    await this.begin()
+    await this.start()
   }
 
-  signOut(why: 'left' | 'expired'): void {
+  signOut(reason: 'left' | 'expired'): void {
     if (this.session.token === null) return
-    this.session.signOut(why)
-    this.#stop()
+    this.session.signOut(reason)
+    this.#stopTasks()
     this.#ports.onChange()
   }
 
   /** The browser's `fetch`, with the responses observed by the cache watch. */
-  readonly fetch: typeof fetch = async (...asked) => {
-    const { watch } = this
-    const response = await fetch(...asked)
-    if (watch.observe(response.url, response.headers)) this.#ports.onChange()
+  readonly fetch: typeof fetch = async (...args) => {
+    const { cacheMonitor } = this
+    const response = await fetch(...args)
+    if (cacheMonitor.record(response.url, response.headers)) this.#ports.onChange()
     return response
   }
 
-  choose(choice: Choice): void {
-    this.choice = choice
+  setSelection(selection: PickerSelection): void {
+    this.selection = selection
     this.#ports.onChange()
   }
 
-  async keep(): Promise<void> {
-    const { entries, provider, connectionId } = this.choice
+  async addSelection(): Promise<void> {
+    const { entries, provider, connectionId } = this.selection
     if (provider === null || connectionId === null) return
-    const keys = entries.map(fileBehind).filter((id) => id !== null)
-    await this.changing.run(async (signal) => {
+    const keys = entries.map(targetFileId).filter((id) => id !== null)
+    await this.documentChange.run(async (signal) => {
       for (const objectKey of keys) {
-        const kept = await this.#api.keep({ provider, connectionId, objectKey }, signal)
-        this.documents.add(kept)
-        this.#say(`${kept.name} was added to your documents.`)
+        const document = await this.#api.addFromCloud({ provider, connectionId, objectKey }, signal)
+        this.documents.add(document)
+        this.#announce(`${document.name} was added to your documents.`)
       }
     })
   }
@@ -115,7 +115,7 @@ export class PageCore {
             throw new PickerProblem('PAYLOAD_TOO_LARGE', { status: 413 })
           }
           this.documents.add(await this.#api.upload(file, onProgress, signal))
-          this.#say(`${file.name} was uploaded.`)
+          this.#announce(`${file.name} was uploaded.`)
         }
       })
     }
@@ -130,32 +130,32 @@ export class PageCore {
       total: size,
       run: async (onProgress, signal) => {
         const response = await this.#api.download(id, signal)
-        const content = await writeTo(file, response, onProgress, signal)
+        const content = await saveBody(file, response, onProgress, signal)
         if (content !== null) this.#ports.save(content, downloadName(response, name))
-        this.#say(`${name} was downloaded.`)
+        this.#announce(`${name} was downloaded.`)
       }
     })
   }
 
   /** Opens or closes the confirmation dialog. */
-  doom(document: DocumentView | null): void {
-    this.doomed = document
+  setPendingRemoval(document: DocumentView | null): void {
+    this.pendingRemoval = document
     this.#ports.onChange()
   }
 
   async remove(): Promise<void> {
-    const { doomed } = this
-    if (doomed === null) return
-    this.doomed = null
-    await this.changing.run(async (signal) => {
+    const { pendingRemoval } = this
+    if (pendingRemoval === null) return
+    this.pendingRemoval = null
+    await this.documentChange.run(async (signal) => {
       try {
-        await this.#api.remove(doomed.id, signal)
+        await this.#api.remove(pendingRemoval.id, signal)
       } catch (error) {
         // Another tab has already removed it.
         if (!(error instanceof PickerProblem) || error.code !== 'DOCUMENT_NOT_FOUND') throw error
       }
-      this.documents.drop(doomed.id)
-      this.#say(`${doomed.name} was removed.`)
+      this.documents.removeItem(pendingRemoval.id)
+      this.#announce(`${pendingRemoval.name} was removed.`)
     })
   }
 
@@ -163,26 +163,26 @@ export class PageCore {
     if (problem.isSignedOut) this.signOut('expired')
   }
 
-  #say(text: string): void {
-    this.said = text
+  #announce(text: string): void {
+    this.announcement = text
     this.#ports.onChange()
   }
 
-  #stop(): void {
-    this.doomed = null
+  #stopTasks(): void {
+    this.pendingRemoval = null
     this.documents.loading.stop()
-    this.changing.stop()
+    this.documentChange.stop()
     for (const { task } of this.transfers.items) task.stop()
   }
 
-  #fresh() {
+  #createState() {
     const { clock, onChange } = this.#ports
-    const options = { clock, onChange, onProblem: this.onProblem, isPatient: true }
+    const options = { clock, onChange, onProblem: this.onProblem, autoRetry: true }
     return {
-      watch: new CacheWatch(clock),
+      cacheMonitor: new CacheMonitor(clock),
       documents: new DocumentList(this.#api, options),
       transfers: new Transfers(options),
-      changing: new Task({ ...options, isPatient: false })
+      documentChange: new Task({ ...options, autoRetry: false })
     }
   }
 }

@@ -9,7 +9,7 @@ import {
 } from '../../src/client/index.ts'
 import type { Entry, Listing } from '../../src/core/entry.ts'
 import { PickerProblem, readProblem } from './problem.ts'
-import { withWebLinks } from './state/selection.ts'
+import { withSafeLinks } from './state/selection.ts'
 
 type Schemas = components['schemas']
 
@@ -30,13 +30,13 @@ export interface ProviderView extends Pick<Provider, 'id' | 'label'> {
 export type ConnectionView = Readonly<Connection>
 
 /** A folder of a connection; `null` is the root. */
-export interface Place {
+export interface FolderRef {
   readonly provider: string
   readonly connectionId: string
   readonly folderId: string | null
 }
 
-export interface PageQuestion {
+export interface PageRequest {
   readonly cursor?: string | undefined
   readonly limit: number
   readonly refresh?: boolean
@@ -46,7 +46,7 @@ export interface PageQuestion {
 export type OnProgress = (done: number, total: number | null) => void
 
 /** The content of a file with its media type, and the file name from the response, or `null` if there is none. */
-export interface Downloaded {
+export interface DownloadedFile {
   readonly content: Blob
   readonly name: string | null
 }
@@ -58,7 +58,7 @@ export interface Downloaded {
 export interface PickerApi {
   providers(signal: AbortSignal): Promise<readonly ProviderView[]>
   connections(signal: AbortSignal): Promise<readonly ConnectionView[]>
-  list(place: Place, question: PageQuestion, signal: AbortSignal): Promise<Listing>
+  list(folder: FolderRef, request: PageRequest, signal: AbortSignal): Promise<Listing>
   connect(provider: string, fields: Readonly<Record<string, unknown>>, signal: AbortSignal): Promise<ConnectionView>
   /** Starts OAuth. Returns the authorization URL. */
   authorize(provider: string, returnTo: string | undefined, signal: AbortSignal): Promise<string>
@@ -67,12 +67,12 @@ export interface PickerApi {
   /** Returns the connection, or the delay before the next poll. */
   pollLogin(provider: string, flowId: string, signal: AbortSignal): Promise<ConnectionView | { retryAfterMs: number }>
   verify(connectionId: string, signal: AbortSignal): Promise<ConnectionView>
-  createFolder(parent: Place, name: string, signal: AbortSignal): Promise<Entry>
+  createFolder(parent: FolderRef, name: string, signal: AbortSignal): Promise<Entry>
   /** Never overwrites: rejects with `ALREADY_EXISTS` or `PRECONDITION_FAILED` if the name is taken. */
-  upload(parent: Place, file: File, onProgress: OnProgress, signal: AbortSignal): Promise<Entry>
+  upload(parent: FolderRef, file: File, onProgress: OnProgress, signal: AbortSignal): Promise<Entry>
   /** Returns the URL of a plain link, or `null` if requests need headers that a link cannot send. */
-  downloadHref(place: Place, entryId: string): string | null
-  download(place: Place, entryId: string, onProgress: OnProgress, signal: AbortSignal): Promise<Downloaded>
+  downloadHref(folder: FolderRef, entryId: string): string | null
+  download(folder: FolderRef, entryId: string, onProgress: OnProgress, signal: AbortSignal): Promise<DownloadedFile>
 }
 
 export interface HttpApiOptions {
@@ -90,9 +90,9 @@ export interface HttpApiOptions {
 
 /** Calls the routes of the plugin. */
 export function httpApi({ base, headers, usesCookies, credentials, fetch }: HttpApiOptions): PickerApi {
-  const client = (sent = credentials() ?? 'same-origin'): CloudStorageClient =>
+  const client = (mode = credentials() ?? 'same-origin'): CloudStorageClient =>
     createCloudStorageClient({
-      credentials: sent,
+      credentials: mode,
       baseUrl: base(),
       routePrefix: '',
       headers: { accept: 'application/json' },
@@ -108,19 +108,23 @@ export function httpApi({ base, headers, usesCookies, credentials, fetch }: Http
   const contentUrl = (provider: string, query: Record<string, string | undefined>): string =>
     client().urlOf('/cloud/{provider}/content', { path: { provider }, query })
   /** Starts OAuth or a login flow, depending on the provider. */
-  const begin = async (provider: string, body: { returnTo?: string } | { baseUrl: string }, signal: AbortSignal) => {
+  const startLogin = async (
+    provider: string,
+    body: { returnTo?: string } | { baseUrl: string },
+    signal: AbortSignal
+  ) => {
     const params = { path: { provider } }
     // Cross-origin too: the response sets the cookie that the OAuth callback requires.
-    const asked = client('include').POST('/cloud/connections/{provider}/authorize', { params, body, signal })
-    return (await read(asked)) as { authorizationUrl: string; loginUrl: string; flowId: string }
+    const request = client('include').POST('/cloud/connections/{provider}/authorize', { params, body, signal })
+    return (await readData(request)) as { authorizationUrl: string; loginUrl: string; flowId: string }
   }
 
   return {
     async providers(signal) {
-      return (await read(client().GET('/cloud/providers', { signal }))).providers
+      return (await readData(client().GET('/cloud/providers', { signal }))).providers
     },
     async connections(signal) {
-      return (await read(client().GET('/cloud/connections', { signal }))).connections
+      return (await readData(client().GET('/cloud/connections', { signal }))).connections
     },
     async list({ provider, connectionId, folderId }, { cursor, limit, refresh }, signal) {
       const query = {
@@ -131,57 +135,57 @@ export function httpApi({ base, headers, usesCookies, credentials, fetch }: Http
         ...(refresh === true && { refresh })
       }
       const params = { path: { provider }, query }
-      const listing = await read(client().GET('/cloud/{provider}/listing', { params, signal }))
-      return { ...listing, entries: listing.entries.map(withWebLinks) }
+      const listing = await readData(client().GET('/cloud/{provider}/listing', { params, signal }))
+      return { ...listing, entries: listing.entries.map(withSafeLinks) }
     },
     async connect(id, body, signal) {
       const params = { path: { id } }
       // The fields follow the provider's own schema, which the static types do not know.
-      return await read(client().POST('/cloud/connections/{id}', { params, body: body as never, signal }))
+      return await readData(client().POST('/cloud/connections/{id}', { params, body: body as never, signal }))
     },
     async authorize(provider, returnTo, signal) {
-      return (await begin(provider, returnTo === undefined ? {} : { returnTo }, signal)).authorizationUrl
+      return (await startLogin(provider, returnTo === undefined ? {} : { returnTo }, signal)).authorizationUrl
     },
     async beginLogin(provider, baseUrl, signal) {
-      return await begin(provider, { baseUrl }, signal)
+      return await startLogin(provider, { baseUrl }, signal)
     },
     async pollLogin(provider, flowId, signal) {
       const params = { path: { provider, flowId } }
-      const asked = client().POST('/cloud/connections/{provider}/authorize/{flowId}/poll', { params, signal })
-      const answer = await read(asked)
-      if ('id' in answer) return answer
-      const { response } = await asked
+      const request = client().POST('/cloud/connections/{provider}/authorize/{flowId}/poll', { params, signal })
+      const result = await readData(request)
+      if ('id' in result) return result
+      const { response } = await request
       return { retryAfterMs: 1000 * Math.max(1, Number(response.headers.get('retry-after') ?? 2)) }
     },
     async verify(id, signal) {
-      return await read(client().POST('/cloud/connections/{id}/verify', { params: { path: { id } }, signal }))
+      return await readData(client().POST('/cloud/connections/{id}/verify', { params: { path: { id } }, signal }))
     },
     async createFolder({ provider, connectionId, folderId }, name, signal) {
       const params = { path: { provider }, query: { connection: connectionId } }
       const body = { parentId: folderId, name }
-      return withWebLinks(await read(client().POST('/cloud/{provider}/folders', { params, body, signal })))
+      return withSafeLinks(await readData(client().POST('/cloud/{provider}/folders', { params, body, signal })))
     },
     async upload({ provider, connectionId, folderId }, file, onProgress, signal) {
       const url = contentUrl(provider, { parent: folderId ?? undefined, name: file.name, connection: connectionId })
-      const sent = await headers()
+      const requestHeaders = await headers()
       signal.throwIfAborted()
-      const options = { headers: sent, isWithCookies: credentials() === 'include' }
-      return withWebLinks((await putFile(url, file, options, onProgress, signal)) as Entry)
+      const options = { headers: requestHeaders, withCredentials: credentials() === 'include' }
+      return withSafeLinks((await putFile(url, file, options, onProgress, signal)) as Entry)
     },
     downloadHref({ provider, connectionId }, id) {
       return usesCookies() ? contentUrl(provider, { id, connection: connectionId }) : null
     },
     async download({ provider, connectionId }, id, onProgress, signal) {
       const params = { path: { provider }, query: { id, connection: connectionId } }
-      const asked = client().GET('/cloud/{provider}/content', { params, parseAs: 'stream', signal })
-      return await collect((await asked).response, onProgress)
+      const request = client().GET('/cloud/{provider}/content', { params, parseAs: 'stream', signal })
+      return await collect((await request).response, onProgress)
     }
   }
 }
 
 /** Returns the body of a successful response. Rejects with `BAD_ANSWER` if it is not JSON. */
-async function read<T>(asked: Promise<{ data?: T }>): Promise<T> {
-  const { data } = await asked.catch((error: unknown) => {
+async function readData<T>(request: Promise<{ data?: T }>): Promise<T> {
+  const { data } = await request.catch((error: unknown) => {
     if (error instanceof SyntaxError) return { data: undefined }
     throw error
   })
@@ -193,14 +197,14 @@ function isJson(response: Response): boolean {
   return /\bjson\b/.test(response.headers.get('content-type') ?? '')
 }
 
-async function collect(response: Response, onProgress: OnProgress): Promise<Downloaded> {
+async function collect(response: Response, onProgress: OnProgress): Promise<DownloadedFile> {
   const total = bodyLength(response)
   const parts: Uint8Array<ArrayBuffer>[] = []
   let done = 0
   const reader = response.body?.getReader()
-  for (let read = await reader?.read(); read?.value !== undefined; read = await reader?.read()) {
-    parts.push(read.value)
-    done += read.value.byteLength
+  for (let chunk = await reader?.read(); chunk?.value !== undefined; chunk = await reader?.read()) {
+    parts.push(chunk.value)
+    done += chunk.value.byteLength
     onProgress(done, total)
   }
   // Without a type, browsers guess one and may change the file extension.
@@ -211,14 +215,14 @@ async function collect(response: Response, onProgress: OnProgress): Promise<Down
 export interface PutOptions {
   readonly headers: Readonly<Record<string, string>>
   /** Whether cross-origin requests carry cookies. */
-  readonly isWithCookies?: boolean
+  readonly withCredentials?: boolean
 }
 
 /** Uploads a file without overwriting another. Uses XMLHttpRequest, because `fetch` reports no upload progress. */
 export async function putFile(
   url: string,
   file: File,
-  { headers, isWithCookies = false }: PutOptions,
+  { headers, withCredentials = false }: PutOptions,
   onProgress: OnProgress,
   signal: AbortSignal
 ): Promise<unknown> {
@@ -246,7 +250,7 @@ export async function putFile(
       signal.removeEventListener('abort', abort)
     }
     request.open('PUT', url)
-    request.withCredentials = isWithCookies
+    request.withCredentials = withCredentials
     request.setRequestHeader('accept', 'application/json')
     request.setRequestHeader('if-none-match', '*')
     request.setRequestHeader('content-type', file.type || 'application/octet-stream')

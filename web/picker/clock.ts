@@ -21,10 +21,10 @@ export async function pause(clock: Clock, ms: number, signal: AbortSignal): Prom
   signal.throwIfAborted()
   await new Promise<void>((resolve, reject) => {
     const abort = (): void => {
-      callOff()
+      cancelTimer()
       reject(signal.reason)
     }
-    const callOff = clock.after(ms, () => {
+    const cancelTimer = clock.after(ms, () => {
       signal.removeEventListener('abort', abort)
       resolve()
     })

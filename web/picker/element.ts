@@ -60,9 +60,9 @@ export const DEFAULTS = {
 } as const
 
 /** The properties that decide where the picker starts. */
-export const PLACE = ['base', 'provider', 'connection', 'folder'] as const
+export const START_PROPERTIES = ['base', 'provider', 'connection', 'folder'] as const
 /** The properties that decide which entries can be selected. */
-export const FILTER = ['kind', 'accept', 'multiple'] as const
+export const FILTER_PROPERTIES = ['kind', 'accept', 'multiple'] as const
 
 export class PickerElement extends LitElement {
   static override styles = [controlStyles, frameStyles, gridStyles]
@@ -87,7 +87,7 @@ export class PickerElement extends LitElement {
   readonly #grid = new GridView()
   #formats: { readonly locale: string; readonly format: Format } | null = null
   /** Whether the folder that was left had the keyboard focus; the next folder takes it over. */
-  #carriesFocus = false
+  #movesFocus = false
   readonly #core = new PickerCore({
     api: () => this.#api,
     clock: systemClock,
@@ -122,13 +122,13 @@ export class PickerElement extends LitElement {
     },
     (files, hasFolders) => {
       if (this.readonly || !this.#core.can('upload')) return
-      this.#core.courier.upload(files, hasFolders)
+      this.#core.transferQueue.upload(files, hasFolders)
       this.requestUpdate()
       if (hasFolders) this.#emit('error', new PickerProblem('NO_FOLDERS'))
     }
   )
-  readonly #online = (): void => {
-    this.#core.online()
+  readonly #onOnline = (): void => {
+    this.#core.onOnline()
   }
 
   constructor() {
@@ -145,27 +145,27 @@ export class PickerElement extends LitElement {
   }
 
   async restart(): Promise<void> {
-    await this.#core.begin(this)
+    await this.#core.start(this)
   }
 
   override connectedCallback(): void {
     super.connectedCallback()
-    window.addEventListener('online', this.#online)
+    window.addEventListener('online', this.#onOnline)
     if (this.hasUpdated) void this.restart()
   }
 
   override disconnectedCallback(): void {
     super.disconnectedCallback()
-    window.removeEventListener('online', this.#online)
+    window.removeEventListener('online', this.#onOnline)
     this.#core.stop()
     this.#grid.attach(null)
   }
 
   protected override willUpdate(changed: Map<PropertyKey, unknown>): void {
-    if (FILTER.some((name) => changed.has(name))) {
+    if (FILTER_PROPERTIES.some((name) => changed.has(name))) {
       this.#core.setFilter({ kind: this.kind, accept: parseAccept(this.accept) }, this.multiple)
     }
-    if (PLACE.some((name) => changed.has(name))) void this.restart()
+    if (START_PROPERTIES.some((name) => changed.has(name))) void this.restart()
   }
 
   protected override render(): unknown {
@@ -175,8 +175,8 @@ export class PickerElement extends LitElement {
     return html`<div class="root" part="root">
       ${sideView(context)}
       <div class="pane">
-        ${core.connecting.provider === null && core.browser.place !== null ? toolbarView(context) : nothing}
-        ${core.courier.isMaking && core.can('createFolder') ? newFolderView(context) : nothing}
+        ${core.connectFlow.provider === null && core.browser.folder !== null ? toolbarView(context) : nothing}
+        ${core.transferQueue.isNewFolderOpen && core.can('createFolder') ? newFolderView(context) : nothing}
         <div
           class="main ${this.#drops.isOver && canDrop ? 'over' : ''}"
           tabindex="-1"
@@ -199,20 +199,20 @@ export class PickerElement extends LitElement {
     const grid = this.#find('.grid')
     this.#grid.attach(grid)
     if (grid !== null) {
-      const { connectionId, folderId } = browser.place ?? {}
+      const { connectionId, folderId } = browser.folder ?? {}
       this.#grid.update(this.#context(), JSON.stringify([connectionId, folderId]))
     }
-    if (this.#carriesFocus) this.#carryFocus(grid)
+    if (this.#movesFocus) this.#moveFocus(grid)
   }
 
   /** Moves the focus into the new folder, unless the user has moved it elsewhere meanwhile. */
-  #carryFocus(grid: HTMLElement | null): void {
+  #moveFocus(grid: HTMLElement | null): void {
     const main = this.#find('.main')
     const { activeElement } = this.renderRoot as ShadowRoot
     if (activeElement === null) main?.focus()
-    else if (activeElement !== main) this.#carriesFocus = false
-    if (this.#core.browser.loading.isBusy || !this.#carriesFocus) return
-    this.#carriesFocus = false
+    else if (activeElement !== main) this.#movesFocus = false
+    if (this.#core.browser.loading.isBusy || !this.#movesFocus) return
+    this.#movesFocus = false
     if (grid !== null) this.#grid.focus()
   }
 
@@ -224,7 +224,7 @@ export class PickerElement extends LitElement {
       t: translator(this.strings, locale),
       format: this.#formats.format,
       isReadonly: this.readonly,
-      act: this.#act
+      actions: this.#actions
     }
   }
 
@@ -236,22 +236,22 @@ export class PickerElement extends LitElement {
     return this.dispatchEvent(new CustomEvent(type, { detail, bubbles: true, composed: true, cancelable }))
   }
 
-  readonly #act: ViewActions = pickerActions(this.#core, {
-    hrefOf: (place, id) => this.#api.downloadHref(place, id),
-    mayOpen: (entry, { provider, connectionId }) => {
+  readonly #actions: ViewActions = pickerActions(this.#core, {
+    downloadHref: (folder, id) => this.#api.downloadHref(folder, id),
+    canOpen: (entry, { provider, connectionId }) => {
       const detail: OpenDetail = { entry, provider, connectionId }
       return this.#emit('open', detail, true)
     },
     chooseFiles: () => this.#find('.files')?.click(),
     onLeave: () => {
-      this.#carriesFocus = true
+      this.#movesFocus = true
       this.#find('.main')?.focus()
     },
-    onMake: (isOpen) => void this.#focusOn(isOpen ? '#folder' : '.main'),
+    onNewFolderToggle: (isOpen) => void this.#focusOn(isOpen ? '#folder' : '.main'),
     onChange: () => {
       this.requestUpdate()
     },
-    onComplaint: () => void this.#focusOn('[aria-invalid="true"]')
+    onFieldError: () => void this.#focusOn('[aria-invalid="true"]')
   })
 
   async #focusOn(selector: string): Promise<void> {
@@ -266,7 +266,7 @@ export class PickerElement extends LitElement {
 
   readonly #onFiles = ({ target }: Event): void => {
     if (!(target instanceof HTMLInputElement)) return
-    this.#core.courier.upload([...(target.files ?? [])])
+    this.#core.transferQueue.upload([...(target.files ?? [])])
     // Reset, so that choosing the same file again fires an event.
     target.value = ''
   }

@@ -16,18 +16,18 @@ export class DropZone {
     if (event.dataTransfer?.types.includes('Files') !== true) return
     // Without this the browser opens the dropped file in place of the page.
     event.preventDefault()
-    this.#become(event.type === 'dragover')
+    this.#setOver(event.type === 'dragover')
   }
 
   readonly onDrop = (event: DragEvent): void => {
     if (event.dataTransfer === null) return
     event.preventDefault()
-    this.#become(false)
-    const { files, hasFolders } = draggedFiles(event.dataTransfer)
+    this.#setOver(false)
+    const { files, hasFolders } = droppedFiles(event.dataTransfer)
     this.#onDrop(files, hasFolders)
   }
 
-  #become(isOver: boolean): void {
+  #setOver(isOver: boolean): void {
     if (isOver === this.isOver) return
     this.isOver = isOver
     this.#onChange()
@@ -35,7 +35,7 @@ export class DropZone {
 }
 
 /** Returns the dropped files. Without this check, a dropped folder would appear as a file without content. */
-function draggedFiles({ items, files }: DataTransfer): { files: File[]; hasFolders: boolean } {
+function droppedFiles({ items, files }: DataTransfer): { files: File[]; hasFolders: boolean } {
   const folders = [...items].filter((item) => item.webkitGetAsEntry()?.isDirectory === true)
   const names = new Set(folders.map((item) => item.getAsFile()?.name))
   return { files: [...files].filter(({ name }) => !names.has(name)), hasFolders: folders.length > 0 }

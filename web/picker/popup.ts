@@ -26,15 +26,15 @@ export interface Windows {
 export const LANDING_CHANNEL = 'cloud-folder-picker'
 
 /** Returns whether a link is HTTP(S): not `javascript:`, which would run in this page, nor `data:` or `blob:`. */
-export function isWebAddress(url: string | null): boolean {
+export function isHttpUrl(url: string | null): boolean {
   return url !== null && URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)
 }
 
 /** Returns the landing page URL with the flow in its query, so that its message identifies the login. */
-export function landingFor(returnTo: string, flow: string): string {
+export function landingUrl(returnTo: string, flow: string): string {
   const [path = '', hash] = returnTo.split('#', 2)
-  const marked = `${path}${path.includes('?') ? '&' : '?'}flow=${flow}`
-  return hash === undefined ? marked : `${marked}#${hash}`
+  const urlWithFlow = `${path}${path.includes('?') ? '&' : '?'}flow=${flow}`
+  return hash === undefined ? urlWithFlow : `${urlWithFlow}#${hash}`
 }
 
 /** Opens windows of the browser that displays the picker. */
@@ -54,15 +54,15 @@ export const browserWindows: Windows = {
       close() {
         // Without an opener, a page of another origin cannot be closed from here; it tells the user when it has
         // finished. A landing page, and a window that never navigated, are of this origin.
-        if (isOurs(opened)) opened.close()
+        if (isSameOrigin(opened)) opened.close()
       }
     }
   },
   listen(flow, onLanding) {
     const channel = new BroadcastChannel(LANDING_CHANNEL)
     channel.onmessage = ({ data }: MessageEvent<unknown>) => {
-      const { flow: told, error } = (data ?? {}) as { flow?: unknown; error?: unknown }
-      if (told === flow) onLanding({ error: typeof error === 'string' && error !== '' ? error : null })
+      const { flow: receivedFlow, error } = (data ?? {}) as { flow?: unknown; error?: unknown }
+      if (receivedFlow === flow) onLanding({ error: typeof error === 'string' && error !== '' ? error : null })
     }
     return () => {
       channel.close()
@@ -71,7 +71,7 @@ export const browserWindows: Windows = {
   newFlowId: () => [...crypto.getRandomValues(new Uint8Array(9))].map((byte) => byte.toString(36)).join('')
 }
 
-function isOurs(opened: Window): boolean {
+function isSameOrigin(opened: Window): boolean {
   try {
     return opened.location.href !== ''
   } catch {

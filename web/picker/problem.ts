@@ -4,7 +4,7 @@ import type { StorageErrorCode } from '../../src/errors.ts'
 export type LocalCode = 'NETWORK' | 'BAD_ANSWER' | 'LOGIN_EXPIRED' | 'NO_FOLDERS'
 
 /** The fields of a problem that is not read from a response. */
-export interface ProblemFacts {
+export interface ProblemFields {
   readonly status?: number | undefined
   readonly detail?: string | undefined
   readonly retryAfterMs?: number | undefined
@@ -23,13 +23,13 @@ export class PickerProblem extends Error {
   /** The request ID, for finding the request in the server's log. */
   readonly requestId: string | null
 
-  constructor(code: StorageErrorCode | LocalCode | (string & {}), facts: ProblemFacts = {}) {
-    super(facts.detail ?? code)
+  constructor(code: StorageErrorCode | LocalCode | (string & {}), fields: ProblemFields = {}) {
+    super(fields.detail ?? code)
     this.code = code
-    this.status = facts.status ?? null
-    this.detail = facts.detail ?? null
-    this.retryAfterMs = facts.retryAfterMs ?? null
-    this.requestId = facts.requestId ?? null
+    this.status = fields.status ?? null
+    this.detail = fields.detail ?? null
+    this.retryAfterMs = fields.retryAfterMs ?? null
+    this.requestId = fields.requestId ?? null
   }
 
   /** Whether the user's session has ended. An authentication hook may use its own code, so the status decides. */
@@ -39,7 +39,7 @@ export class PickerProblem extends Error {
 }
 
 /** Converts any error. `fetch` throws other errors if it cannot reach the server: they become `NETWORK`. */
-export function asProblem(error: unknown): PickerProblem {
+export function toProblem(error: unknown): PickerProblem {
   return error instanceof PickerProblem ? error : new PickerProblem('NETWORK')
 }
 

@@ -179,8 +179,8 @@ export function isStringKey(key: string): key is StringKey {
 
 /** Returns the locale of an element: the nearest `lang` attribute, else the browser's language. */
 export function localeOf(element: Element): string {
-  const told = element.closest('[lang]')?.getAttribute('lang') ?? ''
-  return isLocale(told) ? told : navigator.language
+  const lang = element.closest('[lang]')?.getAttribute('lang') ?? ''
+  return isLocale(lang) ? lang : navigator.language
 }
 
 function isLocale(tag: string): boolean {
@@ -206,9 +206,9 @@ export function formatFor(locale: string): Format {
   const dates = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'short' })
   const numbers = new Map<string, Intl.NumberFormat>()
 
-  function inUnit(value: number, unit: string, maximumFractionDigits: number): string {
+  function formatUnit(value: number, unit: string, maximumFractionDigits: number): string {
     const key = `${unit} ${maximumFractionDigits}`
-    const made =
+    const formatter =
       numbers.get(key) ??
       new Intl.NumberFormat(locale, {
         style: 'unit',
@@ -217,8 +217,8 @@ export function formatFor(locale: string): Format {
         unitDisplay: unit === 'byte' ? 'long' : 'short',
         maximumFractionDigits
       })
-    numbers.set(key, made)
-    return made.format(value)
+    numbers.set(key, formatter)
+    return formatter.format(value)
   }
 
   return {
@@ -226,18 +226,19 @@ export function formatFor(locale: string): Format {
       if (bytes === null) return ''
       const power = Math.min(Math.floor(Math.log10(Math.max(bytes, 1)) / 3), UNITS.length - 1)
       const value = bytes / 1000 ** power
-      return inUnit(value, UNITS[power] ?? 'byte', value < 10 && power > 0 ? 1 : 0)
+      return formatUnit(value, UNITS[power] ?? 'byte', value < 10 && power > 0 ? 1 : 0)
     },
     moment(iso) {
       const at = new Date(iso ?? NaN)
       return Number.isNaN(at.getTime()) ? '' : dates.format(at)
     },
-    duration: (seconds) => (seconds < 120 ? inUnit(seconds, 'second', 0) : inUnit(Math.ceil(seconds / 60), 'minute', 0))
+    duration: (seconds) =>
+      seconds < 120 ? formatUnit(seconds, 'second', 0) : formatUnit(Math.ceil(seconds / 60), 'minute', 0)
   }
 }
 
 /** Returns the message of a problem. */
-export function sayProblem(problem: PickerProblem, t: Translate): string {
+export function problemText(problem: PickerProblem, t: Translate): string {
   // An authentication hook of the host may use another code for 401.
   const key = `error_${problem.isSignedOut ? 'UNAUTHENTICATED' : problem.code}`
   return isStringKey(key) ? t(key, { detail: problem.detail ?? '' }) : t('errorOther', { code: problem.code })

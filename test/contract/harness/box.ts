@@ -5,21 +5,21 @@ import { openEgress } from '../../support/backend/egress.ts'
 import { FAKE_BOX_TOKEN, FakeBox } from '../../fakes/box/fake-box.ts'
 import { TEST_SPOOL } from '../../support/backend/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
-import { goodTokens } from '../../support/app/tokens.ts'
-import type { Harness, Opened } from '../harness.ts'
-import { piecesOf, upload } from '../suite/uploads.ts'
+import { validTokens } from '../../support/app/tokens.ts'
+import type { Harness, OpenedBackend } from '../harness.ts'
+import { chunkedStream, upload } from '../suite/uploads.ts'
 
 /** Access tokens that are valid and never expire. */
-export const GOOD_TOKENS = goodTokens(FAKE_BOX_TOKEN)
+export const VALID_TOKENS = validTokens(FAKE_BOX_TOKEN)
 
 /** Opens the provider on the fake. The fake fails the test for requests that no client should send to Box. */
 export async function openBox(
   t: Test,
   fake: FakeBox,
-  accessTokens = GOOD_TOKENS,
+  accessTokens = VALID_TOKENS,
   egress = openEgress(),
   timeouts = TEST_TIMEOUTS
-): Promise<Opened> {
+): Promise<OpenedBackend> {
   t.teardown(() => egress.close())
   const { url: api, uploadUrl, contentUrl } = fake
   const server = { issuer: api, authorizationEndpoint: `${api}/auth`, tokenEndpoint: `${api}/token` }
@@ -48,7 +48,7 @@ function seedPath({ tree }: FakeBox, path: string, content: string | Buffer): vo
 export const harness: Harness = {
   name: 'box',
   open: async (t) => openBox(t, await FakeBox.start(t)),
-  withTokens: {
+  tokenHarness: {
     token: FAKE_BOX_TOKEN,
     open: async (t, tokens, egress) => {
       const fake = await FakeBox.start(t)
@@ -72,14 +72,18 @@ export async function startUploading(t: Test) {
   const fake = await FakeBox.start(t)
   const { backend } = await openBox(t, fake)
   /** Uploads, and checks that the stored content equals the sent one. */
-  const stores = async (content: Buffer, options: Partial<UploadCall> = {}, target: UploadTarget = NEW_FILE) => {
-    const entry = await upload(backend, target, piecesOf(content), options)
+  const uploadAndVerify = async (
+    content: Buffer,
+    options: Partial<UploadCall> = {},
+    target: UploadTarget = NEW_FILE
+  ) => {
+    const entry = await upload(backend, target, chunkedStream(content), options)
     t.ok(fake.tree.read(bareId(entry.id)).equals(content), 'the content')
     t.equal(fake.uploads.open, 0, 'no session is left')
     return entry
   }
-  const asked = (method: string, path: RegExp) =>
+  const requestsTo = (method: string, path: RegExp) =>
     fake.requests.filter((request) => request.method === method && path.test(request.path))
-  const ranges = () => asked('PUT', /./).map(({ headers }) => headers['content-range'])
-  return { fake, tree: fake.tree, backend, stores, asked, ranges }
+  const ranges = () => requestsTo('PUT', /./).map(({ headers }) => headers['content-range'])
+  return { fake, tree: fake.tree, backend, uploadAndVerify, requestsTo, ranges }
 }

@@ -5,12 +5,12 @@ import { openEgress } from '../../support/backend/egress.ts'
 import { FAKE_DROPBOX_TOKEN, FakeDropbox, type FakeDropboxOptions } from '../../fakes/dropbox/fake-dropbox.ts'
 import { TEST_SPOOL } from '../../support/backend/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
-import { goodTokens } from '../../support/app/tokens.ts'
-import type { Harness, Opened } from '../harness.ts'
-import { piecesOf, upload } from '../suite/uploads.ts'
+import { validTokens } from '../../support/app/tokens.ts'
+import type { Harness, OpenedBackend } from '../harness.ts'
+import { chunkedStream, upload } from '../suite/uploads.ts'
 
 /** Access tokens that are valid and never expire. */
-export const GOOD_TOKENS = goodTokens(FAKE_DROPBOX_TOKEN)
+export const VALID_TOKENS = validTokens(FAKE_DROPBOX_TOKEN)
 
 /** The endpoints of the fake. */
 export function endpointsOf(fake: FakeDropbox): DropboxEndpoints {
@@ -30,10 +30,10 @@ export function endpointsOf(fake: FakeDropbox): DropboxEndpoints {
 export async function openDropbox(
   t: Test,
   fake: FakeDropbox,
-  accessTokens = GOOD_TOKENS,
+  accessTokens = VALID_TOKENS,
   egress = openEgress(),
   timeouts = TEST_TIMEOUTS
-): Promise<Opened> {
+): Promise<OpenedBackend> {
   t.teardown(() => egress.close())
   return {
     backend: await dropbox(endpointsOf(fake)).open({ accessTokens, egress, timeouts, spool: TEST_SPOOL }),
@@ -56,7 +56,7 @@ function seedPath({ tree }: FakeDropbox, path: string, content: string | Buffer)
 export const harness: Harness = {
   name: 'dropbox',
   open: async (t) => openDropbox(t, await FakeDropbox.start(t)),
-  withTokens: {
+  tokenHarness: {
     token: FAKE_DROPBOX_TOKEN,
     open: async (t, tokens, egress) => {
       const fake = await FakeDropbox.start(t)
@@ -74,7 +74,7 @@ export interface UploadArg {
 }
 
 /** Returns the arguments in the headers of requests. */
-export function headerArgs(requests: FakeDropbox['requests']): UploadArg[] {
+export function uploadArgs(requests: FakeDropbox['requests']): UploadArg[] {
   return requests.flatMap(({ headers: { 'dropbox-api-arg': arg } }) =>
     arg === undefined ? [] : [JSON.parse(arg) as UploadArg]
   )
@@ -87,20 +87,24 @@ export const NEW_FILE = { parentId: null, name: 'new.bin' }
 export async function startDropbox(t: Test, options?: FakeDropboxOptions) {
   const fake = await FakeDropbox.start(t, options)
   const { backend } = await openDropbox(t, fake)
-  let seen = 0
+  let seenCount = 0
   /** Returns the requests since the last call, without the account lookup. */
-  const asked = () => {
-    const requests = fake.requests.slice(seen)
-    seen = fake.requests.length
+  const newRequests = () => {
+    const requests = fake.requests.slice(seenCount)
+    seenCount = fake.requests.length
     return requests.filter(({ path }) => !path.startsWith('/2/users/'))
   }
   /** Returns the names of these operations. */
-  const operations = () => asked().map(({ path }) => path.replace('/2/files/', ''))
+  const operations = () => newRequests().map(({ path }) => path.replace('/2/files/', ''))
   /** Uploads, and checks that the stored content equals the sent one. */
-  const stores = async (content: Buffer, options: Partial<UploadCall> = {}, target: UploadTarget = NEW_FILE) => {
-    const entry = await upload(backend, target, piecesOf(content), options)
+  const uploadAndVerify = async (
+    content: Buffer,
+    options: Partial<UploadCall> = {},
+    target: UploadTarget = NEW_FILE
+  ) => {
+    const entry = await upload(backend, target, chunkedStream(content), options)
     t.ok(fake.tree.read(entry.id).equals(content), 'the content')
     return entry
   }
-  return { fake, tree: fake.tree, backend, asked, operations, stores }
+  return { fake, tree: fake.tree, backend, newRequests, operations, uploadAndVerify }
 }

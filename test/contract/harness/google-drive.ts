@@ -6,21 +6,21 @@ import { FAKE_DRIVE_TOKEN, FakeDrive } from '../../fakes/drive/fake-drive.ts'
 import { DRIVE_FOLDER } from '../../fakes/drive/node.ts'
 import { TEST_SPOOL } from '../../support/backend/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
-import { goodTokens } from '../../support/app/tokens.ts'
-import type { Harness, Opened } from '../harness.ts'
-import { piecesOf, upload } from '../suite/uploads.ts'
+import { validTokens } from '../../support/app/tokens.ts'
+import type { Harness, OpenedBackend } from '../harness.ts'
+import { chunkedStream, upload } from '../suite/uploads.ts'
 
 /** Access tokens that are valid and never expire. */
-export const GOOD_TOKENS = goodTokens(FAKE_DRIVE_TOKEN)
+export const VALID_TOKENS = validTokens(FAKE_DRIVE_TOKEN)
 
 /** Opens the provider on the fake. The fake fails the test for requests that no client should send to Drive. */
 export async function openGoogleDrive(
   t: Test,
   fake: FakeDrive,
-  accessTokens = GOOD_TOKENS,
+  accessTokens = VALID_TOKENS,
   egress = openEgress(),
   timeouts = TEST_TIMEOUTS
-): Promise<Opened> {
+): Promise<OpenedBackend> {
   t.teardown(() => egress.close())
   const authorization = {
     issuer: fake.url,
@@ -52,7 +52,7 @@ function seedPath({ tree }: FakeDrive, path: string, content: string | Buffer): 
 export const harness: Harness = {
   name: 'google_drive',
   open: async (t) => openGoogleDrive(t, await FakeDrive.start(t)),
-  withTokens: {
+  tokenHarness: {
     token: FAKE_DRIVE_TOKEN,
     open: async (t, tokens, egress) => {
       const fake = await FakeDrive.start(t)
@@ -69,8 +69,12 @@ export async function startUploading(t: Test) {
   const fake = await FakeDrive.start(t)
   const { backend } = await openGoogleDrive(t, fake)
   /** Uploads, and checks that the stored content equals the sent one. */
-  const stores = async (content: Buffer, options: Partial<UploadCall> = {}, target: UploadTarget = NEW_FILE) => {
-    const entry = await upload(backend, target, piecesOf(content), options)
+  const uploadAndVerify = async (
+    content: Buffer,
+    options: Partial<UploadCall> = {},
+    target: UploadTarget = NEW_FILE
+  ) => {
+    const entry = await upload(backend, target, chunkedStream(content), options)
     const [id = ''] = entry.id.split('/')
     t.ok(fake.tree.read(id).equals(content), 'the content')
     t.equal(fake.uploads.open, 0, 'no session is left')
@@ -78,5 +82,5 @@ export async function startUploading(t: Test) {
   }
   const chunks = () => fake.requests.filter(({ method }) => method === 'PUT')
   const ranges = () => chunks().map(({ headers }) => headers['content-range'])
-  return { fake, tree: fake.tree, backend, stores, chunks, ranges }
+  return { fake, tree: fake.tree, backend, uploadAndVerify, chunks, ranges }
 }

@@ -6,21 +6,21 @@ import { FAKE_GRAPH_TOKEN, FakeGraph, type FakeGraphOptions } from '../../fakes/
 import { isFolder } from '../../fakes/graph/node.ts'
 import { TEST_SPOOL } from '../../support/backend/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
-import { goodTokens } from '../../support/app/tokens.ts'
-import type { Harness, Opened } from '../harness.ts'
-import { piecesOf, upload } from '../suite/uploads.ts'
+import { validTokens } from '../../support/app/tokens.ts'
+import type { Harness, OpenedBackend } from '../harness.ts'
+import { chunkedStream, upload } from '../suite/uploads.ts'
 
 /** Access tokens that are valid and never expire. */
-export const GOOD_TOKENS = goodTokens(FAKE_GRAPH_TOKEN)
+export const VALID_TOKENS = validTokens(FAKE_GRAPH_TOKEN)
 
 /** Opens the provider on the fake. The fake fails the test for requests that no client should send to Graph. */
 export async function openOneDrive(
   t: Test,
   fake: FakeGraph,
-  accessTokens = GOOD_TOKENS,
+  accessTokens = VALID_TOKENS,
   egress = openEgress(),
   timeouts = TEST_TIMEOUTS
-): Promise<Opened> {
+): Promise<OpenedBackend> {
   t.teardown(() => egress.close())
   const server = {
     issuer: fake.url,
@@ -53,7 +53,7 @@ function seedPath({ tree }: FakeGraph, path: string, content: string | Buffer): 
 export const harness: Harness = {
   name: 'onedrive',
   open: async (t) => openOneDrive(t, await FakeGraph.start(t)),
-  withTokens: {
+  tokenHarness: {
     token: FAKE_GRAPH_TOKEN,
     open: async (t, tokens, egress) => {
       const fake = await FakeGraph.start(t)
@@ -75,8 +75,12 @@ export async function startUploading(t: Test, options: FakeGraphOptions = {}) {
   const fake = await FakeGraph.start(t, options)
   const { backend } = await openOneDrive(t, fake)
   /** Uploads, and checks that the stored content equals the sent one. */
-  const stores = async (content: Buffer, options: Partial<UploadCall> = {}, target: UploadTarget = NEW_FILE) => {
-    const entry = await upload(backend, target, piecesOf(content), options)
+  const uploadAndVerify = async (
+    content: Buffer,
+    options: Partial<UploadCall> = {},
+    target: UploadTarget = NEW_FILE
+  ) => {
+    const entry = await upload(backend, target, chunkedStream(content), options)
     const [drive, id = ''] = entry.id.split('/')
     t.ok(fake.tree.find(id, drive)?.content?.equals(content), 'the content')
     t.equal(fake.uploads.open, 0, 'no session is left')
@@ -84,5 +88,5 @@ export async function startUploading(t: Test, options: FakeGraphOptions = {}) {
   }
   const fragments = () => fake.requests.filter(({ method, host }) => method === 'PUT' && host === 'content')
   const ranges = () => fragments().map(({ headers }) => headers['content-range'])
-  return { fake, tree: fake.tree, backend, stores, fragments, ranges }
+  return { fake, tree: fake.tree, backend, uploadAndVerify, fragments, ranges }
 }

@@ -1,6 +1,6 @@
 import { busySockets, openEgress } from '../../support/backend/egress.ts'
 import { FakeS3 } from '../../fakes/s3/fake-s3.ts'
-import { openFake } from '../../support/s3/s3-backend.ts'
+import { openFakeS3 } from '../../support/s3/s3-backend.ts'
 import type { Harness } from '../harness.ts'
 
 /** A server that is known to check conditions, like AWS: the backend looks nothing up before a write. */
@@ -11,7 +11,7 @@ export const harness: Harness = {
     const prefix = 'jail/'
     const egress = openEgress()
     return {
-      backend: await openFake(fake, { prefix, preconditions: 'native', egress }),
+      backend: await openFakeS3(fake, { prefix, preconditions: 'native', egress }),
       async seed(files) {
         for (const [path, content] of Object.entries(files)) fake.store.put(prefix + path, Buffer.from(content))
       },

@@ -4,16 +4,19 @@ import { FAKE_DAV_PASSWORD, FAKE_DAV_USER } from '../../fakes/dav/auth.ts'
 import { FakeDav } from '../../fakes/dav/fake-dav.ts'
 import { openEgress } from '../../support/backend/egress.ts'
 import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
-import type { Harness, Opened } from '../harness.ts'
+import type { Harness, OpenedBackend } from '../harness.ts'
 
 /** Connects like a user: with the fields of the form, completed by asking the server. */
-export async function openWebdav(t: Test, fields: Readonly<Record<string, unknown>>): Promise<Opened['backend']> {
+export async function openWebdav(
+  t: Test,
+  fields: Readonly<Record<string, unknown>>
+): Promise<OpenedBackend['backend']> {
   const egress = openEgress()
   t.teardown(() => egress.close())
   const context = { egress, timeouts: TEST_TIMEOUTS }
-  const typed = provider.connect.parse(fields)
-  const parsed = await provider.connect.complete?.(typed, { ...context, signal: new AbortController().signal })
-  return provider.open({ ...context, credentials: (parsed ?? typed).credentials })
+  const parsed = provider.connect.parse(fields)
+  const completed = await provider.connect.complete?.(parsed, { ...context, signal: new AbortController().signal })
+  return provider.open({ ...context, credentials: (completed ?? parsed).credentials })
 }
 
 export const harness: Harness = {

@@ -4,12 +4,12 @@ import type { Entry } from '../../../src/core/entry.ts'
 import { isStorageError, type StorageError, type StorageErrorCode } from '../../../src/errors.ts'
 import type { Capabilities, ListCall, StorageBackend } from '../../../src/core/backend.ts'
 import { readBody } from '../../support/app/read-body.ts'
-import type { Opened } from '../harness.ts'
+import type { OpenedBackend } from '../harness.ts'
 
-export type Open = (t: Test) => Promise<Opened>
+export type Open = (t: Test) => Promise<OpenedBackend>
 
 /** The options of a call that is never aborted. */
-export function call(): { signal: AbortSignal } {
+export function callOptions(): { signal: AbortSignal } {
   return { signal: new AbortController().signal }
 }
 
@@ -22,7 +22,7 @@ export async function listAll(
   let cursor: string | undefined
   do {
     const page = await backend.listFolder(folderId, {
-      ...call(),
+      ...callOptions(),
       limit: 1000,
       ...options,
       ...(cursor !== undefined && { cursor })
@@ -35,12 +35,12 @@ export async function listAll(
 
 /** Returns the ID of the root: `null` if it has none. */
 export async function rootOf(backend: StorageBackend): Promise<string | null> {
-  return (await backend.listFolder(null, { ...call(), limit: 1 })).folder.id
+  return (await backend.listFolder(null, { ...callOptions(), limit: 1 })).folder.id
 }
 
 /** Returns the content of an object. */
 export async function contentOf(backend: StorageBackend, id: string): Promise<Buffer> {
-  return readBody((await backend.download(id, call())).body)
+  return readBody((await backend.download(id, callOptions())).body)
 }
 
 /** Returns the entry at a path below the root, by listing folders: IDs are opaque. */
@@ -58,22 +58,22 @@ export async function find(backend: StorageBackend, path: string): Promise<Entry
 
 export async function rejectsWith(
   t: Test,
-  work: Promise<unknown>,
+  promise: Promise<unknown>,
   codes: StorageErrorCode | StorageErrorCode[],
   message?: string
 ): Promise<void> {
   const expected = typeof codes === 'string' ? [codes] : codes
-  const error = await work.then(
+  const error = await promise.then(
     () => new Error('it did not fail'),
     (error: unknown) => error
   )
-  const shown = isStorageError(error) ? error.code : String(error)
-  t.ok(isStorageError(error, ...expected), `${message ?? 'fails'}: ${expected.join(' or ')}, and was ${shown}`)
+  const actual = isStorageError(error) ? error.code : String(error)
+  t.ok(isStorageError(error, ...expected), `${message ?? 'fails'}: ${expected.join(' or ')}, and was ${actual}`)
 }
 
 /** Returns the StorageError with which the promise rejects. */
-export async function failureOf(work: Promise<unknown>): Promise<StorageError> {
-  const error = await work.then(
+export async function failureOf(promise: Promise<unknown>): Promise<StorageError> {
+  const error = await promise.then(
     () => undefined,
     (error: unknown) => error
   )
@@ -82,17 +82,17 @@ export async function failureOf(work: Promise<unknown>): Promise<StorageError> {
 }
 
 /** Returns a method that must exist because the capability claims it. */
-export function required<T>(method: T | undefined): T {
+export function requireMethod<T>(method: T | undefined): T {
   if (method === undefined) throw new Error('the capability is claimed, and the method is missing')
   return method
 }
 
 /** Returns the reason to skip a test if the backend does not claim the ability. */
-export function unless(capabilities: Capabilities, ability: keyof Capabilities): string | false {
-  return capabilities[ability] === 'unsupported' ? `${ability} is unsupported` : false
+export function skipReason(capabilities: Capabilities, capability: keyof Capabilities): string | false {
+  return capabilities[capability] === 'unsupported' ? `${capability} is unsupported` : false
 }
 
 /** Escapes a name for a test message, because test reports are parsed line by line. */
-export function shown(name: string): string {
+export function escapeName(name: string): string {
   return JSON.stringify(name.slice(0, 40)).replace(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16)}`)
 }

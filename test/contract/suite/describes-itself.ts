@@ -1,8 +1,8 @@
 import type { Test } from 'tap'
 import type { Capabilities } from '../../../src/core/backend.ts'
-import { call, rejectsWith, type Open } from './arrange.ts'
+import { callOptions, rejectsWith, type Open } from './arrange.ts'
 
-const ABILITIES = ['native', 'emulated', 'unsupported']
+const SUPPORT_LEVELS = ['native', 'emulated', 'unsupported']
 
 export function describesItself(t: Test, open: Open): void {
   t.test('a method exists exactly if its capability is supported', async (t) => {
@@ -12,7 +12,7 @@ export function describesItself(t: Test, open: Open): void {
     for (const name of methods) {
       t.equal(typeof backend[name] === 'function', capabilities[name] !== 'unsupported', name)
     }
-    for (const [name, ability] of Object.entries(capabilities)) t.ok(ABILITIES.includes(ability as string), name)
+    for (const [name, level] of Object.entries(capabilities)) t.ok(SUPPORT_LEVELS.includes(level as string), name)
     if (capabilities.upload === 'unsupported') {
       t.equal(capabilities.createOnly, 'unsupported')
       t.equal(capabilities.updateIfMatch, 'unsupported')
@@ -22,17 +22,17 @@ export function describesItself(t: Test, open: Open): void {
 
   t.test('the account has an id and a name', async (t) => {
     const { backend } = await open(t)
-    const account = await backend.account(call())
+    const account = await backend.account(callOptions())
     t.not(account.id, '')
     t.not(account.name, '')
     t.same(Object.keys(account).sort(), ['email', 'id', 'name', 'quota'])
-    t.match(await backend.account(call()), { id: account.id, name: account.name }, 'it stays the same')
+    t.match(await backend.account(callOptions()), { id: account.id, name: account.name }, 'it stays the same')
   })
 
   t.test('an aborted signal ends each call with its reason', async (t) => {
     const { backend, seed } = await open(t)
     await seed({ 'a.txt': 'a' })
-    const [entry] = (await backend.listFolder(null, { ...call(), limit: 10 })).entries
+    const [entry] = (await backend.listFolder(null, { ...callOptions(), limit: 10 })).entries
     const id = entry?.id ?? ''
     const reason = new Error('the caller has left')
     const aborted = { signal: AbortSignal.abort(reason) }
@@ -45,25 +45,25 @@ export function describesItself(t: Test, open: Open): void {
       createFolder: backend.createFolder?.(null, 'new', aborted),
       downloadUrl: backend.downloadUrl?.(id, { ...aborted, expiresInMs: 60_000 })
     }
-    for (const [name, work] of Object.entries(calls)) {
-      if (work !== undefined) t.equal(await failureOf(work), reason, name)
+    for (const [name, promise] of Object.entries(calls)) {
+      if (promise !== undefined) t.equal(await rejectionOf(promise), reason, name)
     }
-    t.equal((await backend.listFolder(null, { ...call(), limit: 10 })).entries.length, 1, 'nothing was changed')
+    t.equal((await backend.listFolder(null, { ...callOptions(), limit: 10 })).entries.length, 1, 'nothing was changed')
   })
 
   t.test('a missing file and a missing folder are errors', async (t) => {
     const { backend, seed, missing } = await open(t)
     await seed({ 'a/b.txt': 'b' })
-    await rejectsWith(t, backend.stat(missing.file, call()), 'OBJECT_NOT_FOUND')
-    await rejectsWith(t, backend.stat(missing.folder, call()), 'OBJECT_NOT_FOUND')
-    await rejectsWith(t, backend.download(missing.file, call()), 'OBJECT_NOT_FOUND')
-    await rejectsWith(t, backend.listFolder(missing.folder, { ...call(), limit: 10 }), 'FOLDER_NOT_FOUND')
-    await rejectsWith(t, backend.listFolder(missing.file, { ...call(), limit: 10 }), 'FOLDER_NOT_FOUND')
+    await rejectsWith(t, backend.stat(missing.file, callOptions()), 'OBJECT_NOT_FOUND')
+    await rejectsWith(t, backend.stat(missing.folder, callOptions()), 'OBJECT_NOT_FOUND')
+    await rejectsWith(t, backend.download(missing.file, callOptions()), 'OBJECT_NOT_FOUND')
+    await rejectsWith(t, backend.listFolder(missing.folder, { ...callOptions(), limit: 10 }), 'FOLDER_NOT_FOUND')
+    await rejectsWith(t, backend.listFolder(missing.file, { ...callOptions(), limit: 10 }), 'FOLDER_NOT_FOUND')
   })
 }
 
-async function failureOf(work: Promise<unknown>): Promise<unknown> {
-  return work.then(
+async function rejectionOf(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
     () => undefined,
     (error: unknown) => error
   )

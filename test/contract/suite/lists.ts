@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import type { Entry } from '../../../src/core/entry.ts'
 import { readBody } from '../../support/app/read-body.ts'
-import { call, find, listAll, rejectsWith, shown, unless, type Open } from './arrange.ts'
+import { callOptions, find, listAll, rejectsWith, escapeName, skipReason, type Open } from './arrange.ts'
 
 /** Names that some servers or clients change, truncate or misread. */
 const SPECIAL_NAMES = [
@@ -25,7 +25,7 @@ const SPECIAL_NAMES = [
   '\uff21 full width'
 ]
 
-const FIELDS = [
+const ENTRY_FIELDS = [
   'can',
   'createdAt',
   'driveId',
@@ -48,7 +48,7 @@ const FIELDS = [
 export function lists(t: Test, open: Open): void {
   t.test('an empty root is a complete page without entries', async (t) => {
     const { backend } = await open(t)
-    const page = await backend.listFolder(null, { ...call(), limit: 10 })
+    const page = await backend.listFolder(null, { ...callOptions(), limit: 10 })
     t.match(page, { entries: [], next: null, complete: true, reason: null })
     t.equal(page.entries.length, 0)
   })
@@ -56,7 +56,7 @@ export function lists(t: Test, open: Open): void {
   t.test('the root lists its files and folders', async (t) => {
     const { backend, seed } = await open(t)
     await seed({ 'a.txt': 'hello', 'folder/b.txt': 'b', 'folder/deep/c.txt': 'c' })
-    const page = await backend.listFolder(null, { ...call(), limit: 1000 })
+    const page = await backend.listFolder(null, { ...callOptions(), limit: 1000 })
     t.match(page, { next: null, complete: true, reason: null })
     t.same(page.entries.map(({ name, kind }) => ({ name, kind })).sort(byName), [
       { name: 'a.txt', kind: 'file' },
@@ -65,18 +65,18 @@ export function lists(t: Test, open: Open): void {
     const file = page.entries.find(({ kind }) => kind === 'file')
     t.equal(file?.size, 5)
     for (const entry of page.entries) {
-      t.same(Object.keys(entry).sort(), FIELDS, 'all fields are present')
+      t.same(Object.keys(entry).sort(), ENTRY_FIELDS, 'all fields are present')
       t.equal(entry.parentId, page.folder.id, 'the root has one id')
     }
     const { id } = page.folder
-    if (id !== null) t.same(await backend.listFolder(id, { ...call(), limit: 1000 }), page, 'and the same page')
+    if (id !== null) t.same(await backend.listFolder(id, { ...callOptions(), limit: 1000 }), page, 'and the same page')
   })
 
   t.test('a folder is listed by its id, and has its parent', async (t) => {
     const { backend, seed } = await open(t)
     await seed({ 'folder/b.txt': 'b', 'folder/deep/c.txt': 'c', 'other/d.txt': 'd' })
     const folder = await find(backend, 'folder')
-    const page = await backend.listFolder(folder.id, { ...call(), limit: 1000 })
+    const page = await backend.listFolder(folder.id, { ...callOptions(), limit: 1000 })
     t.equal(page.folder.id, folder.id)
     t.same(page.entries.map(({ name }) => name).sort(), ['b.txt', 'deep'])
     for (const entry of page.entries) t.equal(entry.parentId, folder.id)
@@ -90,7 +90,7 @@ export function lists(t: Test, open: Open): void {
   t.test('an empty folder is an empty page, not an error', async (t) => {
     const { backend, seed } = await open(t)
     await seed({ 'empty/': '' })
-    const page = await backend.listFolder((await find(backend, 'empty')).id, { ...call(), limit: 10 })
+    const page = await backend.listFolder((await find(backend, 'empty')).id, { ...callOptions(), limit: 10 })
     t.match(page, { next: null, complete: true, reason: null })
     t.equal(page.entries.length, 0)
   })
@@ -99,12 +99,12 @@ export function lists(t: Test, open: Open): void {
     const { backend, seed } = await open(t)
     await seed({ 'a.txt': 'a' })
     const { id } = await find(backend, 'a.txt')
-    await rejectsWith(t, backend.listFolder(id, { ...call(), limit: 10 }), 'FOLDER_NOT_FOUND')
+    await rejectsWith(t, backend.listFolder(id, { ...callOptions(), limit: 10 }), 'FOLDER_NOT_FOUND')
   })
 
   t.test('small pages add up to the one large page, with each entry once', async (t) => {
     const { backend, seed } = await open(t)
-    if (unless(backend.capabilities, 'paging') !== false) return t.pass('paging is unsupported')
+    if (skipReason(backend.capabilities, 'paging') !== false) return t.pass('paging is unsupported')
     const files: Record<string, string> = {}
     for (let index = 0; index < 23; index++) {
       const name = `many/entry ${String(index).padStart(2, '0')}`
@@ -112,27 +112,27 @@ export function lists(t: Test, open: Open): void {
     }
     await seed(files)
     const { id } = await find(backend, 'many')
-    const big = await backend.listFolder(id, { ...call(), limit: 1000 })
-    t.equal(big.entries.length, 23)
-    t.match(big, { next: null, complete: true })
+    const fullPage = await backend.listFolder(id, { ...callOptions(), limit: 1000 })
+    t.equal(fullPage.entries.length, 23)
+    t.match(fullPage, { next: null, complete: true })
     for (const limit of [1, 5, 22, 23]) {
       const entries: Entry[] = []
       let cursor: string | undefined
       do {
-        const page = await backend.listFolder(id, { ...call(), limit, ...(cursor !== undefined && { cursor }) })
+        const page = await backend.listFolder(id, { ...callOptions(), limit, ...(cursor !== undefined && { cursor }) })
         t.ok(page.entries.length <= limit, `a page of ${page.entries.length} with limit ${limit}`)
         t.equal(page.complete, page.next === null, 'complete on the last page only')
         t.equal(page.reason, page.next === null ? null : 'more')
         entries.push(...page.entries)
         cursor = page.next ?? undefined
       } while (cursor !== undefined)
-      t.same(entries, big.entries, `pages of ${limit}`)
+      t.same(entries, fullPage.entries, `pages of ${limit}`)
     }
   })
 
   t.test('only folders or only files are listed if requested', async (t) => {
     const { backend, seed } = await open(t)
-    if (unless(backend.capabilities, 'kindFilter') !== false) return t.pass('kindFilter is unsupported')
+    if (skipReason(backend.capabilities, 'kindFilter') !== false) return t.pass('kindFilter is unsupported')
     await seed({ 'a.txt': 'a', 'b/x': 'x', 'c.txt': 'c', 'd/x': 'x', 'e/x': 'x' })
     for (const limit of [1, 2, 1000]) {
       const names = async (kind: 'file' | 'folder') =>
@@ -145,12 +145,12 @@ export function lists(t: Test, open: Open): void {
   t.test('a limit outside of 1 to 1000 is refused', async (t) => {
     const { backend } = await open(t)
     for (const limit of [0, -1, 1.5, 1001, NaN]) {
-      await rejectsWith(t, backend.listFolder(null, { ...call(), limit }), 'INVALID_REQUEST', String(limit))
+      await rejectsWith(t, backend.listFolder(null, { ...callOptions(), limit }), 'INVALID_REQUEST', String(limit))
     }
   })
 
   t.test('names are listed unchanged, and their ids can be used', async (t) => {
-    const { backend, seed, normalizes = false, exceptions = {} } = await open(t)
+    const { backend, seed, normalizesNames: normalizes = false, exceptions = {} } = await open(t)
     const names = SPECIAL_NAMES.filter((name) => !normalizes || name === name.normalize('NFC'))
     await seed(Object.fromEntries(names.map((name) => [`special/${name}`, `content of ${name}`])))
     await seed(Object.fromEntries(names.map((name) => [`folders/${name}/inside.txt`, name])))
@@ -158,19 +158,19 @@ export function lists(t: Test, open: Open): void {
     const listed = names.filter((name) => exceptions.hidesDotFiles === undefined || !name.startsWith('.'))
     t.same(files.map(({ name }) => name).sort(), listed.toSorted(), exceptions.hidesDotFiles ?? 'all names')
     for (const { id, name, can } of files) {
-      t.not(can.download, false, shown(name))
-      t.equal((await backend.stat(id, call())).name, name)
-      const { body } = await backend.download(id, call())
+      t.not(can.download, false, escapeName(name))
+      t.equal((await backend.stat(id, callOptions())).name, name)
+      const { body } = await backend.download(id, callOptions())
       t.equal((await readBody(body)).toString(), `content of ${name}`)
     }
     const folders = await listAll(backend, (await find(backend, 'folders')).id)
     t.same(folders.map(({ name }) => name).sort(), listed.toSorted(), exceptions.hidesDotFiles ?? 'all names')
     for (const { id, name, can } of folders) {
-      t.not(can.list, false, shown(name))
+      t.not(can.list, false, escapeName(name))
       t.same(
         (await listAll(backend, id)).map((entry) => entry.name),
         ['inside.txt'],
-        shown(name)
+        escapeName(name)
       )
     }
   })
@@ -180,7 +180,7 @@ export function lists(t: Test, open: Open): void {
     await seed({ 'folder/file.bin': 'content', 'folder/inner/x': 'x', 'folder/empty/': '' })
     const folder = await find(backend, 'folder')
     for (const entry of [folder, ...(await listAll(backend, folder.id))]) {
-      const stat = await backend.stat(entry.id, call())
+      const stat = await backend.stat(entry.id, callOptions())
       for (const [field, value] of Object.entries(entry)) {
         // A listing may have fewer fields.
         if (value !== null) t.same(stat[field as keyof Entry], value, `${entry.name}: ${field}`)

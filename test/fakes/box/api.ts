@@ -2,7 +2,7 @@ import type { BoxCall } from './call.ts'
 import type { FakeBoxDownloads } from './downloads.ts'
 import type { FakeBoxKnobs } from './knobs.ts'
 import type { FakeBoxPages } from './pages.ts'
-import { FakeBoxPieces } from './pieces.ts'
+import { FakeBoxSimpleUploads } from './simple-uploads.ts'
 import { FakeBoxReads } from './reads.ts'
 import type { BoxOperation } from './routes.ts'
 import type { FakeBoxTree } from './tree.ts'
@@ -24,10 +24,10 @@ export interface BoxState {
 export type BoxCallOperation = Exclude<BoxOperation, 'content.get'>
 
 /** The handler of each operation. */
-export function boxAnswers(state: BoxState): Readonly<Record<BoxCallOperation, (call: BoxCall) => void>> {
+export function boxHandlers(state: BoxState): Readonly<Record<BoxCallOperation, (call: BoxCall) => void>> {
   const { writes, uploads, downloads } = state
   const reads = new FakeBoxReads(state.tree, state.pages, state.knobs)
-  const pieces = new FakeBoxPieces(writes)
+  const simpleUploads = new FakeBoxSimpleUploads(writes)
   return {
     'users.me': (call) => {
       reads.me(call)
@@ -66,22 +66,22 @@ export function boxAnswers(state: BoxState): Readonly<Record<BoxCallOperation, (
       writes.delete(call, 'web_link')
     },
     'preflight.file': (call) => {
-      pieces.checkFile(call, state.uploadUrl)
+      simpleUploads.checkFile(call, state.uploadUrl)
     },
     'preflight.version': (call) => {
-      pieces.checkVersion(call, state.uploadUrl)
+      simpleUploads.checkVersion(call, state.uploadUrl)
     },
     'upload.file': (call) => {
-      pieces.createFile(call)
+      simpleUploads.createFile(call)
     },
     'upload.version': (call) => {
-      pieces.createVersion(call)
+      simpleUploads.createVersion(call)
     },
     'sessions.file': (call) => {
-      uploads.beginFile(call, state.uploadUrl)
+      uploads.createFileSession(call, state.uploadUrl)
     },
     'sessions.version': (call) => {
-      uploads.beginVersion(call, state.uploadUrl)
+      uploads.createVersionSession(call, state.uploadUrl)
     },
     'sessions.get': (call) => {
       uploads.get(call)

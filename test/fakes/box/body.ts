@@ -5,19 +5,19 @@ const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/
 
 /** A JSON object from a client. Members that are not expected are mistakes. */
 export class BoxBody {
-  readonly #said: Readonly<Record<string, unknown>>
+  readonly #fields: Readonly<Record<string, unknown>>
 
-  constructor(text: string, names: readonly string[]) {
-    this.#said = parseObject(text)
-    const unknown = Object.keys(this.#said).filter((name) => !names.includes(name))
+  constructor(text: string, fieldNames: readonly string[]) {
+    this.#fields = parseObject(text)
+    const unknown = Object.keys(this.#fields).filter((name) => !fieldNames.includes(name))
     if (unknown.length > 0) throw new BoxMistake(`the field ${unknown.join()} in a body`)
   }
 
   /** Parses the body of a JSON request. */
-  static of({ headers, body }: FakeDavRequest, names: readonly string[]): BoxBody {
+  static of({ headers, body }: FakeDavRequest, fieldNames: readonly string[]): BoxBody {
     const type = headers['content-type'] ?? ''
     if (!/^application\/json(?:;\s*charset="?utf-8"?)?$/i.test(type)) throw new BoxMistake(`the content type ${type}`)
-    return new BoxBody(body?.toString() ?? '', names)
+    return new BoxBody(body?.toString() ?? '', fieldNames)
   }
 
   text(name: string): string | undefined {
@@ -47,19 +47,22 @@ export class BoxBody {
     return parent?.requiredText('id')
   }
 
-  object(name: string, names: readonly string[]): BoxBody | undefined {
-    const value = this.#read(name, (given): given is object => typeof given === 'object' && given !== null)
-    return value === undefined ? undefined : new BoxBody(JSON.stringify(value), names)
+  object(name: string, fieldNames: readonly string[]): BoxBody | undefined {
+    const value = this.#read(
+      name,
+      (candidate): candidate is object => typeof candidate === 'object' && candidate !== null
+    )
+    return value === undefined ? undefined : new BoxBody(JSON.stringify(value), fieldNames)
   }
 
-  objects(name: string, names: readonly string[]): BoxBody[] {
-    const values = this.#read(name, (given): given is unknown[] => Array.isArray(given)) ?? missing(name)
-    return values.map((value) => new BoxBody(JSON.stringify(value), names))
+  objects(name: string, fieldNames: readonly string[]): BoxBody[] {
+    const values = this.#read(name, (candidate): candidate is unknown[] => Array.isArray(candidate)) ?? missing(name)
+    return values.map((value) => new BoxBody(JSON.stringify(value), fieldNames))
   }
 
-  #read<T>(name: string, isGood: (value: unknown) => value is T): T | undefined {
-    const value = this.#said[name]
-    if (value === undefined || isGood(value)) return value
+  #read<T>(name: string, isValid: (value: unknown) => value is T): T | undefined {
+    const value = this.#fields[name]
+    if (value === undefined || isValid(value)) return value
     throw new BoxMistake(`the value of ${name}: ${JSON.stringify(value)}`)
   }
 }

@@ -37,8 +37,8 @@ export class BoxCall {
     return this.request.query.get(name) ?? undefined
   }
 
-  integer(name: string, min: number, max: number, byDefault: number): number {
-    const text = this.text(name) ?? String(byDefault)
+  integer(name: string, min: number, max: number, defaultValue: number): number {
+    const text = this.text(name) ?? String(defaultValue)
     const value = /^\d+$/.test(text) ? Number(text) : -1
     if (value < min || value > max) throw new BoxMistake(`${name}=${text}`)
     return value
@@ -72,9 +72,9 @@ export class BoxCall {
   }
 
   /** Returns the item if it has the permissions. */
-  allowed(node: FakeBoxNode, ...needed: readonly (keyof BoxPermissions)[]): FakeBoxNode {
+  requirePermissions(node: FakeBoxNode, ...required: readonly (keyof BoxPermissions)[]): FakeBoxNode {
     const permissions = permissionsOf(node)
-    if (needed.some((name) => permissions[name] !== true)) throw new BoxFailure(DENIED)
+    if (required.some((name) => permissions[name] !== true)) throw new BoxFailure(DENIED)
     return node
   }
 
@@ -84,8 +84,8 @@ export class BoxCall {
     if (expected !== undefined && expected !== String(etag)) throw new BoxFailure({ code: 'precondition_failed' })
   }
 
-  item(node: FakeBoxNode, fields: BoxFields, byDefault: 'standard' | 'mini' = 'standard'): Record<string, unknown> {
-    return itemResource(node, this.tree, this.person, fields.namesFor(node.type, byDefault))
+  item(node: FakeBoxNode, fields: BoxFields, defaultValue: 'standard' | 'mini' = 'standard'): Record<string, unknown> {
+    return itemResource(node, this.tree, this.person, fields.namesFor(node.type, defaultValue))
   }
 
   /** Sends the response, compressed if the client accepts it, as Box does. */
@@ -100,7 +100,7 @@ export class BoxCall {
   }
 
   /** Responds with 202: not ready yet. */
-  sendLater(seconds: number): void {
+  sendNotReady(seconds: number): void {
     this.response.writeHead(202, { 'retry-after': String(seconds), 'content-length': 0 }).end()
   }
 }

@@ -27,10 +27,10 @@ export class FakeBoxDownloads {
   }
 
   redirect(call: BoxCall, origin: string): void {
-    const node = call.allowed(call.node('file'), 'can_download')
+    const node = call.requirePermissions(call.node('file'), 'can_download')
     if (node.flags.malicious === true) throw new BoxFailure({ code: 'forbidden_by_policy' })
     if (this.#isNotReady(node)) {
-      call.sendLater(this.#knobs.retryAfter)
+      call.sendNotReady(this.#knobs.retryAfter)
       return
     }
     const secret = randomBytes(96).toString('base64url')
@@ -45,19 +45,19 @@ export class FakeBoxDownloads {
       return
     }
     const { name, content } = download
-    const plain = name.replace(/[^ -~]|["\\]/g, '_')
-    sendContent(response, content, range, this.#knobs.cutDownloads, {
+    const asciiName = name.replace(/[^ -~]|["\\]/g, '_')
+    sendContent(response, content, range, this.#knobs.downloadResets, {
       'content-type': 'application/octet-stream',
-      'content-disposition': `attachment;filename="${plain}";filename*=UTF-8''${encodeURIComponent(name.toWellFormed())}`,
+      'content-disposition': `attachment;filename="${asciiName}";filename*=UTF-8''${encodeURIComponent(name.toWellFormed())}`,
       'accept-ranges': 'bytes',
       'cache-control': 'private'
     })
   }
 
   #isNotReady(node: FakeBoxNode): boolean {
-    const counter = this.#knobs.notReady > 0 ? this.#knobs : node
-    if (counter.notReady <= 0) return false
-    counter.notReady--
+    const source = this.#knobs.notReady > 0 ? this.#knobs : node
+    if (source.notReady <= 0) return false
+    source.notReady--
     return true
   }
 }

@@ -14,10 +14,10 @@ export interface BoxError {
   readonly headers?: OutgoingHttpHeaders
 }
 
-type Known = readonly [status: number, message: string]
+type KnownError = readonly [status: number, message: string]
 
 /** Box's texts (its page "Common errors", the reference, and responses reported by users of its clients). */
-const KNOWN: Readonly<Record<string, Known>> = {
+const ERRORS: Readonly<Record<string, KnownError>> = {
   bad_digest: [400, 'The specified content-md5 did not match what we received'],
   bad_request: [400, 'Bad Request'],
   cyclical_folder_structure: [400, 'Folder move creates cyclical folder structure'],
@@ -52,23 +52,23 @@ const KNOWN: Readonly<Record<string, Known>> = {
   unavailable: [503, 'Unavailable']
 }
 
-const HELP = 'http://developers.box.com/docs/#errors'
+const HELP_URL = 'http://developers.box.com/docs/#errors'
 /** Messages prefix IDs with the first letter of Box's name for the type. */
-const LETTERS: Readonly<Record<BoxType, string>> = { file: 'f', folder: 'd', web_link: 'w' }
+const ID_PREFIXES: Readonly<Record<BoxType, string>> = { file: 'f', folder: 'd', web_link: 'w' }
 
 /** An error response. */
 export class BoxFailure extends CloudFailure<BoxError> {}
 
 /** A request that no client should send: it is recorded, and fails the test. */
 export class BoxMistake extends BoxFailure {
-  constructor(what: string, error: Partial<BoxError> = {}) {
-    super({ code: 'bad_request', ...error, message: `A MISTAKE OF OUR CLIENT: ${what}` }, what)
+  constructor(mistake: string, error: Partial<BoxError> = {}) {
+    super({ code: 'bad_request', ...error, message: `A MISTAKE OF OUR CLIENT: ${mistake}` }, mistake)
   }
 }
 
 /** `name` is the name of the parameter that contained the ID. */
 export function notFound(type: BoxType, id: string, name = type === 'folder' ? 'folder' : 'item'): BoxFailure {
-  const value = `${LETTERS[type]}_${id}`
+  const value = `${ID_PREFIXES[type]}_${id}`
   const message = `Invalid value '${value}'. '${name}' with value '${value}' not found`
   return new BoxFailure({ code: 'not_found', contextInfo: invalidParameter(name, message) })
 }
@@ -85,7 +85,7 @@ export function unauthorized(isMissing: boolean): BoxFailure {
 }
 
 export function insufficientScope(): BoxFailure {
-  const [, message] = KNOWN['insufficient_scope'] ?? []
+  const [, message] = ERRORS['insufficient_scope'] ?? []
   return new BoxFailure({ code: 'insufficient_scope', headers: challenge('insufficient_scope', message ?? '') })
 }
 
@@ -95,29 +95,29 @@ const challenge = (error: string, description: string) => ({
 
 /** Sends an error with a body of exactly Box's shape; a 401 has none. */
 export function sendError(response: ServerResponse, { code, contextInfo, headers = {}, ...error }: BoxError): void {
-  const [status, text] = KNOWN[code] ?? [500, code]
-  const asked = { status: error.status ?? status, message: error.message ?? text }
-  const withChallenge =
-    asked.status === 401 ? { ...challenge('invalid_token', 'The access token provided is invalid.') } : {}
-  for (const [name, value] of Object.entries({ ...withChallenge, ...headers })) {
+  const [status, text] = ERRORS[code] ?? [500, code]
+  const resolved = { status: error.status ?? status, message: error.message ?? text }
+  const challengeHeaders =
+    resolved.status === 401 ? { ...challenge('invalid_token', 'The access token provided is invalid.') } : {}
+  for (const [name, value] of Object.entries({ ...challengeHeaders, ...headers })) {
     if (value !== undefined) response.setHeader(name, value)
   }
   const request_id = randomBytes(8).toString('hex')
   response.setHeader('box-request-id', randomBytes(13).toString('hex'))
-  if (asked.status === 401) {
+  if (resolved.status === 401) {
     response.writeHead(401, { 'content-length': 0 }).end()
     return
   }
   const body = {
     type: 'error',
-    status: asked.status,
+    status: resolved.status,
     code,
     ...(contextInfo !== undefined && { context_info: contextInfo }),
-    help_url: HELP,
-    message: asked.message,
+    help_url: HELP_URL,
+    message: resolved.message,
     request_id
   } satisfies Wire<ClientError>
   const json = JSON.stringify(body)
-  response.writeHead(asked.status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(json) })
+  response.writeHead(resolved.status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(json) })
   response.end(json)
 }

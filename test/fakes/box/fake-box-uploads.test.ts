@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { takeMistakes } from '../../support/dav/ask-dav.ts'
-import { askBox, JSON_POST } from './asked.ts'
+import { takeMistakes } from '../../support/dav/requests.ts'
+import { startFakeBox, JSON_POST } from './client.ts'
 import { BOX_WRITE_SCOPE, type FakeBoxOptions } from './fake-box.ts'
 
 t.test('an upload in one request', async (t) => {
   const uploading = async (t: Test) => {
-    const setup = await askBox(t)
+    const setup = await startFakeBox(t)
     const post = async (
       parts: readonly string[],
       headers: Record<string, string> = {},
@@ -88,7 +88,7 @@ t.test('an upload in one request', async (t) => {
 
 t.test('an upload session', async (t) => {
   const uploading = async (t: Test, options?: FakeBoxOptions) => {
-    const setup = await askBox(t, options)
+    const setup = await startFakeBox(t, options)
     Object.assign(setup.fake.knobs, { minSessionBytes: 0, partSize: 4 })
     const begin = async (said: object = { folder_id: '0', file_name: 'up', file_size: 10 }, id = '') => {
       const path = `/api/2.0/files/${id === '' ? '' : `${id}/`}upload_sessions`

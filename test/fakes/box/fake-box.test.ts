@@ -12,18 +12,18 @@ import { deserializeItems } from 'box-node-sdk/schemas/items'
 import { deserializeWebLink } from 'box-node-sdk/schemas/webLink'
 import type { SerializedData } from 'box-node-sdk/serialization/json'
 import t, { type Test } from 'tap'
-import { takeMistakes, type Asked } from '../../support/dav/ask-dav.ts'
-import { answers, hangs, htmlPage, resets } from '../faults.ts'
+import { takeMistakes, type RequestOptions } from '../../support/dav/requests.ts'
+import { respondsWith, hangs, htmlPage, resets } from '../faults.ts'
 import { BOX_READ_SCOPE, BOX_WRITE_SCOPE, FAKE_BOX_TOKEN, FakeBox, type FakeBoxOptions } from './fake-box.ts'
-import { askBox, BOX_AUTHORIZATION, JSON_POST, type BoxJson } from './asked.ts'
+import { startFakeBox, BOX_AUTHORIZATION, JSON_POST, type BoxJson } from './client.ts'
 import { until } from '../../support/time/until.ts'
 
-const ALL =
+const ALL_FIELDS =
   'type,id,name,size,etag,sequence_id,sha1,modified_at,parent,permissions,extension,item_status,url,is_package'
-const MARKERS = { usemarker: 'true' }
+const MARKER_PAGING = { usemarker: 'true' }
 
 /** The official client. */
-async function clientOf(t: Test, options?: FakeBoxOptions) {
+async function startWithClient(t: Test, options?: FakeBoxOptions) {
   const fake = await FakeBox.start(t, options)
   const baseUrls = new BaseUrls({ baseUrl: fake.url, uploadUrl: `${fake.uploadUrl}/api`, oauth2Url: fake.url })
   const retryStrategy = new BoxRetryStrategy({ maxAttempts: 1, maxRetriesOnException: 0 })
@@ -34,7 +34,7 @@ async function clientOf(t: Test, options?: FakeBoxOptions) {
 
 t.test('the official client', async (t) => {
   t.test('reads the user', async (t) => {
-    const { fake, tree, client } = await clientOf(t)
+    const { fake, tree, client } = await startWithClient(t)
     tree.addFile({ name: 'a', content: 'abc' })
     fake.knobs.quotaBytes = 10
     const me = await client.users.getUserMe()
@@ -45,7 +45,7 @@ t.test('the official client', async (t) => {
   })
 
   t.test('lists a folder by markers and by offsets', async (t) => {
-    const { tree, client } = await clientOf(t)
+    const { tree, client } = await startWithClient(t)
     const folder = tree.addFolder({ name: 'folder' })
     tree.addFiles(3, (index) => ({ name: `file ${10 - index}.txt`, parent: folder, content: 'abc' }))
     tree.addWebLink({ name: 'a link', parent: folder, url: 'https://example.com/' })
@@ -54,7 +54,7 @@ t.test('the official client', async (t) => {
     const found: (string | undefined)[] = []
     let marker: string | undefined
     do {
-      const queryParams = { fields: ALL.split(','), limit: 2, usemarker: true, ...(marker && { marker }) }
+      const queryParams = { fields: ALL_FIELDS.split(','), limit: 2, usemarker: true, ...(marker && { marker }) }
       const { entries = [], nextMarker, totalCount } = await client.folders.getFolderItems(folder.id, { queryParams })
       t.equal(totalCount, undefined)
       found.push(...entries.map(({ name }) => name))
@@ -71,7 +71,7 @@ t.test('the official client', async (t) => {
   })
 
   t.test('reads a file, a folder and a web link of the same id', async (t) => {
-    const { tree, client } = await clientOf(t)
+    const { tree, client } = await startWithClient(t)
     const folder = tree.addFolder({ name: 'folder' })
     const modified = new Date('2024-05-06T07:08:09.010Z')
     const { id } = tree.addFile({ name: 'a.TXT', parent: folder, content: 'abc', modified, sharedLink: 'https://x.y/' })
@@ -97,7 +97,7 @@ t.test('the official client', async (t) => {
   })
 
   t.test('downloads, also ranges, and waits for content that is not ready', async (t) => {
-    const { fake, tree, client } = await clientOf(t)
+    const { fake, tree, client } = await startWithClient(t)
     const { id } = tree.addFile({ name: 'a', content: '0123456789', notReady: 1 })
     t.equal(await client.downloads.downloadFile(id), undefined)
     t.equal(String(await buffer((await client.downloads.downloadFile(id))!)), '0123456789')
@@ -117,7 +117,7 @@ t.test('the official client', async (t) => {
   })
 
   t.test('uploads in one request, after a preflight check', async (t) => {
-    const { tree, client } = await clientOf(t)
+    const { tree, client } = await startWithClient(t)
     const attributes = { name: 'new.txt', parent: { id: '0' } }
     const content = 'in\r\n--one'
     const checked = { ...attributes, size: content.length }
@@ -126,20 +126,22 @@ t.test('the official client', async (t) => {
     t.match(made, { name: 'new.txt', size: 9, etag: '0' })
     t.equal(String(tree.read(made!.id)), content)
     const again = { ...attributes, name: 'NEW.txt' }
-    const refusal = await refusalOf(client.uploads.uploadFile({ attributes: again, file: streamOf('other') }))
+    const refusal = await rejectionOf(client.uploads.uploadFile({ attributes: again, file: streamOf('other') }))
     t.match(refusal, { responseInfo: { statusCode: 409, code: 'item_name_in_use' } })
     t.match(refusal, { responseInfo: { contextInfo: { conflicts: { type: 'file', id: made!.id } } } }, 'not a list')
     const version = { attributes: { name: 'new.txt' }, file: streamOf('second') }
     const etag = { headers: { ifMatch: '0' } }
     const { entries } = await client.uploads.uploadFileVersion(made!.id, version, etag)
     t.match(entries?.[0], { id: made!.id, size: 6, etag: '1' })
-    const late = await refusalOf(client.uploads.uploadFileVersion(made!.id, { ...version, file: streamOf('x') }, etag))
+    const late = await rejectionOf(
+      client.uploads.uploadFileVersion(made!.id, { ...version, file: streamOf('x') }, etag)
+    )
     t.match(late, { responseInfo: { statusCode: 412, code: 'precondition_failed' } })
     t.equal(String(tree.read(made!.id)), 'second')
   })
 
   t.test('uploads in parts', async (t) => {
-    const { fake, tree, client } = await clientOf(t)
+    const { fake, tree, client } = await startWithClient(t)
     Object.assign(fake.knobs, { minSessionBytes: 25, partSize: 10 })
     const content = 'abcdefghijklmnopqrstuvwxyz'
     const { id, size } = await client.chunkedUploads.uploadBigFile(streamOf(content), 'big', content.length, '0')
@@ -153,42 +155,42 @@ t.test('the official client', async (t) => {
     await client.chunkedUploads.deleteFileUploadSessionById(session.id!)
     t.equal(fake.uploads.open, 0)
     const small = client.chunkedUploads.createFileUploadSession({ fileName: 'a', fileSize: 24, folderId: '0' })
-    t.match(await refusalOf(small), { responseInfo: { code: 'file_size_too_small' } })
+    t.match(await rejectionOf(small), { responseInfo: { code: 'file_size_too_small' } })
   })
 
   t.test('creates, renames, moves and deletes', async (t) => {
-    const { tree, client } = await clientOf(t)
+    const { tree, client } = await startWithClient(t)
     const folder = await client.folders.createFolder({ name: 'new', parent: { id: '0' } })
     t.match(folder, { name: 'new', etag: '0', parent: { id: '0' } })
-    const refusal = await refusalOf(client.folders.createFolder({ name: 'New', parent: { id: '0' } }))
+    const refusal = await rejectionOf(client.folders.createFolder({ name: 'New', parent: { id: '0' } }))
     t.match(refusal, { responseInfo: { statusCode: 409, contextInfo: { conflicts: [{ id: folder.id }] } } })
     const { id } = tree.addFile({ name: 'a' })
     const moved = await client.files.updateFileById(id, { requestBody: { name: 'b', parent: { id: folder.id } } })
     t.match(moved, { name: 'b', parent: { id: folder.id } })
-    const isFull = await refusalOf(client.folders.deleteFolderById(folder.id))
+    const isFull = await rejectionOf(client.folders.deleteFolderById(folder.id))
     t.match(isFull, { responseInfo: { statusCode: 400 } })
     await client.folders.deleteFolderById(folder.id, { queryParams: { recursive: true } })
-    t.match(await refusalOf(client.files.getFileById(id)), { responseInfo: { statusCode: 404, code: 'trashed' } })
+    t.match(await rejectionOf(client.files.getFileById(id)), { responseInfo: { statusCode: 404, code: 'trashed' } })
     t.same(tree.children(), [])
     const inside = tree.addFolder({ name: 'inside', parent: tree.addFolder({ name: 'outside' }) })
     const above = { requestBody: { parent: { id: inside.id } } }
-    t.match(await refusalOf(client.folders.updateFolderById(inside.parent!, above)), {
+    t.match(await rejectionOf(client.folders.updateFolderById(inside.parent!, above)), {
       responseInfo: { code: 'cyclical_folder_structure' }
     })
   })
 })
 
 t.test('invalid requests are recorded', async (t) => {
-  const { fake, tree, send } = await askBox(t)
+  const { fake, tree, send } = await startFakeBox(t)
   const { id } = tree.addFile({ name: 'a', content: 'abc' })
   const link = tree.addWebLink({ name: 'link', url: 'https://example.com/' })
   const items = '/2.0/folders/0/items'
-  const json = (body: object | string, more: Asked = {}): Asked => ({
+  const json = (body: object | string, more: RequestOptions = {}): RequestOptions => ({
     ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
     body: typeof body === 'string' ? body : JSON.stringify(body),
     ...more
   })
-  const mistakes: [string, string, Record<string, string>?, Asked?][] = [
+  const mistakes: [string, string, Record<string, string>?, RequestOptions?][] = [
     ['a route that there is not', '/2.0/folders/abc'],
     ['a route that there is not', '/api/2.0/users/me'],
     ['a route that there is not', '/2.0/files/content', {}, json({})],
@@ -211,7 +213,7 @@ t.test('invalid requests are recorded', async (t) => {
     ['sort=type', items, { sort: 'type' }],
     ['direction=asc', items, { direction: 'asc' }],
     ['a marker without usemarker=true', items, { marker: 'x' }],
-    ['an offset together with markers', items, { ...MARKERS, offset: '0' }],
+    ['an offset together with markers', items, { ...MARKER_PAGING, offset: '0' }],
     ['the content type text/plain', '/2.0/folders', {}, json({}, { headers: { 'content-type': 'text/plain' } })],
     ['a body that is no JSON object', '/2.0/folders', {}, json('[]')],
     ['the field color in a body', '/2.0/folders', {}, json({ color: 1 })],
@@ -231,7 +233,7 @@ t.test('invalid requests are recorded', async (t) => {
 })
 
 t.test('fields replace the default fields', async (t) => {
-  const { tree, send, list } = await askBox(t)
+  const { tree, send, list } = await startFakeBox(t)
   const { id } = tree.addFile({ name: 'a.txt', content: 'abc' })
   tree.addFolder({ name: 'f' })
   tree.addWebLink({ name: 'l', url: 'https://example.com/' })
@@ -242,7 +244,7 @@ t.test('fields replace the default fields', async (t) => {
     [...mini, 'sha1', 'name', 'file_version'],
     [...mini, 'name', 'url']
   ])
-  const { text } = await list({ fields: ALL })
+  const { text } = await list({ fields: ALL_FIELDS })
   const { entries } = JSON.parse(text) as { entries: Record<string, SerializedData>[] }
   t.same(
     entries.map((entry) => Object.keys(entry).filter((name) => ['sha1', 'url', 'size', 'is_package'].includes(name))),
@@ -257,7 +259,7 @@ t.test('fields replace the default fields', async (t) => {
 
 t.test('a listing', async (t) => {
   t.test('is ordered by type first, and in the root with markers not at all', async (t) => {
-    const { tree, names } = await askBox(t)
+    const { tree, names } = await startFakeBox(t)
     const fill = (parent = tree.root) => {
       tree.addFile({ name: 'b', parent, content: '1', modified: new Date(2000) })
       tree.addFolder({ name: 'c', parent })
@@ -270,17 +272,17 @@ t.test('a listing', async (t) => {
     t.same(await names(), ['c', 'x', 'A', 'b', 'd'])
     t.same(await names({ sort: 'date' }, folder.id), ['c', 'd', 'b', 'A'])
     t.same(await names({ sort: 'size', direction: 'DESC' }, folder.id), ['c', 'A', 'd', 'b'])
-    t.same(await names({ sort: 'id', ...MARKERS }, folder.id), ['c', 'b', 'A', 'd'])
-    t.same(await names({ sort: 'name', ...MARKERS }), ['c', 'b', 'x', 'A', 'd'], 'by id')
+    t.same(await names({ sort: 'id', ...MARKER_PAGING }, folder.id), ['c', 'b', 'A', 'd'])
+    t.same(await names({ sort: 'name', ...MARKER_PAGING }), ['c', 'b', 'x', 'A', 'd'], 'by id')
   })
 
   t.test('has no marker at its end in one of three ways, and accepts no foreign marker', async (t) => {
-    const { fake, tree, list } = await askBox(t)
+    const { fake, tree, list } = await startFakeBox(t)
     tree.addFiles(3, (index) => ({ name: `${index}` }))
     const folder = tree.addFolder({ name: 'f' })
-    const first = await list({ ...MARKERS, limit: '2', marker: '' })
+    const first = await list({ ...MARKER_PAGING, limit: '2', marker: '' })
     const marker = String(first.json.next_marker)
-    const last = () => list({ ...MARKERS, limit: '2', marker })
+    const last = () => list({ ...MARKER_PAGING, limit: '2', marker })
     for (const lastMarker of ['', null, undefined] as const) {
       fake.knobs.lastMarker = lastMarker
       const { json } = await last()
@@ -288,19 +290,19 @@ t.test('a listing', async (t) => {
       t.equal(json.next_marker, lastMarker)
       t.equal('next_marker' in json, lastMarker !== undefined)
     }
-    t.match(await list({ ...MARKERS, marker }, folder.id), { status: 400, code: 'bad_request' })
+    t.match(await list({ ...MARKER_PAGING, marker }, folder.id), { status: 400, code: 'bad_request' })
     fake.expireMarkers()
     t.match((await last()).json.context_info?.errors, [{ reason: 'invalid_parameter', name: 'marker' }])
   })
 
   t.test('has the configured page faults', async (t) => {
-    const { fake, tree, list } = await askBox(t)
+    const { fake, tree, list } = await startFakeBox(t)
     tree.addFiles(5, (index) => ({ name: `${index}` }))
     const pages = async () => {
       const found: string[] = []
       let marker: string | undefined = '0'
       for (let page = 0; page < 4 && marker; page++) {
-        const { json }: { json: BoxJson } = await list({ ...MARKERS, limit: '2', marker })
+        const { json }: { json: BoxJson } = await list({ ...MARKER_PAGING, limit: '2', marker })
         found.push(json.entries?.map(({ name }) => name).join('') ?? '')
         marker = json.next_marker ?? undefined
       }
@@ -322,7 +324,7 @@ t.test('a listing', async (t) => {
   })
 
   t.test('hides items, and limits the offset', async (t) => {
-    const { tree, list } = await askBox(t)
+    const { tree, list } = await startFakeBox(t)
     tree.addFiles(3, (index) => ({ name: `${index}`, hidden: index === 1 }))
     const { json } = await list({ limit: '1', offset: '1' })
     t.match(json, { total_count: 3, entries: [] })
@@ -333,14 +335,14 @@ t.test('a listing', async (t) => {
   })
 
   t.test('of five thousand items is fast', async (t) => {
-    const { tree, list } = await askBox(t)
+    const { tree, list } = await startFakeBox(t)
     const folder = tree.addFolder({ name: 'big' })
     const begun = process.cpuUsage()
     tree.addFiles(5000, (index) => ({ name: `file ${index}`, parent: folder }))
     let marker = ''
     let count = 0
     do {
-      const { json } = await list({ ...MARKERS, fields: ALL, limit: '200', marker }, folder.id)
+      const { json } = await list({ ...MARKER_PAGING, fields: ALL_FIELDS, limit: '200', marker }, folder.id)
       count += json.entries?.length ?? 0
       marker = json.next_marker ?? ''
     } while (marker !== '')
@@ -352,7 +354,7 @@ t.test('a listing', async (t) => {
 
 t.test('content', async (t) => {
   t.test('is served at a secret URL for a while, with ranges', async (t) => {
-    const { fake, tree, send } = await askBox(t)
+    const { fake, tree, send } = await startFakeBox(t)
     const { id } = tree.addFile({ name: 'ä".txt', content: '0123456789' })
     const redirect = await send(`/2.0/files/${id}/content`)
     t.match(redirect, { status: 302, text: '' })
@@ -370,7 +372,7 @@ t.test('content', async (t) => {
   })
 
   t.test('is refused, or not ready', async (t) => {
-    const { fake, tree, send } = await askBox(t)
+    const { fake, tree, send } = await startFakeBox(t)
     const content = async (id: string) => {
       const { status, code, text, headers } = await send(`/2.0/files/${id}/content`)
       return { status, code, isEmpty: text === '', retryAfter: headers['retry-after'] }
@@ -393,10 +395,10 @@ t.test('content', async (t) => {
 })
 
 t.test('an error has the format of Box', async (t) => {
-  const { fake, tree, send } = await askBox(t)
+  const { fake, tree, send } = await startFakeBox(t)
   const { status, text, headers } = await send('/2.0/folders/17')
   const error = JSON.parse(text) as Record<string, SerializedData>
-  t.same([status, Object.keys(error)], [404, ERROR_NAMES])
+  t.same([status, Object.keys(error)], [404, ERROR_FIELDS])
   t.match(error['context_info'], {
     errors: [{ name: 'folder', message: "Invalid value 'd_17'. 'folder' with value 'd_17' not found" }]
   })
@@ -424,14 +426,14 @@ t.test('an error has the format of Box', async (t) => {
   t.equal((await send('/2.0/users/me')).status, 200)
 })
 
-const ERROR_NAMES = ['type', 'status', 'code', 'context_info', 'help_url', 'message', 'request_id']
+const ERROR_FIELDS = ['type', 'status', 'code', 'context_info', 'help_url', 'message', 'request_id']
 
 t.test('a token is valid, with scopes', async (t) => {
   const scopes: Record<string, readonly string[]> = { reads: [BOX_READ_SCOPE], writes: [BOX_WRITE_SCOPE], none: [] }
   const authorize = (bearer: string) => ({ user: 'u', scopes: scopes[bearer] ?? [] })
   const known = (bearer: string) => (bearer in scopes ? authorize(bearer) : null)
-  const { send } = await askBox(t, { authorize: known })
-  const as = (bearer: string, path: string, asked: Asked = {}) =>
+  const { send } = await startFakeBox(t, { authorize: known })
+  const as = (bearer: string, path: string, asked: RequestOptions = {}) =>
     send(path, {}, { ...asked, headers: { ...asked.headers, authorization: `Bearer ${bearer}` } })
   const bad = await as('bad', '/2.0/users/me')
   t.match(bad, { status: 401, text: '' })
@@ -447,12 +449,12 @@ t.test('a token is valid, with scopes', async (t) => {
 })
 
 t.test('a test can script faults', async (t) => {
-  const { fake, tree, send } = await askBox(t)
+  const { fake, tree, send } = await startFakeBox(t)
   const { id } = tree.addFile({ name: 'a', content: 'x'.repeat(1000) })
   const me = () => send('/2.0/users/me')
   for (const [fault, status] of [
     [htmlPage(502), 502],
-    [answers(429, { retryAfter: 3 }), 429]
+    [respondsWith(429, { retryAfter: 3 }), 429]
   ] as const) {
     fake.failNext(1, fault)
     t.equal((await me()).status, status)
@@ -473,14 +475,14 @@ t.test('a test can script faults', async (t) => {
 })
 
 t.test('a response is compressed for clients that accept it', async (t) => {
-  const { fake } = await askBox(t)
+  const { fake } = await startFakeBox(t)
   const answer = await fetch(`${fake.url}/2.0/folders/0?fields=name`, { headers: BOX_AUTHORIZATION })
   t.equal(answer.headers.get('content-encoding'), 'gzip')
   t.same(await answer.json(), { type: 'folder', id: '0', etag: null, name: 'All Files' })
 })
 
 t.test('the tree can be changed and read by tests', async (t) => {
-  const { tree } = await askBox(t)
+  const { tree } = await startFakeBox(t)
   const folder = tree.addFolder({ name: 'f' })
   const file = tree.addFile({ name: 'a', parent: folder, content: 'abc' })
   t.throws(() => tree.find(file.id), { message: /say the type/ })
@@ -490,7 +492,7 @@ t.test('the tree can be changed and read by tests', async (t) => {
   tree.rename(file, 'b')
   tree.write(file.id, 'new')
   t.match([file.name, file.parent, file.etag, String(tree.read(file.id))], ['b', '0', 3, 'new'])
-  t.equal(tree.named(tree.root, 'B'), file)
+  t.equal(tree.childNamed(tree.root, 'B'), file)
   tree.remove(folder)
   t.same(tree.children(), [file])
 })
@@ -500,7 +502,7 @@ function streamOf(text: string): Readable {
 }
 
 /** Returns the client's error of a failed call. */
-async function refusalOf(call: Promise<unknown>): Promise<unknown> {
+async function rejectionOf(call: Promise<unknown>): Promise<unknown> {
   return call.then(
     () => undefined,
     (error: unknown) => error

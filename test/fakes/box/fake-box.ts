@@ -1,17 +1,17 @@
 import type { ServerResponse } from 'node:http'
 import type { Test } from 'tap'
-import { boxAnswers } from './api.ts'
+import { boxHandlers } from './api.ts'
 import { BoxCall } from './call.ts'
 import { FakeBoxDownloads } from './downloads.ts'
 import { insufficientScope, sendError, unauthorized, type BoxError } from './failure.ts'
 import { newKnobs, type FakeBoxKnobs } from './knobs.ts'
 import { FakeBoxPages } from './pages.ts'
 import type { BoxPerson } from './resource.ts'
-import { accessOf, checkHead, isTransfer, routeOf, type BoxRoute } from './routes.ts'
+import { accessOf, checkRequestHead, isTransfer, routeOf, type BoxRoute } from './routes.ts'
 import { FakeBoxTree } from './tree.ts'
 import { FakeBoxUploads } from './uploads.ts'
 import { FakeBoxWrites } from './writes.ts'
-import { type CloudAnswer, FakeCloud, type FakeCloudRequest } from '../fake-cloud.ts'
+import { type CloudHandler, FakeCloud, type FakeCloudRequest } from '../fake-cloud.ts'
 
 export const FAKE_BOX_TOKEN = 'fake-box-token'
 export const BOX_READ_SCOPE = 'root_readonly'
@@ -46,7 +46,7 @@ export class FakeBox extends FakeCloud<BoxError> {
   readonly tokens = new Set([FAKE_BOX_TOKEN])
   readonly #authorize: (bearer: string) => BoxCaller | null
   readonly #people = new Map<string, BoxPerson>()
-  readonly #answers: ReturnType<typeof boxAnswers>
+  readonly #handlers: ReturnType<typeof boxHandlers>
 
   private constructor({ authorize, now = () => new Date() }: FakeBoxOptions) {
     super(['api', 'upload', 'content'])
@@ -54,7 +54,7 @@ export class FakeBox extends FakeCloud<BoxError> {
     this.uploads = new FakeBoxUploads(this.knobs, this.writes, now)
     const me = { user: 'me', scopes: [BOX_WRITE_SCOPE] }
     this.#authorize = authorize ?? ((bearer) => (this.tokens.has(bearer) ? me : null))
-    this.#answers = boxAnswers(this)
+    this.#handlers = boxHandlers(this)
   }
 
   static async start(t: Test, options: FakeBoxOptions = {}): Promise<FakeBox> {
@@ -80,7 +80,7 @@ export class FakeBox extends FakeCloud<BoxError> {
 
   /** Resets `times` downloads, each after `afterBytes`. */
   resetDownloads(times: number, afterBytes: number): void {
-    this.knobs.cutDownloads = { times, afterBytes }
+    this.knobs.downloadResets = { times, afterBytes }
   }
 
   expireMarkers(): void {
@@ -95,17 +95,17 @@ export class FakeBox extends FakeCloud<BoxError> {
     this.uploads.expire()
   }
 
-  protected override isGood(bearer: string): boolean {
+  protected override isValidToken(bearer: string): boolean {
     return this.#authorize(bearer) !== null
   }
 
-  protected override refuse(response: ServerResponse, error: BoxError): void {
+  protected override sendError(response: ServerResponse, error: BoxError): void {
     sendError(response, error)
   }
 
-  protected override route(request: FakeCloudRequest): CloudAnswer {
+  protected override route(request: FakeCloudRequest): CloudHandler {
     const route = routeOf(request)
-    checkHead(route, request)
+    checkRequestHead(route, request)
     const { authorization, range } = request.headers
     return {
       isTransfer: isTransfer(route),
@@ -115,27 +115,27 @@ export class FakeBox extends FakeCloud<BoxError> {
           this.downloads.send(id, range, response)
           return
         }
-        const person = this.#allowed(route, authorization)
-        this.#answers[operation](new BoxCall(route, request, response, this.tree, person))
+        const person = this.#authenticate(route, authorization)
+        this.#handlers[operation](new BoxCall(route, request, response, this.tree, person))
       }
     }
   }
 
-  #allowed(route: BoxRoute, authorization: string | undefined): BoxPerson {
+  #authenticate(route: BoxRoute, authorization: string | undefined): BoxPerson {
     const [, bearer] = /^Bearer (\S+)$/.exec(authorization ?? '') ?? []
     const caller = bearer === undefined ? null : this.#authorize(bearer)
     if (caller === null) throw unauthorized(authorization === undefined)
     const access = accessOf(route)
-    const isEnough =
+    const isAuthorized =
       caller.scopes.includes(BOX_WRITE_SCOPE) || (access === 'read' && caller.scopes.includes(BOX_READ_SCOPE))
-    if (access !== 'none' && !isEnough) throw insufficientScope()
+    if (access !== 'none' && !isAuthorized) throw insufficientScope()
     return this.#personOf(caller.user)
   }
 
   #personOf(name: string): BoxPerson {
-    const known = this.#people.get(name)
+    const existing = this.#people.get(name)
     const id = String(FIRST_USER_ID + this.#people.size)
-    const person = known ?? { type: 'user', id, name, login: `${name}@example.com` }
+    const person = existing ?? { type: 'user', id, name, login: `${name}@example.com` }
     this.#people.set(name, person)
     return person
   }

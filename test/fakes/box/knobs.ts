@@ -1,4 +1,4 @@
-import type { CutDownloads } from '../content.ts'
+import type { DownloadResets } from '../content.ts'
 import type { PageFault } from '../page-fault.ts'
 
 /** Settings that a test may change while the fake runs. */
@@ -16,7 +16,7 @@ export interface FakeBoxKnobs {
   /** The maximum size of a file. */
   maxUploadBytes: number
   /** Resets downloads after some bytes of their content. */
-  cutDownloads: CutDownloads
+  downloadResets: DownloadResets
   /** The number of further downloads, of any file, that get a 202. */
   notReady: number
   /** The Retry-After of a 202, in seconds. */
@@ -44,7 +44,7 @@ export const newKnobs = (): FakeBoxKnobs => ({
   maxOffset: 10_000,
   quotaBytes: undefined,
   maxUploadBytes: 5 * 1024 ** 3,
-  cutDownloads: { times: 0, afterBytes: 0 },
+  downloadResets: { times: 0, afterBytes: 0 },
   notReady: 0,
   retryAfter: 1,
   minSessionBytes: 20_000_000,

@@ -4,16 +4,16 @@ import type { FakeBoxKnobs } from './knobs.ts'
 import type { FakeBoxNode } from './node.ts'
 import { pageOf, type FakePage } from '../page-fault.ts'
 
-interface Place {
+interface PageState {
   /** All other parameters of the request: a marker is only valid with the same ones. */
-  readonly asked: string
+  readonly requestKey: string
   readonly all: readonly FakeBoxNode[]
   readonly start: number
 }
 
 /** Marker-based listings, as the folder was at the request for the first page. */
 export class FakeBoxPages {
-  readonly #places = new Map<string, Place>()
+  readonly #states = new Map<string, PageState>()
   readonly #knobs: FakeBoxKnobs
 
   constructor(knobs: FakeBoxKnobs) {
@@ -22,28 +22,28 @@ export class FakeBoxPages {
 
   /** Invalidates all markers issued so far. */
   expire(): void {
-    this.#places.clear()
+    this.#states.clear()
   }
 
   page(
-    asked: string,
+    requestKey: string,
     marker: string | undefined,
     size: number,
     list: () => readonly FakeBoxNode[]
   ): { readonly items: readonly FakeBoxNode[]; readonly nextMarker?: string | null } {
     const { pageFault, lastMarker } = this.#knobs
-    const place = marker === undefined ? { asked, all: list(), start: 0 } : this.#places.get(marker)
-    if (place?.asked !== asked) {
+    const state = marker === undefined ? { requestKey, all: list(), start: 0 } : this.#states.get(marker)
+    if (state?.requestKey !== requestKey) {
       throw new BoxFailure({
         code: 'bad_request',
         contextInfo: invalidParameter('marker', `Invalid value '${marker}'. The marker is not valid`)
       })
     }
-    const { items, next }: FakePage<FakeBoxNode> = pageOf(place.all, place.start, size, pageFault)
+    const { items, next }: FakePage<FakeBoxNode> = pageOf(state.all, state.start, size, pageFault)
     if (next === null) return { items, ...(lastMarker !== undefined && { nextMarker: lastMarker }) }
-    const isSame = pageFault === 'loops' && marker !== undefined
-    const nextMarker = isSame ? marker : randomBytes(48).toString('base64url')
-    this.#places.set(nextMarker, { ...place, start: next })
+    const repeatsMarker = pageFault === 'loops' && marker !== undefined
+    const nextMarker = repeatsMarker ? marker : randomBytes(48).toString('base64url')
+    this.#states.set(nextMarker, { ...state, start: next })
     return { items, nextMarker }
   }
 }

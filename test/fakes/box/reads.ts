@@ -15,7 +15,7 @@ const MAX_LIMIT = 1000
 const DEFAULT_LIMIT = 100
 const BY_NAME: BoxOrder = { sort: 'name', direction: 'ASC', hasMarker: false }
 /** The storage of a user without an explicit quota. */
-const SPACE = 10 * 1024 ** 4
+const DEFAULT_SPACE_BYTES = 10 * 1024 ** 4
 
 /** Handles metadata requests: items and the user. */
 export class FakeBoxReads {
@@ -31,7 +31,7 @@ export class FakeBoxReads {
 
   me(call: BoxCall): void {
     const names = call.fields('user').namesFor('user', 'standard')
-    const { quotaBytes: amount = SPACE, maxUploadBytes: maxUpload } = this.#knobs
+    const { quotaBytes: amount = DEFAULT_SPACE_BYTES, maxUploadBytes: maxUpload } = this.#knobs
     const space = { amount, used: call.tree.usedBytes(), maxUpload }
     const user = Object.entries(userResource(call.person, space, call.tree.root.created))
     call.send(200, Object.fromEntries(user.filter(([name]) => names.has(name))))
@@ -72,14 +72,14 @@ export class FakeBoxReads {
   }
 
   #pageByMarker(call: BoxCall, folder: FakeBoxNode, limit: number, order: BoxOrder, fields: BoxFields): Wire<Items> {
-    const given = call.text('marker')
+    const requestedMarker = call.text('marker')
     // A missing marker, an empty one and 0 all mean the first page.
-    const marker = given === '' || given === '0' ? undefined : given
-    const asked = JSON.stringify([folder.id, order])
+    const marker = requestedMarker === '' || requestedMarker === '0' ? undefined : requestedMarker
+    const requestKey = JSON.stringify([folder.id, order])
     const list = () => this.#sorted.children(folder, order)
-    const { items, nextMarker } = this.#pages.page(asked, marker, limit, list)
-    const isHere = (node: FakeBoxNode) => node.parent === folder.id && node.trashed === undefined
-    const entries = entriesOf(call, items.filter(isHere), fields)
+    const { items, nextMarker } = this.#pages.page(requestKey, marker, limit, list)
+    const isInFolder = (node: FakeBoxNode) => node.parent === folder.id && node.trashed === undefined
+    const entries = miniEntries(call, items.filter(isInFolder), fields)
     return { entries, limit, ...(nextMarker !== undefined && { next_marker: nextMarker }) }
   }
 }
@@ -105,7 +105,7 @@ function pageByOffset(
 ): Wire<Items> {
   return {
     total_count: all.length,
-    entries: entriesOf(call, all.slice(offset, offset + limit), fields),
+    entries: miniEntries(call, all.slice(offset, offset + limit), fields),
     offset,
     limit,
     order: [
@@ -115,7 +115,7 @@ function pageByOffset(
   }
 }
 
-function entriesOf(
+function miniEntries(
   call: BoxCall,
   nodes: readonly FakeBoxNode[],
   fields: BoxFields

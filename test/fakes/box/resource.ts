@@ -15,46 +15,46 @@ export interface BoxPerson extends Wire<UserMini> {
 }
 
 /** An item and its tree. */
-interface Placed {
+interface ItemContext {
   readonly node: FakeBoxNode
   readonly tree: FakeBoxTree
   readonly owner: BoxPerson
 }
 
 /** Computes each field of a type. */
-type Parts<T> = { readonly [K in keyof T]?: (placed: Placed) => T[K] }
+type FieldReaders<T> = { readonly [K in keyof T]?: (context: ItemContext) => T[K] }
 
-const HOURS_WEST = 8
+const UTC_OFFSET_HOURS = 8
 
 /** Formats a time like Box: in seconds, with an offset. */
 export function boxTime(date: Date): string {
-  const local = new Date(date.getTime() - HOURS_WEST * 60 * 60 * 1000)
-  return `${local.toISOString().slice(0, 19)}-0${HOURS_WEST}:00`
+  const local = new Date(date.getTime() - UTC_OFFSET_HOURS * 60 * 60 * 1000)
+  return `${local.toISOString().slice(0, 19)}-0${UTC_OFFSET_HOURS}:00`
 }
 
-const ALLOWED = {
+const ALLOWED_PERMISSIONS = {
   ...{ can_download: true, can_upload: true, can_rename: true, can_delete: true, can_share: true },
   ...{ can_invite_collaborator: true, can_set_share_access: true, can_apply_watermark: false }
 }
-const ALLOWED_FOR_FILES = {
-  ...ALLOWED,
+const ALLOWED_FILE_PERMISSIONS = {
+  ...ALLOWED_PERMISSIONS,
   ...{ can_preview: true, can_comment: true, can_annotate: true },
   ...{ can_view_annotations_all: true, can_view_annotations_self: true }
 }
-const FORBIDDEN_FOR_ROOT = {
+const FORBIDDEN_ROOT_PERMISSIONS = {
   ...{ can_rename: false, can_delete: false, can_share: false },
   ...{ can_invite_collaborator: false, can_set_share_access: false }
 }
 
 /** Returns the permissions: those of the owner, unless the test overrides them. */
 export function permissionsOf(node: FakeBoxNode): BoxPermissions {
-  const byItself = node.type === 'file' ? ALLOWED_FOR_FILES : ALLOWED
+  const defaults = node.type === 'file' ? ALLOWED_FILE_PERMISSIONS : ALLOWED_PERMISSIONS
   const { permissions } = node.flags
-  return { ...byItself, ...(isRoot(node) && FORBIDDEN_FOR_ROOT), ...permissions }
+  return { ...defaults, ...(isRoot(node) && FORBIDDEN_ROOT_PERMISSIONS), ...permissions }
 }
 
 /** Returns the identifying fields of an item, for example for an error. */
-export function mini(node: FakeBoxNode): Wire<FileMini> {
+export function miniResource(node: FakeBoxNode): Wire<FileMini> {
   const etag = etagOf(node)
   const { type, id, name, version } = node
   return {
@@ -70,11 +70,11 @@ export function itemResource(
   owner: BoxPerson,
   names: ReadonlySet<string>
 ): Record<string, unknown> {
-  const parts = PARTS[node.type]
-  const placed = { node, tree, owner }
+  const readers = FIELD_READERS[node.type]
+  const context = { node, tree, owner }
   const item: Record<string, unknown> = {}
   for (const name of names) {
-    const value = parts[name]?.(placed)
+    const value = readers[name]?.(context)
     if (value !== undefined) item[name] = value
   }
   return item
@@ -115,17 +115,17 @@ function versionOf({ version }: FakeBoxNode): Wire<FileVersionMini> | null {
   return version === undefined ? null : { type: 'file_version', id: version.id, sha1: version.sha1 }
 }
 
-function pathOf({ node, tree }: Placed): Wire<FolderMini>[] {
-  return tree.path(node).map((folder) => mini(folder) as Wire<FolderMini>)
+function pathOf({ node, tree }: ItemContext): Wire<FolderMini>[] {
+  return tree.path(node).map((folder) => miniResource(folder) as Wire<FolderMini>)
 }
 
-const COMMON_PARTS = {
+const COMMON_FIELDS = {
   id: ({ node }) => node.id,
   etag: ({ node }) => etagOf(node),
   sequence_id: ({ node }) => etagOf(node),
   name: ({ node }) => node.name,
   description: () => '',
-  path_collection: (placed) => ({ total_count: pathOf(placed).length, entries: pathOf(placed) }),
+  path_collection: (context) => ({ total_count: pathOf(context).length, entries: pathOf(context) }),
   created_at: ({ node }) => timeOf(node, node.created),
   modified_at: ({ node }) => timeOf(node, node.modified),
   content_created_at: ({ node }) => timeOf(node, node.contentCreated),
@@ -137,13 +137,13 @@ const COMMON_PARTS = {
   owned_by: ({ owner }) => owner,
   shared_link: ({ node }) => sharedLink(node),
   parent: ({ node, tree }) =>
-    node.parent === undefined ? null : (mini(tree.get(node.parent, 'folder')) as Wire<FolderMini>),
+    node.parent === undefined ? null : (miniResource(tree.get(node.parent, 'folder')) as Wire<FolderMini>),
   item_status: ({ node, tree }) => (tree.isTrashed(node) ? 'trashed' : 'active'),
   has_collaborations: () => false,
   permissions: ({ node }) => permissionsOf(node)
-} satisfies Parts<Wire<FolderFull>>
+} satisfies FieldReaders<Wire<FolderFull>>
 
-const FILE_PARTS: Parts<Wire<FileFull>> = {
+const FILE_FIELDS: FieldReaders<Wire<FileFull>> = {
   type: () => 'file',
   sha1: ({ node }) => node.version?.sha1 ?? null,
   file_version: ({ node }) => versionOf(node),
@@ -153,25 +153,27 @@ const FILE_PARTS: Parts<Wire<FileFull>> = {
   version_number: ({ node }) => String(node.version?.number ?? 1)
 }
 
-const FOLDER_PARTS: Parts<Wire<FolderFull>> = {
+const FOLDER_FIELDS: FieldReaders<Wire<FolderFull>> = {
   type: () => 'folder',
-  size: ({ node, tree }) => sizeBelow(node, tree),
+  size: ({ node, tree }) => totalSize(node, tree),
   sync_state: () => 'not_synced',
   folder_upload_email: () => null
 }
 
-const LINK_PARTS: Parts<Wire<WebLink>> = { type: () => 'web_link', url: ({ node }) => node.url ?? null }
+const LINK_FIELDS: FieldReaders<Wire<WebLink>> = { type: () => 'web_link', url: ({ node }) => node.url ?? null }
 
-const PARTS: Readonly<Record<BoxType, Readonly<Record<string, ((placed: Placed) => unknown) | undefined>>>> = {
-  file: { ...COMMON_PARTS, ...FILE_PARTS },
-  folder: { ...COMMON_PARTS, ...FOLDER_PARTS },
-  web_link: { ...COMMON_PARTS, ...LINK_PARTS }
+const FIELD_READERS: Readonly<
+  Record<BoxType, Readonly<Record<string, ((context: ItemContext) => unknown) | undefined>>>
+> = {
+  file: { ...COMMON_FIELDS, ...FILE_FIELDS },
+  folder: { ...COMMON_FIELDS, ...FOLDER_FIELDS },
+  web_link: { ...COMMON_FIELDS, ...LINK_FIELDS }
 }
 
 /** The size of a folder is that of all its descendants. */
-function sizeBelow(node: FakeBoxNode, tree: FakeBoxTree): number {
+function totalSize(node: FakeBoxNode, tree: FakeBoxTree): number {
   if (node.type !== 'folder') return node.content?.length ?? 0
-  return tree.children(node).reduce((sum, child) => sum + sizeBelow(child, tree), 0)
+  return tree.children(node).reduce((sum, child) => sum + totalSize(child, tree), 0)
 }
 
 function sharedLink({ flags, type }: FakeBoxNode): Wire<FolderFull>['shared_link'] {

@@ -36,7 +36,7 @@ export interface BoxRoute {
 /** The required access; `none` accepts any token, and `secret` is an address that accepts no token. */
 type Access = 'none' | 'read' | 'write' | 'secret'
 
-interface Rules {
+interface RouteRules {
   readonly host: string
   readonly method: string
   readonly path: RegExp
@@ -50,18 +50,18 @@ const SESSION = '([0-9A-F]{32})'
 const API = '/2\\.0'
 const UPLOAD = '/api/2\\.0'
 
-const rule = (asked: string, access: Access, parameters: readonly string[] = [], headers: readonly string[] = []) => {
-  const [host = '', method = '', path = ''] = asked.split(' ')
-  return { host, method, path: new RegExp(`^${path}$`), access, parameters, headers } satisfies Rules
+const rule = (pattern: string, access: Access, parameters: readonly string[] = [], headers: readonly string[] = []) => {
+  const [host = '', method = '', path = ''] = pattern.split(' ')
+  return { host, method, path: new RegExp(`^${path}$`), access, parameters, headers } satisfies RouteRules
 }
 
-const PAGE = ['fields', 'limit', 'usemarker', 'marker', 'offset', 'sort', 'direction']
-const SENT_TO = ['fields', 'upload_session_id']
+const LIST_PARAMETERS = ['fields', 'limit', 'usemarker', 'marker', 'offset', 'sort', 'direction']
+const UPLOAD_PARAMETERS = ['fields', 'upload_session_id']
 
-const ROUTES: Readonly<Record<BoxOperation, Rules>> = {
+const ROUTES: Readonly<Record<BoxOperation, RouteRules>> = {
   'users.me': rule(`api GET ${API}/users/me`, 'none', ['fields']),
   'folders.get': rule(`api GET ${API}/folders/${ID}`, 'read', ['fields']),
-  'folders.items': rule(`api GET ${API}/folders/${ID}/items`, 'read', PAGE),
+  'folders.items': rule(`api GET ${API}/folders/${ID}/items`, 'read', LIST_PARAMETERS),
   'folders.create': rule(`api POST ${API}/folders`, 'write', ['fields']),
   'folders.update': rule(`api PUT ${API}/folders/${ID}`, 'write', ['fields'], ['if-match']),
   'folders.delete': rule(`api DELETE ${API}/folders/${ID}`, 'write', ['recursive'], ['if-match']),
@@ -73,8 +73,11 @@ const ROUTES: Readonly<Record<BoxOperation, Rules>> = {
   'links.delete': rule(`api DELETE ${API}/web_links/${ID}`, 'write'),
   'preflight.file': rule(`api OPTIONS ${API}/files/content`, 'write'),
   'preflight.version': rule(`api OPTIONS ${API}/files/${ID}/content`, 'write'),
-  'upload.file': rule(`upload POST ${UPLOAD}/files/content`, 'write', SENT_TO, ['content-md5']),
-  'upload.version': rule(`upload POST ${UPLOAD}/files/${ID}/content`, 'write', SENT_TO, ['content-md5', 'if-match']),
+  'upload.file': rule(`upload POST ${UPLOAD}/files/content`, 'write', UPLOAD_PARAMETERS, ['content-md5']),
+  'upload.version': rule(`upload POST ${UPLOAD}/files/${ID}/content`, 'write', UPLOAD_PARAMETERS, [
+    'content-md5',
+    'if-match'
+  ]),
   'sessions.file': rule(`upload POST ${UPLOAD}/files/upload_sessions`, 'write'),
   'sessions.version': rule(`upload POST ${UPLOAD}/files/${ID}/upload_sessions`, 'write'),
   'sessions.part': rule(
@@ -99,7 +102,7 @@ const TRANSFERS: readonly BoxOperation[] = [
   ...(['files.download', 'content.get', 'upload.file', 'upload.version', 'sessions.part'] as const)
 ]
 /** Headers that any request may have. `fetch` and the official client add the last ones. */
-const HEADERS = [
+const COMMON_HEADERS = [
   ...['host', 'connection', 'authorization', 'user-agent', 'accept', 'accept-encoding', 'content-type'],
   ...['content-length', 'transfer-encoding'],
   ...['accept-language', 'cache-control', 'pragma', 'sec-fetch-mode', 'x-box-ua']
@@ -117,24 +120,24 @@ export function routeOf({ host, method, path }: FakeCloudRequest): BoxRoute {
 }
 
 /** Checks parameters and headers, without the tree. */
-export function checkHead(route: BoxRoute, { method, query, headers }: FakeCloudRequest): void {
+export function checkRequestHead(route: BoxRoute, { method, query, headers }: FakeCloudRequest): void {
   const rules = ROUTES[route.operation]
   const names = [...query.keys()]
   const unknown = names.filter((name) => !rules.parameters.includes(name))
-  const foreign = Object.keys(headers).filter((name) => ![...HEADERS, ...rules.headers].includes(name))
+  const unknownHeaders = Object.keys(headers).filter((name) => ![...COMMON_HEADERS, ...rules.headers].includes(name))
   const etag = headers['if-match']
   const range = headers['range']
-  for (const [isWrong, what] of [
+  for (const [isWrong, mistake] of [
     [query.has('access_token'), 'a token in the query'],
     [unknown.length > 0, `the parameter ${unknown.join()}`],
     [new Set(names).size < names.length, 'a parameter twice'],
-    [foreign.length > 0, `the header ${foreign.join()}`],
+    [unknownHeaders.length > 0, `the header ${unknownHeaders.join()}`],
     [rules.access === 'secret' && headers['authorization'] !== undefined, 'a token for a secret address'],
     // Box's etags are numbers without quotation marks.
     [etag !== undefined && !/^\d+$/.test(etag), `the etag ${etag}`],
     [range !== undefined && !/^bytes=(?:\d+-\d*|-\d+)$/.test(range), `the range ${range}`],
     [method === 'GET' && (headers['content-length'] ?? '0') !== '0', 'a body with a GET']
   ] as const) {
-    if (isWrong) throw new BoxMistake(what)
+    if (isWrong) throw new BoxMistake(mistake)
   }
 }

@@ -4,12 +4,12 @@ import type { UploadParts } from 'box-node-sdk/schemas/uploadParts'
 import type { UploadSession } from 'box-node-sdk/schemas/uploadSession'
 import { boxTime } from './resource.ts'
 import type { Wire } from './wire.ts'
-import type { BoxPlace } from './writes.ts'
+import type { BoxLocation } from './writes.ts'
 
 const WEEK_MS = 7 * 24 * 60 * 60 * 1000
 
 /** An existing file, or the name and parent of a new one. */
-export type BoxTarget = { readonly place: BoxPlace } | { readonly id: string; readonly name: string | undefined }
+export type BoxTarget = { readonly place: BoxLocation } | { readonly id: string; readonly name: string | undefined }
 
 export interface StoredPart {
   readonly id: string
@@ -20,7 +20,7 @@ export interface StoredPart {
 }
 
 /** An upload session with the parts received so far. */
-export class BoxSession {
+export class BoxUploadSession {
   readonly id = randomBytes(16).toString('hex').toUpperCase()
   readonly user: string
   readonly target: BoxTarget
@@ -84,7 +84,7 @@ export class BoxSession {
     }
   }
 
-  listing(offset: number, limit: number): Wire<UploadParts> {
+  partsPage(offset: number, limit: number): Wire<UploadParts> {
     const { parts } = this
     return {
       entries: parts.slice(offset, offset + limit).map(partResource),

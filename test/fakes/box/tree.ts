@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto'
 import { BOX_ROOT, type BoxFileSeed, type BoxLinkSeed, type BoxNodeSeed, type BoxType } from './node.ts'
 import type { BoxVersion, FakeBoxNode } from './node.ts'
 
-type Facts = Pick<FakeBoxNode, 'type'> & Partial<Pick<FakeBoxNode, 'content' | 'url' | 'notReady'>>
+type NodeProperties = Pick<FakeBoxNode, 'type'> & Partial<Pick<FakeBoxNode, 'content' | 'url' | 'notReady'>>
 
 const TYPES: readonly BoxType[] = ['file', 'folder', 'web_link']
 const FIRST_ID = 1_500_000_000_001
-const FIRST_ID_OF_NOTHING = 9_000_000_000_001
+const FIRST_UNUSED_ID = 9_000_000_000_001
 const FIRST_VERSION = 1_700_000_000_001
 
 /**
@@ -24,7 +24,7 @@ export class FakeBoxTree {
   }
   readonly #children = new Map<string, Set<FakeBoxNode>>()
   readonly #nextIds: Record<BoxType, number> = { file: FIRST_ID, folder: FIRST_ID, web_link: FIRST_ID }
-  #nextIdOfNothing = FIRST_ID_OF_NOTHING
+  #nextUnusedId = FIRST_UNUSED_ID
   #nextVersion = FIRST_VERSION
   readonly #now: () => Date
 
@@ -60,8 +60,8 @@ export class FakeBoxTree {
   /** Finds an item by ID and optional type. @throws Error if the type is omitted and several items have the ID */
   find(id: string, type?: BoxType): FakeBoxNode | undefined {
     const types = type === undefined ? TYPES : [type]
-    const [found, ...more] = types.flatMap((each) => this.#nodes[each].get(id) ?? [])
-    if (more.length > 0) throw new Error(`${id} is the id of several things: say the type, or give the node`)
+    const [found, ...others] = types.flatMap((each) => this.#nodes[each].get(id) ?? [])
+    if (others.length > 0) throw new Error(`${id} is the id of several things: say the type, or give the node`)
     return found
   }
 
@@ -81,13 +81,13 @@ export class FakeBoxTree {
 
   /** Omits trashed items. */
   children(parent: string | FakeBoxNode = this.root): FakeBoxNode[] {
-    return [...this.#below(parent)].filter(({ trashed }) => trashed === undefined)
+    return [...this.#childrenOf(parent)].filter(({ trashed }) => trashed === undefined)
   }
 
   /** Returns the item with a name in a folder, ignoring case. */
-  named(parent: FakeBoxNode, name: string): FakeBoxNode | undefined {
-    const wanted = name.toLowerCase()
-    return this.children(parent).find((child) => child.name.toLowerCase() === wanted)
+  childNamed(parent: FakeBoxNode, name: string): FakeBoxNode | undefined {
+    const key = name.toLowerCase()
+    return this.children(parent).find((child) => child.name.toLowerCase() === key)
   }
 
   /** Returns the parent folders, from the root on. */
@@ -107,7 +107,7 @@ export class FakeBoxTree {
 
   move(id: string | FakeBoxNode, parent: string | FakeBoxNode): void {
     const node = this.get(id)
-    this.#place(node, this.get(parent, 'folder').id)
+    this.#setParent(node, this.get(parent, 'folder').id)
     this.touch(node)
   }
 
@@ -130,8 +130,8 @@ export class FakeBoxTree {
   /** Deletes it permanently, with all descendants. */
   remove(id: string | FakeBoxNode): void {
     const node = this.get(id)
-    if (node.type === 'folder') for (const child of this.#below(node)) this.remove(child)
-    this.#place(node, undefined)
+    if (node.type === 'folder') for (const child of this.#childrenOf(node)) this.remove(child)
+    this.#setParent(node, undefined)
     this.#nodes[node.type].delete(node.id)
     this.revision++
   }
@@ -145,14 +145,14 @@ export class FakeBoxTree {
 
   /** Returns a new ID in Box's format, which no item of any type has or will have. */
   newId(): string {
-    return String(this.#nextIdOfNothing++)
+    return String(this.#nextUnusedId++)
   }
 
-  #add(seed: BoxNodeSeed, facts: Facts): FakeBoxNode {
-    const { parent = this.root, id = String(this.#nextIds[facts.type]++), ...own } = seed
-    const above = this.get(parent, 'folder')
-    const node = this.#insert(newNode(id, own, facts, this.#now()))
-    this.#place(node, above.id)
+  #add(seed: BoxNodeSeed, properties: NodeProperties): FakeBoxNode {
+    const { parent = this.root, id = String(this.#nextIds[properties.type]++), ...rest } = seed
+    const parentNode = this.get(parent, 'folder')
+    const node = this.#insert(newNode(id, rest, properties, this.#now()))
+    this.#setParent(node, parentNode.id)
     return node
   }
 
@@ -164,7 +164,7 @@ export class FakeBoxTree {
     return node
   }
 
-  #place(node: FakeBoxNode, parent: string | undefined): void {
+  #setParent(node: FakeBoxNode, parent: string | undefined): void {
     if (node.parent !== undefined) this.#children.get(node.parent)?.delete(node)
     node.parent = parent
     if (parent === undefined) return
@@ -172,7 +172,7 @@ export class FakeBoxTree {
     this.#children.set(parent, siblings.add(node))
   }
 
-  #below(parent: string | FakeBoxNode): Iterable<FakeBoxNode> {
+  #childrenOf(parent: string | FakeBoxNode): Iterable<FakeBoxNode> {
     return this.#children.get(this.get(parent, 'folder').id) ?? []
   }
 
@@ -182,12 +182,17 @@ export class FakeBoxTree {
   }
 }
 
-function newNode(id: string, seed: Omit<BoxNodeSeed, 'id' | 'parent'>, facts: Facts, now: Date): FakeBoxNode {
+function newNode(
+  id: string,
+  seed: Omit<BoxNodeSeed, 'id' | 'parent'>,
+  properties: NodeProperties,
+  now: Date
+): FakeBoxNode {
   const { name, created = now, modified = now, contentCreated = created, contentModified = modified, ...flags } = seed
   return {
     ...{ parent: undefined, trashed: undefined, content: undefined, version: undefined, url: undefined },
     ...{ etag: 0, notReady: 0 },
-    ...facts,
+    ...properties,
     ...{ id, name, created, modified, contentCreated, contentModified, flags }
   }
 }

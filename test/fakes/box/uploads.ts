@@ -3,9 +3,9 @@ import type { BoxBody } from './body.ts'
 import type { BoxCall } from './call.ts'
 import { BoxFailure, BoxMistake } from './failure.ts'
 import type { FakeBoxKnobs } from './knobs.ts'
-import { BoxSession, partResource, sha1Of, type BoxTarget } from './sessions.ts'
+import { BoxUploadSession, partResource, sha1Of, type BoxTarget } from './sessions.ts'
 import type { Wire } from './wire.ts'
-import { sendFile, TIME_NAMES, timesOf, type FakeBoxWrites } from './writes.ts'
+import { sendFile, TIME_NAMES, parseTimes, type FakeBoxWrites } from './writes.ts'
 
 const PART_NAMES = ['part_id', 'offset', 'size', 'sha1']
 const MAX_PARTS = 1000
@@ -13,7 +13,7 @@ const MAX_OFFSET = 10_000
 
 /** Upload sessions, with a part size that Box chooses (its guide "Chunked uploads"). */
 export class FakeBoxUploads {
-  readonly #sessions = new Map<string, BoxSession>()
+  readonly #sessions = new Map<string, BoxUploadSession>()
   /** IDs of expired sessions. */
   readonly #expired = new Set<string>()
   readonly #knobs: FakeBoxKnobs
@@ -36,20 +36,20 @@ export class FakeBoxUploads {
     this.#sessions.clear()
   }
 
-  beginFile(call: BoxCall, origin: string): void {
-    const said = call.json(['folder_id', 'file_size', 'file_name'])
-    const place = { name: said.requiredText('file_name'), parent: said.requiredText('folder_id') }
-    const size = this.#sizeOf(said)
+  createFileSession(call: BoxCall, origin: string): void {
+    const body = call.json(['folder_id', 'file_size', 'file_name'])
+    const place = { name: body.requiredText('file_name'), parent: body.requiredText('folder_id') }
+    const size = this.#sizeOf(body)
     this.#writes.checkFile(call, place, size, 'folder_id')
-    this.#begin(call, { place }, size, origin)
+    this.#createSession(call, { place }, size, origin)
   }
 
-  beginVersion(call: BoxCall, origin: string): void {
-    const said = call.json(['file_size', 'file_name'])
-    const name = said.text('file_name')
-    const size = this.#sizeOf(said)
+  createVersionSession(call: BoxCall, origin: string): void {
+    const body = call.json(['file_size', 'file_name'])
+    const name = body.text('file_name')
+    const size = this.#sizeOf(body)
     const { id } = this.#writes.checkVersion(call, call.route.id, name, size)
-    this.#begin(call, { id, name }, size, origin)
+    this.#createSession(call, { id, name }, size, origin)
   }
 
   get(call: BoxCall): void {
@@ -59,7 +59,7 @@ export class FakeBoxUploads {
   parts(call: BoxCall): void {
     const offset = call.integer('offset', 0, MAX_OFFSET, 0)
     const limit = call.integer('limit', 1, MAX_PARTS, MAX_PARTS)
-    call.send(200, this.#session(call).listing(offset, limit))
+    call.send(200, this.#session(call).partsPage(offset, limit))
   }
 
   abort(call: BoxCall): void {
@@ -76,36 +76,36 @@ export class FakeBoxUploads {
     const digest = digestOf(call)
     const actual = sha1Of(content, 'base64')
     if (digest !== actual) throw digestMismatch('Part', actual, digest, 412)
-    const there = session.partAt(offset)
-    if (there !== undefined) {
+    const existing = session.partAt(offset)
+    if (existing !== undefined) {
       throw new BoxFailure({
         code: 'range_overlaps_existing_part',
         status: this.#knobs.overlapStatus,
-        contextInfo: { conflicting_part: partResource(there) }
+        contextInfo: { conflicting_part: partResource(existing) }
       })
     }
     const part = partResource(session.store(offset, content))
-    if (isLost(call, this.#knobs, 'lostParts')) return
+    if (loseResponse(call, this.#knobs, 'lostParts')) return
     call.send(200, { part } satisfies Wire<UploadedPart>)
   }
 
   commit(call: BoxCall): void {
     const fields = call.fields('file')
     const session = this.#session(call)
-    const said = call.json(['parts', 'attributes'])
+    const body = call.json(['parts', 'attributes'])
     const digest = digestOf(call)
-    checkParts(session, said)
-    if (take(this.#knobs, 'partsMissed')) throw new BoxFailure({ code: 'parts_mismatch' })
+    checkParts(session, body)
+    if (consume(this.#knobs, 'partsMissed')) throw new BoxFailure({ code: 'parts_mismatch' })
     const content = Buffer.concat(session.parts.map((part) => part.content))
     const actual = sha1Of(content, 'base64')
     if (digest !== actual) throw digestMismatch('File', actual, digest, 400)
-    const times = timesOf(said.object('attributes', TIME_NAMES))
+    const times = parseTimes(body.object('attributes', TIME_NAMES))
     const { target } = session
     if ('place' in target && call.header('if-match') !== undefined) throw new BoxMistake('an etag for a new file')
     if ('place' in target) this.#writes.checkFile(call, target.place, content.length, 'folder_id')
     else this.#writes.checkVersion(call, target.id, target.name, content.length)
-    if (take(this.#knobs, 'assembling')) {
-      call.sendLater(this.#knobs.retryAfter)
+    if (consume(this.#knobs, 'assembling')) {
+      call.sendNotReady(this.#knobs.retryAfter)
       return
     }
     const node =
@@ -113,23 +113,23 @@ export class FakeBoxUploads {
         ? this.#writes.create(call, target.place, times, content)
         : this.#writes.write(call, target.id, target.name, times, content)
     this.#sessions.delete(session.id)
-    if (!isLost(call, this.#knobs, 'lostCommits')) sendFile(call, node, fields)
+    if (!loseResponse(call, this.#knobs, 'lostCommits')) sendFile(call, node, fields)
   }
 
-  #begin(call: BoxCall, target: BoxTarget, size: number, origin: string): void {
+  #createSession(call: BoxCall, target: BoxTarget, size: number, origin: string): void {
     const { id: user } = call.person
-    const session = new BoxSession(user, target, size, this.#knobs.partSize, this.#now(), origin)
+    const session = new BoxUploadSession(user, target, size, this.#knobs.partSize, this.#now(), origin)
     this.#sessions.set(session.id, session)
     call.send(201, session.resource())
   }
 
-  #sizeOf(said: BoxBody): number {
-    const size = said.requiredInteger('file_size')
+  #sizeOf(body: BoxBody): number {
+    const size = body.requiredInteger('file_size')
     if (size < this.#knobs.minSessionBytes) throw new BoxFailure({ code: 'file_size_too_small' })
     return size
   }
 
-  #session({ route: { id }, person }: BoxCall): BoxSession {
+  #session({ route: { id }, person }: BoxCall): BoxUploadSession {
     const session = this.#sessions.get(id)
     if (this.#expired.has(id)) throw new BoxFailure({ code: 'session_expired' })
     if (session === undefined) throw new BoxFailure({ code: 'not_found', message: 'The upload session was not found' })
@@ -139,11 +139,11 @@ export class FakeBoxUploads {
 }
 
 /** Returns the offset of a part. A client that uses Box's part size is never refused. */
-function offsetOf(session: BoxSession, range: string, length: number): number {
+function offsetOf(session: BoxUploadSession, range: string, length: number): number {
   const [, first, last, total] = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(range) ?? []
   const offset = Number(first)
-  const isWhole = Number(last) - offset + 1 === length
-  if (Number(total) !== session.size || !isWhole || session.lengthAt(offset) !== length) {
+  const hasFullLength = Number(last) - offset + 1 === length
+  if (Number(total) !== session.size || !hasFullLength || session.lengthAt(offset) !== length) {
     throw new BoxMistake(`the range ${range} for ${length} bytes`, { status: 416 })
   }
   return offset
@@ -156,40 +156,40 @@ function digestOf(call: BoxCall): string {
   return digest
 }
 
-const digestMismatch = (what: string, actual: string, expected: string, status: number) =>
+const digestMismatch = (subject: string, actual: string, expected: string, status: number) =>
   new BoxFailure({
     code: 'digest_mismatch',
     status,
-    message: `${what} digest was incorrect. Actual: ${actual} Expected: ${expected}`
+    message: `${subject} digest was incorrect. Actual: ${actual} Expected: ${expected}`
   })
 
 /** Checks that a commit lists all parts as Box has returned them. */
-function checkParts(session: BoxSession, said: BoxBody): void {
-  const parts = said.objects('parts', PART_NAMES).map((part) => {
+function checkParts(session: BoxUploadSession, body: BoxBody): void {
+  const parts = body.objects('parts', PART_NAMES).map((part) => {
     const sha1 = part.text('sha1')
     const [part_id, offset, size] = [part.requiredText('part_id'), part.requiredInteger('offset'), part.integer('size')]
     return JSON.stringify({ part_id, offset, size, sha1 })
   })
-  const known = session.parts.map((part) => {
+  const expected = session.parts.map((part) => {
     const { part_id, offset, size, sha1 } = partResource(part)
     return [JSON.stringify({ part_id, offset, size, sha1 }), JSON.stringify({ part_id, offset, size })]
   })
-  const isSame = known.every((texts, index) => texts.includes(parts[index] ?? ''))
-  if (known.length !== session.totalParts || parts.length !== known.length || !isSame) {
+  const isSame = expected.every((texts, index) => texts.includes(parts[index] ?? ''))
+  if (expected.length !== session.totalParts || parts.length !== expected.length || !isSame) {
     throw new BoxFailure({ code: 'parts_mismatch' })
   }
 }
 
-type Counter = 'assembling' | 'partsMissed' | 'lostParts' | 'lostCommits'
+type CounterName = 'assembling' | 'partsMissed' | 'lostParts' | 'lostCommits'
 
-function take(knobs: FakeBoxKnobs, name: Counter): boolean {
+function consume(knobs: FakeBoxKnobs, name: CounterName): boolean {
   if (knobs[name] <= 0) return false
   knobs[name]--
   return true
 }
 
-function isLost({ response }: BoxCall, knobs: FakeBoxKnobs, name: Counter): boolean {
-  if (!take(knobs, name)) return false
+function loseResponse({ response }: BoxCall, knobs: FakeBoxKnobs, name: CounterName): boolean {
+  if (!consume(knobs, name)) return false
   response.socket?.resetAndDestroy()
   return true
 }

@@ -6,12 +6,12 @@ import type { BoxFields } from './fields.ts'
 import type { FakeBoxKnobs } from './knobs.ts'
 import { checkName } from './name.ts'
 import type { FakeBoxNode } from './node.ts'
-import { mini } from './resource.ts'
+import { miniResource } from './resource.ts'
 import type { FakeBoxTree } from './tree.ts'
 import type { Wire } from './wire.ts'
 
 /** The location of a new file. */
-export interface BoxPlace {
+export interface BoxLocation {
   readonly name: string
   readonly parent: string
 }
@@ -24,9 +24,9 @@ export interface BoxTimes {
 
 export const TIME_NAMES = ['content_created_at', 'content_modified_at']
 
-export function timesOf(said: BoxBody | undefined): BoxTimes {
-  const contentCreated = said?.time('content_created_at')
-  const contentModified = said?.time('content_modified_at')
+export function parseTimes(body: BoxBody | undefined): BoxTimes {
+  const contentCreated = body?.time('content_created_at')
+  const contentModified = body?.time('content_modified_at')
   return { ...(contentCreated && { contentCreated }), ...(contentModified && { contentModified }) }
 }
 
@@ -39,24 +39,24 @@ export class FakeBoxWrites {
   }
 
   /** Makes all checks for a new file that do not need its content. */
-  checkFile(call: BoxCall, { name, parent }: BoxPlace, bytes: number, parameter = 'parent'): FakeBoxNode {
+  checkFile(call: BoxCall, { name, parent }: BoxLocation, bytes: number, parameter = 'parent'): FakeBoxNode {
     checkName(name)
-    const folder = call.allowed(call.node('folder', parent, parameter), 'can_upload')
-    const found = call.tree.named(folder, name)
+    const folder = call.requirePermissions(call.node('folder', parent, parameter), 'can_upload')
+    const existing = call.tree.childNamed(folder, name)
     // Box returns the conflicting item as an object here, and in an array when a folder is created.
-    if (found !== undefined) throw nameInUse(mini(found))
+    if (existing !== undefined) throw nameInUse(miniResource(existing))
     this.checkSize(call.tree, bytes)
     return folder
   }
 
   /** Makes the same checks for a new version of a file, and its new name if given. */
   checkVersion(call: BoxCall, id: string, name: string | undefined, bytes: number): FakeBoxNode {
-    const node = call.allowed(call.node('file', id), 'can_upload')
+    const node = call.requirePermissions(call.node('file', id), 'can_upload')
     call.checkEtag(node)
     if (name !== undefined) {
       checkName(name)
-      const found = call.tree.named(call.tree.get(node.parent ?? '', 'folder'), name)
-      if (found !== undefined && found !== node) throw nameInUse(mini(found))
+      const existing = call.tree.childNamed(call.tree.get(node.parent ?? '', 'folder'), name)
+      if (existing !== undefined && existing !== node) throw nameInUse(miniResource(existing))
     }
     this.checkSize(call.tree, bytes)
     return node
@@ -69,9 +69,9 @@ export class FakeBoxWrites {
     if (bytes > 0 && tree.usedBytes() + bytes > quotaBytes) throw new BoxFailure({ code: 'storage_limit_exceeded' })
   }
 
-  create(call: BoxCall, place: BoxPlace, times: BoxTimes, content: Buffer, parameter?: string): FakeBoxNode {
-    const parent = this.checkFile(call, place, content.length, parameter)
-    return call.tree.addFile({ ...times, name: place.name, parent, content })
+  create(call: BoxCall, location: BoxLocation, times: BoxTimes, content: Buffer, parameter?: string): FakeBoxNode {
+    const parent = this.checkFile(call, location, content.length, parameter)
+    return call.tree.addFile({ ...times, name: location.name, parent, content })
   }
 
   write(call: BoxCall, id: string, name: string | undefined, times: BoxTimes, content: Buffer): FakeBoxNode {
@@ -83,33 +83,34 @@ export class FakeBoxWrites {
 
   createFolder(call: BoxCall): void {
     const fields = call.fields('folder')
-    const said = call.json(['name', 'parent'])
-    const name = said.requiredText('name')
-    const id = said.parent()
+    const body = call.json(['name', 'parent'])
+    const name = body.requiredText('name')
+    const id = body.parent()
     if (id === undefined) throw new BoxMistake('no parent')
     checkName(name)
-    const parent = call.allowed(call.node('folder', id, 'parent'), 'can_upload')
-    const found = call.tree.named(parent, name)
-    if (found !== undefined) throw nameInUse([mini(found)])
+    const parent = call.requirePermissions(call.node('folder', id, 'parent'), 'can_upload')
+    const existing = call.tree.childNamed(parent, name)
+    if (existing !== undefined) throw nameInUse([miniResource(existing)])
     call.send(201, call.item(call.tree.addFolder({ name, parent }), fields))
   }
 
   /** Renames or moves an item. */
   update(call: BoxCall, type: 'file' | 'folder'): void {
     const fields = call.fields(type)
-    const said = call.json(['name', 'parent'])
-    const node = call.allowed(call.node(type), 'can_rename')
+    const body = call.json(['name', 'parent'])
+    const node = call.requirePermissions(call.node(type), 'can_rename')
     call.checkEtag(node)
     const { tree } = call
-    const { parent: id = node.parent ?? '', name = node.name } = { parent: said.parent(), name: said.text('name') }
+    const { parent: id = node.parent ?? '', name = node.name } = { parent: body.parent(), name: body.text('name') }
     const parent = call.node('folder', id, 'parent')
     if (name !== node.name) checkName(name)
-    if (parent.id !== node.parent) call.allowed(parent, 'can_upload')
+    if (parent.id !== node.parent) call.requirePermissions(parent, 'can_upload')
     if (type === 'folder' && [...tree.path(parent), parent].includes(node)) {
       throw new BoxFailure({ code: 'cyclical_folder_structure' })
     }
-    const found = tree.named(parent, name)
-    if (found !== undefined && found !== node) throw nameInUse(type === 'folder' ? [mini(found)] : mini(found))
+    const existing = tree.childNamed(parent, name)
+    if (existing !== undefined && existing !== node)
+      throw nameInUse(type === 'folder' ? [miniResource(existing)] : miniResource(existing))
     if (parent.id !== node.parent) tree.move(node, parent)
     if (name !== node.name) tree.rename(node, name)
     call.send(200, call.item(node, fields))
@@ -117,7 +118,7 @@ export class FakeBoxWrites {
 
   delete(call: BoxCall, type: 'file' | 'folder' | 'web_link'): void {
     const isRecursive = call.flag('recursive')
-    const node = call.allowed(call.node(type), 'can_delete')
+    const node = call.requirePermissions(call.node(type), 'can_delete')
     call.checkEtag(node)
     if (type === 'folder' && !isRecursive && call.tree.children(node).length > 0) {
       throw new BoxFailure({ code: 'folder_not_empty' })

@@ -28,7 +28,7 @@ export type FakeDavAuth =
     }
 
 /** The parts of a request that the credentials cover. */
-export interface Signed {
+export interface SignedRequest {
   readonly method: string
   /** Includes the query. */
   readonly target: string
@@ -37,7 +37,7 @@ export interface Signed {
 
 /** Checks credentials. Returns the error response if they are invalid. */
 export interface Authenticator {
-  check(signed: Signed): DavFailure | undefined
+  check(request: SignedRequest): DavFailure | undefined
 }
 
 export function authenticator(auth: FakeDavAuth): Authenticator {
@@ -45,15 +45,15 @@ export function authenticator(auth: FakeDavAuth): Authenticator {
   if (auth.type === 'digest') return new DigestAuthenticator(auth)
   if (auth.type === 'bearer') return { check: checkBearer }
   const { realm = 'fake', accepts = isFakeUser } = auth
-  const refusal = () =>
+  const unauthorized = () =>
     new DavFailure(401, 'Refused', { 'www-authenticate': `Basic realm="${realm}", charset="UTF-8"` })
   return {
     check({ authorization }) {
-      if (authorization === undefined) return refusal()
+      if (authorization === undefined) return unauthorized()
       const encoded = /^Basic ([A-Za-z0-9+/]+={0,2})$/.exec(authorization)?.[1]
-      if (encoded === undefined) return new DavMistake(401, 'credentials that are not Basic', refusal().headers)
+      if (encoded === undefined) return new DavMistake(401, 'credentials that are not Basic', unauthorized().headers)
       const [username = '', ...rest] = Buffer.from(encoded, 'base64').toString().split(':')
-      return accepts(username, rest.join(':')) ? undefined : refusal()
+      return accepts(username, rest.join(':')) ? undefined : unauthorized()
     }
   }
 }
@@ -62,7 +62,7 @@ function isFakeUser(username: string, password: string): boolean {
   return username === FAKE_DAV_USER && password === FAKE_DAV_PASSWORD
 }
 
-function checkBearer({ authorization }: Signed): DavFailure | undefined {
+function checkBearer({ authorization }: SignedRequest): DavFailure | undefined {
   if (authorization === `Bearer ${FAKE_DAV_TOKEN}`) return undefined
   const headers = { 'www-authenticate': 'Bearer realm="fake"' }
   if (authorization === undefined || authorization.startsWith('Bearer ')) return new DavFailure(401, 'Refused', headers)
@@ -86,7 +86,7 @@ type Field = (typeof QUOTED)[number] | (typeof UNQUOTED)[number]
 class DigestAuthenticator implements Authenticator {
   readonly #algorithms: readonly DigestAlgorithm[]
   readonly #nonceUses: number
-  readonly #isRising: boolean
+  readonly #requiresRisingCounts: boolean
   readonly #opaque = randomBytes(8).toString('hex')
   readonly #issued = new Set<string>()
   readonly #nonces = new Map<string, Nonce>()
@@ -98,16 +98,16 @@ class DigestAuthenticator implements Authenticator {
   }: Extract<FakeDavAuth, { type: 'digest' }>) {
     this.#algorithms = algorithms
     this.#nonceUses = nonceUses
-    this.#isRising = ncOrder === 'rising'
+    this.#requiresRisingCounts = ncOrder === 'rising'
   }
 
-  check({ method, target, authorization }: Signed): DavFailure | undefined {
-    if (authorization === undefined) return this.#refusal(false)
+  check({ method, target, authorization }: SignedRequest): DavFailure | undefined {
+    if (authorization === undefined) return this.#unauthorized(false)
     if (!authorization.startsWith('Digest ')) return this.#mistake('credentials that are not Digest')
     const fields = parseFields(authorization.slice('Digest '.length))
     if (fields === undefined) return this.#mistake(`credentials that RFC 7616 does not allow: ${authorization}`)
     const algorithm = this.#algorithms.find((offered) => offered === fields.algorithm)
-    for (const [isWrong, what] of [
+    for (const [isWrong, mistake] of [
       [algorithm === undefined, `the algorithm ${fields.algorithm}`],
       [fields.qop !== 'auth', `the qop ${fields.qop}`],
       [fields.realm !== REALM, `the realm ${fields.realm}`],
@@ -116,26 +116,26 @@ class DigestAuthenticator implements Authenticator {
       [!/^[0-9a-f]{8}$/.test(fields.nc) || fields.nc === '00000000', `the nc ${fields.nc}`],
       [fields.cnonce.length < 8, 'a cnonce that can be guessed']
     ] as const) {
-      if (isWrong) return this.#mistake(what)
+      if (isWrong) return this.#mistake(mistake)
     }
     const nonce = this.#nonces.get(fields.nonce) ?? { uses: 0, counts: new Set(), sessionCnonce: fields.cnonce }
-    if (fields.response !== expectedResponse(method, fields, nonce.sessionCnonce)) return this.#refusal(false)
+    if (fields.response !== expectedResponse(method, fields, nonce.sessionCnonce)) return this.#unauthorized(false)
     // The response was right, so the client knows the password: only the nonce is stale.
-    if (!this.#issued.has(fields.nonce) || nonce.uses >= this.#nonceUses) return this.#refusal(true)
+    if (!this.#issued.has(fields.nonce) || nonce.uses >= this.#nonceUses) return this.#unauthorized(true)
     const count = Number.parseInt(fields.nc, 16)
     if (nonce.counts.has(count)) return this.#mistake(`the nc ${fields.nc} once more`)
-    if (this.#isRising && count < Math.max(0, ...nonce.counts)) return this.#refusal(true)
+    if (this.#requiresRisingCounts && count < Math.max(0, ...nonce.counts)) return this.#unauthorized(true)
     nonce.uses++
     nonce.counts.add(count)
     this.#nonces.set(fields.nonce, nonce)
     return undefined
   }
 
-  #mistake(what: string): DavMistake {
-    return new DavMistake(401, what, this.#refusal(false).headers)
+  #mistake(mistake: string): DavMistake {
+    return new DavMistake(401, mistake, this.#unauthorized(false).headers)
   }
 
-  #refusal(isStale: boolean): DavFailure {
+  #unauthorized(isStale: boolean): DavFailure {
     const nonce = randomBytes(16).toString('base64')
     this.#issued.add(nonce)
     const challenges = this.#algorithms.map(
@@ -160,11 +160,11 @@ function expectedResponse(method: string, fields: Readonly<Record<Field, string>
 /** Parses the fields. Returns undefined if one is missing, repeated, or wrongly quoted (RFC 7616, 3.4). */
 function parseFields(text: string): Readonly<Record<Field, string>> | undefined {
   const fields: Record<string, string> = {}
-  const field = /([a-z]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s",=]+))(?:,[ \t]*(?=[a-z])|$)/y
-  while (field.lastIndex < text.length) {
-    const [, name = '', quoted, token] = field.exec(text) ?? []
-    const known: readonly string[] = quoted === undefined ? UNQUOTED : QUOTED
-    if (!known.includes(name) || name in fields) return undefined
+  const pattern = /([a-z]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s",=]+))(?:,[ \t]*(?=[a-z])|$)/y
+  while (pattern.lastIndex < text.length) {
+    const [, name = '', quoted, token] = pattern.exec(text) ?? []
+    const allowed: readonly string[] = quoted === undefined ? UNQUOTED : QUOTED
+    if (!allowed.includes(name) || name in fields) return undefined
     fields[name] = quoted?.replace(/\\(.)/g, '$1') ?? token ?? ''
   }
   return [...QUOTED, ...UNQUOTED].every((name) => name in fields) ? (fields as Record<Field, string>) : undefined

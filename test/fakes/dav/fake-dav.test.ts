@@ -1,8 +1,15 @@
 import { connect } from 'node:net'
 import t from 'tap'
 import { request } from 'undici'
-import { ask, basic, hrefsIn, propfind, takeMistakes, type Asked } from '../../support/dav/ask-dav.ts'
-import { cutsShort, faulty, gzipBomb, resets } from '../faults.ts'
+import {
+  sendRequest,
+  basicAuth,
+  hrefsIn,
+  propfind,
+  takeMistakes,
+  type RequestOptions
+} from '../../support/dav/requests.ts'
+import { truncates, faultScript, gzipBomb, resets } from '../faults.ts'
 import { digestResponse } from '../../support/dav/digest-response.ts'
 import { FAKE_DAV_PASSWORD, FAKE_DAV_USER } from './auth.ts'
 import { FakeDav } from './fake-dav.ts'
@@ -15,8 +22,8 @@ import {
 import { FaultProxy } from '../../support/process/fault-proxy.ts'
 import { until } from '../../support/time/until.ts'
 
-const RIGHT = basic(FAKE_DAV_USER, FAKE_DAV_PASSWORD)
-const NEXTCLOUD = basic(FAKE_NEXTCLOUD_LOGIN, FAKE_APP_PASSWORD)
+const VALID_AUTH = basicAuth(FAKE_DAV_USER, FAKE_DAV_PASSWORD)
+const NEXTCLOUD_AUTH = basicAuth(FAKE_NEXTCLOUD_LOGIN, FAKE_APP_PASSWORD)
 
 t.test('the response to a digest challenge follows RFC 7616', async (t) => {
   const example = {
@@ -40,7 +47,7 @@ t.test('the fake verifies a digest and its previous use', async (t) => {
   for (const algorithm of ['MD5', 'SHA-256', 'SHA-256-sess'] as const) {
     const fake = await FakeDav.start(t, { auth: { type: 'digest', algorithms: [algorithm], nonceUses: 2 } })
     fake.tree.put('a.txt', 'content')
-    const challenge = async () => String((await ask(`${fake.url}a.txt`)).headers['www-authenticate'])
+    const challenge = async () => String((await sendRequest(`${fake.url}a.txt`)).headers['www-authenticate'])
     const field = (text: string, name: string) => new RegExp(`${name}="([^"]*)"`).exec(text)?.[1] ?? ''
     const first = await challenge()
     const get = async (nc: number, { said = first, password = FAKE_DAV_PASSWORD, uri = '/dav/a.txt' } = {}) => {
@@ -55,7 +62,7 @@ t.test('the fake verifies a digest and its previous use', async (t) => {
       const response = digestResponse({ ...facts, algorithm, password, nc: count, method: 'GET' })
       const quoted = Object.entries({ ...facts, response, opaque: field(said, 'opaque') })
       const fields = [...quoted.map(([name, value]) => `${name}="${value}"`), `algorithm=${algorithm}`, 'qop=auth']
-      return ask(`${fake.url}a.txt`, { headers: { authorization: `Digest ${fields.join(', ')}, nc=${count}` } })
+      return sendRequest(`${fake.url}a.txt`, { headers: { authorization: `Digest ${fields.join(', ')}, nc=${count}` } })
     }
     t.equal((await get(1, { password: 'wrong' })).status, 401)
     t.equal((await get(1)).text, 'content', algorithm)
@@ -73,33 +80,33 @@ t.test('the fake verifies a digest and its previous use', async (t) => {
 
 t.test('the fake refuses a wrong password without recording a mistake', async (t) => {
   const fake = await FakeDav.start(t)
-  t.equal((await ask(fake.url, propfind(basic(FAKE_DAV_USER, 'wrong')))).status, 401)
-  t.equal((await ask(fake.url, propfind(RIGHT))).status, 207)
+  t.equal((await sendRequest(fake.url, propfind(basicAuth(FAKE_DAV_USER, 'wrong')))).status, 401)
+  t.equal((await sendRequest(fake.url, propfind(VALID_AUTH))).status, 207)
   const bearer = await FakeDav.start(t, { auth: { type: 'bearer' } })
-  t.equal((await ask(bearer.url, propfind(RIGHT))).status, 401)
+  t.equal((await sendRequest(bearer.url, propfind(VALID_AUTH))).status, 401)
   t.same(takeMistakes(bearer), ['credentials that are not Bearer'])
 })
 
 t.test('the fake records invalid requests', async (t) => {
   const fake = await FakeDav.start(t)
   fake.tree.mkdir('folder')
-  const mistakes: [number, string, string, Asked][] = [
-    [400, 'a query', '?a=b', propfind(RIGHT)],
-    [400, 'the header x-other', '', propfind(RIGHT, { 'x-other': '1' })],
-    [403, 'the depth infinity', '', propfind(RIGHT, { depth: 'infinity' })],
-    [403, 'the depth undefined', '', { method: 'PROPFIND', headers: RIGHT }],
-    [415, 'the content type text/plain', '', propfind(RIGHT, { 'content-type': 'text/plain' })],
-    [400, 'a body that is not well-formed', '', { ...propfind(RIGHT), body: '<a><b></a>' }],
-    [400, 'a in no namespace', '', { ...propfind(RIGHT), body: '<a/>' }],
-    [400, 'a collection without a slash', 'folder', propfind(RIGHT)],
-    [400, 'a collection without a slash', 'new', { method: 'MKCOL', headers: RIGHT }],
-    [400, 'a path with a forbidden segment', 'a%2fb', { headers: RIGHT }],
-    [404, 'a path outside of /dav/', '../elsewhere', { headers: RIGHT }],
-    [405, 'an unknown method', '', { method: 'PATCH', headers: RIGHT }],
-    [412, 'a weak entity tag', 'a', { method: 'PUT', headers: { ...RIGHT, 'if-match': 'W/"a"' }, body: '' }]
+  const mistakes: [number, string, string, RequestOptions][] = [
+    [400, 'a query', '?a=b', propfind(VALID_AUTH)],
+    [400, 'the header x-other', '', propfind(VALID_AUTH, { 'x-other': '1' })],
+    [403, 'the depth infinity', '', propfind(VALID_AUTH, { depth: 'infinity' })],
+    [403, 'the depth undefined', '', { method: 'PROPFIND', headers: VALID_AUTH }],
+    [415, 'the content type text/plain', '', propfind(VALID_AUTH, { 'content-type': 'text/plain' })],
+    [400, 'a body that is not well-formed', '', { ...propfind(VALID_AUTH), body: '<a><b></a>' }],
+    [400, 'a in no namespace', '', { ...propfind(VALID_AUTH), body: '<a/>' }],
+    [400, 'a collection without a slash', 'folder', propfind(VALID_AUTH)],
+    [400, 'a collection without a slash', 'new', { method: 'MKCOL', headers: VALID_AUTH }],
+    [400, 'a path with a forbidden segment', 'a%2fb', { headers: VALID_AUTH }],
+    [404, 'a path outside of /dav/', '../elsewhere', { headers: VALID_AUTH }],
+    [405, 'an unknown method', '', { method: 'PATCH', headers: VALID_AUTH }],
+    [412, 'a weak entity tag', 'a', { method: 'PUT', headers: { ...VALID_AUTH, 'if-match': 'W/"a"' }, body: '' }]
   ]
   for (const [status, what, path, asked] of mistakes) {
-    t.equal((await ask(fake.url + path, asked)).status, status, what)
+    t.equal((await sendRequest(fake.url + path, asked)).status, status, what)
     t.same(takeMistakes(fake), [what])
   }
 })
@@ -107,22 +114,22 @@ t.test('the fake records invalid requests', async (t) => {
 t.test('the fake follows the rules of WebDAV', async (t) => {
   const fake = await FakeDav.start(t, { notFoundFirst: true, prefix: 'mixed' })
   const put = (path: string, headers: Readonly<Record<string, string>> = {}) =>
-    ask(fake.url + path, { method: 'PUT', headers: { ...RIGHT, ...headers }, body: '0123456789' })
+    sendRequest(fake.url + path, { method: 'PUT', headers: { ...VALID_AUTH, ...headers }, body: '0123456789' })
   const created = await put('a%23%20b', { 'if-none-match': '*' })
   t.equal(created.status, 201)
   t.equal((await put('a%23%20b', { 'if-none-match': '*' })).status, 412)
   t.equal((await put('a%23%20b', { 'if-match': '"other"' })).status, 412)
   t.equal((await put('a%23%20b', { 'if-match': String(created.headers['etag']) })).status, 204)
   t.equal((await put('no/such')).status, 409)
-  const get = (range: string) => ask(`${fake.url}a%23%20b`, { headers: { ...RIGHT, range } })
+  const get = (range: string) => sendRequest(`${fake.url}a%23%20b`, { headers: { ...VALID_AUTH, range } })
   t.match(await get('bytes=-3'), { status: 206, text: '789', headers: { 'content-range': 'bytes 7-9/10' } })
   t.match(await get('bytes=10-'), { status: 416, headers: { 'content-range': 'bytes */10' } })
-  t.equal((await ask(`${fake.url}folder/`, { method: 'MKCOL', headers: RIGHT })).status, 201)
-  t.equal((await ask(`${fake.url}folder/`, { method: 'MKCOL', headers: RIGHT })).status, 405)
+  t.equal((await sendRequest(`${fake.url}folder/`, { method: 'MKCOL', headers: VALID_AUTH })).status, 201)
+  t.equal((await sendRequest(`${fake.url}folder/`, { method: 'MKCOL', headers: VALID_AUTH })).status, 405)
   t.equal((await put('folder/')).status, 405)
-  const redirect = await ask(`${fake.url}folder`, propfind(RIGHT, { depth: '0' }))
+  const redirect = await sendRequest(`${fake.url}folder`, propfind(VALID_AUTH, { depth: '0' }))
   t.match(redirect, { status: 301, headers: { location: `${fake.url}folder/` } })
-  const { text } = await ask(fake.url, propfind(RIGHT))
+  const { text } = await sendRequest(fake.url, propfind(VALID_AUTH))
   t.same(hrefsIn(text), ['/dav/', '/dav/a%23%20b', '/dav/folder/'])
   t.match(text, /404 Not Found.*<lp1:getetag>.*200 OK.*<lp1:resourcetype>.*200 OK/s)
   t.same(fake.tree.list(), ['a# b', 'folder/'])
@@ -134,11 +141,11 @@ t.test('an interrupted PUT leaves the received content, unless the file was remo
     [true, true, undefined],
     [false, false, 'old']
   ] as const) {
-    const fake = await FakeDav.start(t, { keepsCut: () => keepsCut })
+    const fake = await FakeDav.start(t, { keepsPartialUpload: () => keepsCut })
     fake.tree.put('a.txt', 'old')
     const { hostname, port } = new URL(fake.origin)
     const socket = connect(Number(port), hostname)
-    const head = `PUT /dav/a.txt HTTP/1.1\r\nHost: ${hostname}:${port}\r\nAuthorization: ${RIGHT.authorization}\r\n`
+    const head = `PUT /dav/a.txt HTTP/1.1\r\nHost: ${hostname}:${port}\r\nAuthorization: ${VALID_AUTH.authorization}\r\n`
     socket.write(`${head}Transfer-Encoding: chunked\r\n\r\n3\r\nnew\r\n`)
     await until(() => fake.busy() === 1 && fake.tree.read('a.txt').toString() === (keepsCut ? '' : 'old'))
     if (isRemoved) fake.tree.delete('a.txt')
@@ -151,9 +158,14 @@ t.test('an interrupted PUT leaves the received content, unless the file was remo
 t.test('a MOVE behaves like real servers, including their quirks', async (t) => {
   const fake = await FakeDav.start(t)
   const move = async (from: string, to: string, headers: Record<string, string>) =>
-    (await ask(fake.url + from, { method: 'MOVE', headers: { ...RIGHT, destination: fake.url + to, ...headers } }))
-      .status
-  const etagOf = async (path: string) => String((await ask(fake.url + path, { headers: RIGHT })).headers['etag'])
+    (
+      await sendRequest(fake.url + from, {
+        method: 'MOVE',
+        headers: { ...VALID_AUTH, destination: fake.url + to, ...headers }
+      })
+    ).status
+  const etagOf = async (path: string) =>
+    String((await sendRequest(fake.url + path, { headers: VALID_AUTH })).headers['etag'])
   const seed = () => {
     fake.tree.put('a', 'a')
     fake.tree.put('b', 'b')
@@ -183,8 +195,12 @@ t.test('a chunked upload becomes one file once it is finished', async (t) => {
   const uploads = `${fake.url}/remote.php/dav/uploads/${FAKE_NEXTCLOUD_UID}/one`
   const destination = `${fake.dav.url}a`
   const send = async (method: string, path: string, headers: Record<string, string> = {}, body?: string) => {
-    const sent = { method, headers: { ...NEXTCLOUD, destination, ...headers }, ...(body !== undefined && { body }) }
-    return (await ask(`${uploads}/${path}`, sent)).status
+    const sent = {
+      method,
+      headers: { ...NEXTCLOUD_AUTH, destination, ...headers },
+      ...(body !== undefined && { body })
+    }
+    return (await sendRequest(`${uploads}/${path}`, sent)).status
   }
   t.equal(await send('PUT', '1', {}, 'x'), 404)
   t.equal(await send('MKCOL', ''), 201)
@@ -204,7 +220,7 @@ t.test('a chunked upload becomes one file once it is finished', async (t) => {
   await send('PUT', '2', {}, 'b')
   t.equal(await send('MOVE', '.file', { 'oc-total-length': '2', overwrite: 'T' }), 400)
   t.same(takeMistakes(fake), ['the chunk x', 'a small chunk'])
-  t.equal((await ask(`${uploads}/`, { method: 'DELETE', headers: NEXTCLOUD })).status, 204)
+  t.equal((await sendRequest(`${uploads}/`, { method: 'DELETE', headers: NEXTCLOUD_AUTH })).status, 204)
   t.equal(fake.uploads.open.size, 0)
 })
 
@@ -212,19 +228,19 @@ t.test('a scripted fault applies to the configured number of matching requests',
   const fake = await FakeDav.start(t, { auth: { type: 'none' } })
   fake.tree.put('a.txt', 'content')
   const isA = ({ path }: { path: string }) => path.endsWith('a.txt')
-  fake.script = faulty(resets(), { times: 1, matching: isA })
-  t.equal((await ask(fake.url, propfind({}))).status, 207)
-  await t.rejects(ask(`${fake.url}a.txt`), { code: 'ECONNRESET' })
-  t.equal((await ask(`${fake.url}a.txt`)).text, 'content')
+  fake.script = faultScript(resets(), { times: 1, matching: isA })
+  t.equal((await sendRequest(fake.url, propfind({}))).status, 207)
+  await t.rejects(sendRequest(`${fake.url}a.txt`), { code: 'ECONNRESET' })
+  t.equal((await sendRequest(`${fake.url}a.txt`)).text, 'content')
   for (const [framing, end] of [
     ['length', 'reset'],
     ['length', 'close'],
     ['chunked', 'close']
   ] as const) {
-    fake.script = faulty(cutsShort({ content: 'x'.repeat(100), afterBytes: 10, framing, end }), { times: 1 })
-    await t.rejects(ask(`${fake.url}a.txt`), `${framing} ${end}`)
+    fake.script = faultScript(truncates({ content: 'x'.repeat(100), afterBytes: 10, framing, end }), { times: 1 })
+    await t.rejects(sendRequest(`${fake.url}a.txt`), `${framing} ${end}`)
   }
-  fake.script = faulty(await gzipBomb())
+  fake.script = faultScript(await gzipBomb())
   const bomb = await request(fake.url)
   t.equal(bomb.headers['content-encoding'], 'gzip')
   const { byteLength } = await bomb.body.arrayBuffer()
@@ -245,22 +261,25 @@ t.test('the proxy cuts off the response of a real server', async (t) => {
   proxy.rules = [
     { times: 1, resetAfterBytes: 3 },
     { times: 1, truncateAfterBytes: 3 },
-    { times: 1, answer: { status: 503, headers: { 'retry-after': '1' } } }
+    { times: 1, response: { status: 503, headers: { 'retry-after': '1' } } }
   ]
-  await t.rejects(ask(`${proxy.url}a.txt`))
-  await t.rejects(ask(`${proxy.url}a.txt`))
-  t.match(await ask(`${proxy.url}a.txt`), { status: 503, headers: { 'retry-after': '1' } })
-  const passed = await ask(`${proxy.url}a.txt`)
+  await t.rejects(sendRequest(`${proxy.url}a.txt`))
+  await t.rejects(sendRequest(`${proxy.url}a.txt`))
+  t.match(await sendRequest(`${proxy.url}a.txt`), { status: 503, headers: { 'retry-after': '1' } })
+  const passed = await sendRequest(`${proxy.url}a.txt`)
   t.match(passed, { status: 200, text: 'content', headers: { 'x-host': new URL(proxy.origin).host } })
   t.equal(proxy.log.length, 4)
 })
 
 t.test('a login flow issues a password once, which works until it is revoked', async (t) => {
   const fake = await FakeNextcloud.start(t, { mountPath: '/nextcloud' })
-  const started = await ask(`${fake.url}/index.php/login/v2`, { method: 'POST', headers: { 'user-agent': 'App' } })
+  const started = await sendRequest(`${fake.url}/index.php/login/v2`, {
+    method: 'POST',
+    headers: { 'user-agent': 'App' }
+  })
   const { poll, login } = JSON.parse(started.text) as { poll: { token: string; endpoint: string }; login: string }
   const again = () =>
-    ask(poll.endpoint, {
+    sendRequest(poll.endpoint, {
       method: 'POST',
       headers: { 'content-type': 'application/x-www-form-urlencoded' },
       body: `token=${poll.token}`
@@ -273,20 +292,20 @@ t.test('a login flow issues a password once, which works until it is revoked', a
   t.same(JSON.parse(granted.text), { server: fake.url, loginName: FAKE_NEXTCLOUD_LOGIN, appPassword })
   t.equal((await again()).status, 404)
 
-  const auth = { ...basic(FAKE_NEXTCLOUD_LOGIN, appPassword), 'ocs-apirequest': 'true' }
-  const user = () => ask(`${fake.url}/ocs/v2.php/cloud/user?format=json`, { headers: auth })
+  const auth = { ...basicAuth(FAKE_NEXTCLOUD_LOGIN, appPassword), 'ocs-apirequest': 'true' }
+  const user = () => sendRequest(`${fake.url}/ocs/v2.php/cloud/user?format=json`, { headers: auth })
   t.match(JSON.parse((await user()).text), { ocs: { data: { id: FAKE_NEXTCLOUD_UID } } })
-  await ask(`${fake.url}/ocs/v2.php/core/apppassword`, { method: 'DELETE', headers: auth })
+  await sendRequest(`${fake.url}/ocs/v2.php/core/apppassword`, { method: 'DELETE', headers: auth })
   t.equal((await user()).status, 401)
 })
 
 t.test('the fake enforces the OCS headers, and has a maintenance mode', async (t) => {
   const fake = await FakeNextcloud.start(t)
   const user = `${fake.url}/ocs/v2.php/cloud/user?format=json`
-  t.equal((await ask(user, { headers: NEXTCLOUD })).status, 412)
-  t.equal((await ask(user.replace('v2', 'v1'), { headers: NEXTCLOUD })).status, 404)
+  t.equal((await sendRequest(user, { headers: NEXTCLOUD_AUTH })).status, 412)
+  t.equal((await sendRequest(user.replace('v2', 'v1'), { headers: NEXTCLOUD_AUTH })).status, 404)
   t.same(takeMistakes(fake), ['OCS without OCS-APIRequest: true', 'a route that there is not'])
   fake.maintenance = true
-  const answer = await ask(fake.dav.url, propfind(NEXTCLOUD))
+  const answer = await sendRequest(fake.dav.url, propfind(NEXTCLOUD_AUTH))
   t.match(answer, { status: 503, headers: { 'x-nextcloud-maintenance-mode': '1', 'retry-after': '120' } })
 })

@@ -4,8 +4,8 @@ import type { Lifetime } from '../lifetime.ts'
 import { authenticator, type Authenticator, type FakeDavAuth } from './auth.ts'
 import type { DavExtension } from './extension.ts'
 import { DavFailure, DavMistake, sendFailure } from './failure.ts'
-import { answerDav, type DavContext, type FakeDavRules, openPut, type OpenPut } from './methods.ts'
-import { checkHead, type FakeDavRequest } from './request.ts'
+import { handleDav, type DavContext, type FakeDavRules, openPut, type OpenPut } from './methods.ts'
+import { checkRequestHead, type FakeDavRequest } from './request.ts'
 import { FakeTree } from './tree.ts'
 
 /** Responds in place of the fake and returns true, or leaves the request to the fake. */
@@ -51,7 +51,7 @@ export class FakeDav extends FakeServer {
       collectionSlash: 'redirect',
       missingParent: 409,
       etagProperties: true,
-      keepsCut: () => true,
+      keepsPartialUpload: () => true,
       moves: 'native',
       ifHeader: 'checked',
       notFoundFirst: false,
@@ -86,31 +86,31 @@ export class FakeDav extends FakeServer {
     this.#responses.add(response)
     response.on('error', () => {})
     // Also unfinished until the received part of an interrupted body is stored.
-    let isServed = false
-    const leave = () => {
-      if (isServed && response.closed) this.#responses.delete(response)
+    let isHandled = false
+    const release = () => {
+      if (isHandled && response.closed) this.#responses.delete(response)
     }
-    response.once('close', leave)
+    response.once('close', release)
     const [path = '', search = ''] = (message.url ?? '').split('?')
     const { method = '', headers, url: target = '' } = message
-    const refusal = this.#authenticator.check({ method, target, authorization: headers.authorization })
+    const authError = this.#authenticator.check({ method, target, authorization: headers.authorization })
     const request: FakeDavRequest = {
       method,
       path,
       query: new URLSearchParams(search),
       headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, value?.toString()])),
-      isAuthorized: refusal === undefined,
+      isAuthorized: authError === undefined,
       body: undefined
     }
     this.requests.push(request)
     try {
       if (this.earlyScript(request, response) === true) return
-      if (this.#refusesEarly && refusal !== undefined) throw refusal
+      if (this.#refusesEarly && authError !== undefined) throw authError
       const isDav = this.#extension === undefined || path.startsWith(this.rules.basePath)
       const mistake = isDav ? this.#mistakeOf(message, request) : undefined
-      const isWriting = isDav && method === 'PUT' && mistake === undefined && refusal === undefined
-      const written = isWriting ? openPut(this.#context, request) : undefined
-      request.body = await bodyOf(message, written)
+      const opensFile = isDav && method === 'PUT' && mistake === undefined && authError === undefined
+      const upload = opensFile ? openPut(this.#context, request) : undefined
+      request.body = await readBody(message, upload)
       if (this.script(request, response) === true) {
         // Records the mistake even if the script determines the response.
         if (mistake !== undefined) this.mistakes.push(`${method} ${target}: ${mistake.message}`)
@@ -118,8 +118,8 @@ export class FakeDav extends FakeServer {
       }
       if (mistake !== undefined) throw mistake
       if (this.#extension?.serve(request, response) === true) return
-      if (refusal !== undefined) throw refusal
-      answerDav(this.#context, request, response)
+      if (authError !== undefined) throw authError
+      handleDav(this.#context, request, response)
     } catch (error) {
       // The body was interrupted and the socket is closed.
       if (!(error instanceof DavFailure)) message.socket.destroy()
@@ -128,8 +128,8 @@ export class FakeDav extends FakeServer {
         sendFailure(method, response, error)
       }
     } finally {
-      isServed = true
-      leave()
+      isHandled = true
+      release()
     }
   }
 
@@ -144,7 +144,7 @@ export class FakeDav extends FakeServer {
 
   #mistakeOf(message: IncomingMessage, request: FakeDavRequest): DavFailure | undefined {
     try {
-      checkHead(message, request, this.#ownHosts, this.#extension?.headers[request.method] ?? [])
+      checkRequestHead(message, request, this.#ownHosts, this.#extension?.headers[request.method] ?? [])
       return undefined
     } catch (error) {
       if (error instanceof DavFailure) return error
@@ -153,14 +153,14 @@ export class FakeDav extends FakeServer {
   }
 }
 
-async function bodyOf(message: IncomingMessage, written: OpenPut | undefined): Promise<Buffer> {
+async function readBody(message: IncomingMessage, upload: OpenPut | undefined): Promise<Buffer> {
   const chunks: Buffer[] = []
   try {
     for await (const chunk of message as AsyncIterable<Buffer>) chunks.push(chunk)
   } catch (error) {
-    written?.breakOff(Buffer.concat(chunks))
+    upload?.interrupt(Buffer.concat(chunks))
     throw error
   }
-  written?.end()
+  upload?.end()
   return Buffer.concat(chunks)
 }

@@ -2,9 +2,9 @@ import type { ServerResponse } from 'node:http'
 import { conditionsHold, sendFile } from './content.ts'
 import type { DavExtension } from './extension.ts'
 import { DavFailure, DavMistake } from './failure.ts'
-import { ALLOWED_METHODS, conditionOf, destinationOf, locate, type FakeDavRequest } from './request.ts'
+import { ALLOWED_METHODS, conditionOf, destinationOf, resolvePath, type FakeDavRequest } from './request.ts'
 import { parentOf, type FakeNode, type FakeTree } from './tree.ts'
-import { DAV, escapeXml, multistatusXml, parsePropfind, responseXml, type Asked } from './xml.ts'
+import { DAV, escapeXml, multistatusXml, parsePropfind, responseXml, type PropfindRequest } from './xml.ts'
 
 /** Differences between servers. */
 export interface FakeDavRules {
@@ -24,7 +24,7 @@ export interface FakeDavRules {
   /** Whether PROPFIND returns ETags; nginx sends them only as headers of files. */
   readonly etagProperties: boolean
   /** Whether the received part of an interrupted PUT stays as the new content, replacing the old one. */
-  readonly keepsCut: (upload: { readonly isNew: boolean; readonly hasLength: boolean }) => boolean
+  readonly keepsPartialUpload: (upload: { readonly isNew: boolean; readonly hasLength: boolean }) => boolean
   /** `ignores-overwrite`: a MOVE always replaces, as with nephele. `refused`: MOVE is not supported. */
   readonly moves: 'native' | 'ignores-overwrite' | 'refused'
   /** Handling of an ETag in an `If` header: Apache checks it, sabre 1.8 ignores it, lighttpd and rclone refuse it. */
@@ -48,25 +48,25 @@ export interface DavContext extends FakeDavRules {
 interface Target {
   readonly path: string
   /** The path as requested, which responses repeat. */
-  readonly asked: string
+  readonly requestedPath: string
   readonly hasSlash: boolean
   readonly node: FakeNode | undefined
 }
 
 function targetOf(dav: DavContext, request: FakeDavRequest): Target {
-  const { path: asked, hasSlash } = locate(request.path, dav.basePath)
-  const path = dav.normalizes ? asked.normalize('NFC') : asked
-  return { path, asked, hasSlash, node: dav.tree.get(path) }
+  const { path: requestedPath, hasSlash } = resolvePath(request.path, dav.basePath)
+  const path = dav.normalizes ? requestedPath.normalize('NFC') : requestedPath
+  return { path, requestedPath, hasSlash, node: dav.tree.get(path) }
 }
 
 /** Handles a request with a valid head and valid credentials. */
-export function answerDav(dav: DavContext, request: FakeDavRequest, response: ServerResponse): void {
+export function handleDav(dav: DavContext, request: FakeDavRequest, response: ServerResponse): void {
   const target = targetOf(dav, request)
   const { path, hasSlash } = target
   const { method } = request
   // A client that lists or creates a collection knows that it is one, and must write its path with a slash.
-  const lists = method === 'PROPFIND' && request.headers['depth'] !== '0' && target.node?.kind !== 'file'
-  if ((lists || method === 'MKCOL') && !hasSlash) throw new DavMistake(400, 'a collection without a slash')
+  const isListing = method === 'PROPFIND' && request.headers['depth'] !== '0' && target.node?.kind !== 'file'
+  if ((isListing || method === 'MKCOL') && !hasSlash) throw new DavMistake(400, 'a collection without a slash')
   if (target.node?.kind === 'collection' && !hasSlash && dav.collectionSlash === 'redirect') {
     throw new DavFailure(301, 'Moved', { location: `${dav.origin}${request.path}/` })
   }
@@ -95,14 +95,14 @@ export function answerDav(dav: DavContext, request: FakeDavRequest, response: Se
       move(dav, request, response, target)
       return
     case 'DELETE':
-      existing(target)
+      requireNode(target)
       if (path === '') throw new DavFailure(403, 'The root stays')
       requireConditions(dav, request, target.node)
       dav.tree.delete(path)
       response.writeHead(204).end()
       return
     default: {
-      const node = existing(target)
+      const node = requireNode(target)
       if (node.kind === 'collection') throw new DavFailure(405, 'A collection', { allow: 'OPTIONS, PROPFIND, DELETE' })
       requireConditions(dav, request, node)
       sendFile(request, response, node, etagOf(dav, node))
@@ -119,12 +119,14 @@ function propfind(dav: DavContext, request: FakeDavRequest, response: ServerResp
   if (headers['transfer-encoding'] !== undefined) throw new DavMistake(411, 'a body of unknown length')
   const isXml = /^(?:application|text)\/xml(?:\s*;\s*charset="?utf-8"?)?$/i.test(headers['content-type'] ?? '')
   if (body.length > 0 && !isXml) throw new DavMistake(415, `the content type ${headers['content-type']}`)
-  const asked = parsePropfind(body)
-  existing(target)
+  const requestedProperties = parsePropfind(body)
+  requireNode(target)
   const isDeep = depth === '1' && target.node?.kind === 'collection'
   const paths = isDeep ? [target.path, ...dav.tree.children(target.path)] : [target.path]
   // Like sabre, repeats the requested path, with the names of the children appended.
-  const responses = paths.map((path) => respond(dav, path, target.asked + path.slice(target.path.length), asked))
+  const responses = paths.map((path) =>
+    renderResponse(dav, path, target.requestedPath + path.slice(target.path.length), requestedProperties)
+  )
   const xml = multistatusXml(responses, dav)
   response.writeHead(207, {
     'content-type': 'application/xml; charset=utf-8',
@@ -133,25 +135,30 @@ function propfind(dav: DavContext, request: FakeDavRequest, response: ServerResp
   response.end(xml)
 }
 
-function respond(dav: DavContext, path: string, named: string, asked: Asked): string {
+function renderResponse(
+  dav: DavContext,
+  path: string,
+  requestedPath: string,
+  requestedProperties: PropfindRequest
+): string {
   const node = dav.tree.get(path)
   if (node === undefined) throw new Error(`${path} vanished`)
   const properties = new Map<string, string>()
-  const set = (name: string, value: string) => properties.set(`${DAV} ${name}`, value)
+  const setProperty = (name: string, value: string) => properties.set(`${DAV} ${name}`, value)
   const etag = etagOf(dav, node)
-  set('resourcetype', node.kind === 'collection' ? '<D:collection/>' : '')
-  set('displayname', escapeXml(path.split('/').at(-1) ?? ''))
-  set('getlastmodified', node.modified.toUTCString())
-  if (etag !== undefined && dav.etagProperties) set('getetag', escapeXml(etag))
+  setProperty('resourcetype', node.kind === 'collection' ? '<D:collection/>' : '')
+  setProperty('displayname', escapeXml(path.split('/').at(-1) ?? ''))
+  setProperty('getlastmodified', node.modified.toUTCString())
+  if (etag !== undefined && dav.etagProperties) setProperty('getetag', escapeXml(etag))
   if (node.kind === 'file') {
-    set('getcontentlength', String(node.content.length))
-    set('getcontenttype', escapeXml(node.mimeType))
+    setProperty('getcontentlength', String(node.content.length))
+    setProperty('getcontenttype', escapeXml(node.mimeType))
   }
   for (const [key, xml] of dav.extension?.properties(path, node) ?? []) properties.set(key, xml)
-  const below = named.split('/').map(encodeURIComponent).join('/')
+  const encodedPath = requestedPath.split('/').map(encodeURIComponent).join('/')
   const slash = node.kind === 'collection' && path !== '' ? '/' : ''
   const origin = dav.hrefs === 'absolute' ? dav.origin : ''
-  return responseXml(`${origin}${dav.basePath}${below}${slash}`, properties, asked, dav)
+  return responseXml(`${origin}${dav.basePath}${encodedPath}${slash}`, properties, requestedProperties, dav)
 }
 
 function put(dav: DavContext, request: FakeDavRequest, response: ServerResponse, target: Target): void {
@@ -179,15 +186,15 @@ export interface OpenPut {
   /** The body is complete. Restores the previous file until the new one is written as a whole. */
   end(): void
   /** The body was interrupted. The received part stays, unless the file was deleted or replaced meanwhile. */
-  breakOff(received: Buffer): void
+  interrupt(received: Buffer): void
 }
 
 /** Opens the file of a PUT that would succeed, which truncates it. */
 export function openPut(dav: DavContext, request: FakeDavRequest): OpenPut | undefined {
   const target = targetOf(dav, request)
-  const { path, node: before } = target
+  const { path, node: previous } = target
   const hasLength = request.headers['content-length'] !== undefined
-  if (!dav.keepsCut({ isNew: before === undefined, hasLength })) return undefined
+  if (!dav.keepsPartialUpload({ isNew: previous === undefined, hasLength })) return undefined
   try {
     requirePut(dav, request, target)
   } catch {
@@ -197,9 +204,9 @@ export function openPut(dav: DavContext, request: FakeDavRequest): OpenPut | und
   const opened = dav.tree.put(path, '')
   return {
     end() {
-      if (isOpen()) dav.tree.reset(path, before)
+      if (isOpen()) dav.tree.restore(path, previous)
     },
-    breakOff(received) {
+    interrupt(received) {
       if (isOpen()) dav.tree.put(path, received)
     }
   }
@@ -209,17 +216,17 @@ export function openPut(dav: DavContext, request: FakeDavRequest): OpenPut | und
 function move(dav: DavContext, request: FakeDavRequest, response: ServerResponse, { path, node }: Target): void {
   if (dav.moves === 'refused') throw new DavFailure(405, 'No MOVE', { allow: ALLOWED_METHODS })
   const destination = destinationOf(request, dav.hosts)
-  const asked = locate(destination.pathname, dav.basePath).path
-  const to = dav.normalizes ? asked.normalize('NFC') : asked
-  const there = dav.tree.get(to)
-  requireIf(dav, request, destination, there)
-  const overwrites = dav.moves === 'ignores-overwrite' || request.headers['overwrite'] === 'T'
-  if (there !== undefined && !overwrites) throw new DavFailure(412, 'The destination exists')
+  const requestedPath = resolvePath(destination.pathname, dav.basePath).path
+  const to = dav.normalizes ? requestedPath.normalize('NFC') : requestedPath
+  const destinationNode = dav.tree.get(to)
+  requireIf(dav, request, destination, destinationNode)
+  const isOverwrite = dav.moves === 'ignores-overwrite' || request.headers['overwrite'] === 'T'
+  if (destinationNode !== undefined && !isOverwrite) throw new DavFailure(412, 'The destination exists')
   requireParent(dav, to)
   if (to !== path) dav.tree.delete(to)
   if (node?.kind !== 'file') throw new DavFailure(404, 'Not found')
   dav.tree.move(path, to)
-  response.writeHead(there === undefined ? 201 : 204).end()
+  response.writeHead(destinationNode === undefined ? 201 : 204).end()
 }
 
 /** Checks an `If` header for the destination, on a server that does so. */
@@ -227,17 +234,17 @@ export function requireIf(
   dav: Pick<DavContext, 'ifHeader' | 'etags'>,
   request: FakeDavRequest,
   destination: URL,
-  there: FakeNode | undefined
+  destinationNode: FakeNode | undefined
 ): void {
   const condition = conditionOf(request)
   if (condition === undefined || dav.ifHeader === 'ignored') return
   if (condition.url.href !== destination.href) throw new DavMistake(412, 'a condition on something else')
-  const holds = there !== undefined && condition.etag === etagOf(dav, there)
-  if (dav.ifHeader === 'refused' || !holds) throw new DavFailure(412, 'A condition')
+  const isMet = destinationNode !== undefined && condition.etag === etagOf(dav, destinationNode)
+  if (dav.ifHeader === 'refused' || !isMet) throw new DavFailure(412, 'A condition')
 }
 
 /** Returns the node. A file is not found by the path of a collection. */
-function existing({ node, hasSlash }: Target): FakeNode {
+function requireNode({ node, hasSlash }: Target): FakeNode {
   if (node === undefined || (node.kind === 'file' && hasSlash)) throw new DavFailure(404, 'Not found')
   return node
 }

@@ -15,38 +15,40 @@ export interface FakeDavRequest {
 }
 
 /** Headers that any request may have. */
-const COMMON = ['host', 'connection', 'authorization', 'user-agent', 'accept', 'accept-encoding']
-const CONDITIONS = ['if-match', 'if-none-match']
+const COMMON_HEADERS = ['host', 'connection', 'authorization', 'user-agent', 'accept', 'accept-encoding']
+const CONDITIONAL_HEADERS = ['if-match', 'if-none-match']
 
 /** Additional headers of each method. Others are mistakes. */
-const METHODS: Readonly<Record<string, readonly string[]>> = {
+const METHOD_HEADERS: Readonly<Record<string, readonly string[]>> = {
   OPTIONS: [],
   PROPFIND: ['depth', 'content-type', 'content-length'],
-  GET: ['range', 'if-range', ...CONDITIONS],
-  HEAD: CONDITIONS,
-  PUT: ['content-type', 'content-length', 'transfer-encoding', ...CONDITIONS],
-  DELETE: ['depth', ...CONDITIONS],
+  GET: ['range', 'if-range', ...CONDITIONAL_HEADERS],
+  HEAD: CONDITIONAL_HEADERS,
+  PUT: ['content-type', 'content-length', 'transfer-encoding', ...CONDITIONAL_HEADERS],
+  DELETE: ['depth', ...CONDITIONAL_HEADERS],
   MKCOL: ['content-length'],
   MOVE: ['content-length', 'destination', 'overwrite', 'if']
 }
 
-export const ALLOWED_METHODS = Object.keys(METHODS).join(', ')
+export const ALLOWED_METHODS = Object.keys(METHOD_HEADERS).join(', ')
 
 const PATH = /^\/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*$/
 const ENTITY_TAGS = /^(?:\*|(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"(?:[ \t]*,[ \t]*(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*")*)$/
 const RANGE = /^bytes=(?:\d+-\d*|-\d+)$/
 
 /** Checks the head of a request, before its body, by rules that hold for all servers. */
-export function checkHead(
+export function checkRequestHead(
   message: IncomingMessage,
   request: FakeDavRequest,
   hosts: readonly string[],
-  extra: readonly string[]
+  extraHeaders: readonly string[]
 ) {
   const { method, path, query, headers } = request
-  const known = METHODS[method]
-  if (known === undefined) throw new DavMistake(405, 'an unknown method', { allow: ALLOWED_METHODS })
-  const unknown = Object.keys(headers).filter((name) => ![...COMMON, ...known, ...extra].includes(name))
+  const methodHeaders = METHOD_HEADERS[method]
+  if (methodHeaders === undefined) throw new DavMistake(405, 'an unknown method', { allow: ALLOWED_METHODS })
+  const unknown = Object.keys(headers).filter(
+    (name) => ![...COMMON_HEADERS, ...methodHeaders, ...extraHeaders].includes(name)
+  )
   if (unknown.length > 0) throw new DavMistake(400, `the header ${unknown.join()}`)
   if ([...query.keys()].length > 0 || (message.url ?? '').includes('?')) throw new DavMistake(400, 'a query')
   if (!hosts.includes(headers['host'] ?? '')) throw new DavMistake(421, `the host ${headers.host}`)
@@ -88,12 +90,12 @@ export function conditionOf({ headers }: FakeDavRequest): { url: URL; etag: stri
 }
 
 /** Returns the decoded path below the base path, and whether it ends with a slash. */
-export function locate(path: string, basePath: string): { path: string; hasSlash: boolean } {
+export function resolvePath(path: string, basePath: string): { path: string; hasSlash: boolean } {
   if (`${path}/` === basePath) return { path: '', hasSlash: false }
   if (!path.startsWith(basePath)) throw new DavMistake(404, `a path outside of ${basePath}`)
-  const below = path.slice(basePath.length)
-  const hasSlash = below === '' || below.endsWith('/')
-  return { path: below.replace(/\/$/, '').split('/').map(decodeURIComponent).join('/'), hasSlash }
+  const relativePath = path.slice(basePath.length)
+  const hasSlash = relativePath === '' || relativePath.endsWith('/')
+  return { path: relativePath.replace(/\/$/, '').split('/').map(decodeURIComponent).join('/'), hasSlash }
 }
 
 function isForbiddenSegment(segment: string): boolean {

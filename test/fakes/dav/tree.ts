@@ -16,7 +16,7 @@ export interface FakeCollection {
 
 export type FakeNode = FakeFile | FakeCollection
 
-export interface FakeFacts {
+export interface FakeFileProperties {
   readonly mimeType?: string
   readonly modified?: Date
 }
@@ -27,15 +27,19 @@ export interface FakeFacts {
  */
 export class FakeTree {
   readonly #nodes = new Map<string, FakeNode>()
-  #ids = 0
-  #versions = 0
+  #lastId = 0
+  #lastVersion = 0
 
   constructor() {
     this.#set('', { kind: 'collection' })
   }
 
   /** Stores a file and creates its parent collections. */
-  put(path: string, content: string | Buffer, { mimeType = 'text/plain', modified }: FakeFacts = {}): FakeFile {
+  put(
+    path: string,
+    content: string | Buffer,
+    { mimeType = 'text/plain', modified }: FakeFileProperties = {}
+  ): FakeFile {
     this.mkdir(parentOf(path))
     if (this.#nodes.get(path)?.kind === 'collection') throw new Error(`${path} is a collection`)
     const bytes = Buffer.from(content)
@@ -85,7 +89,7 @@ export class FakeTree {
   }
 
   /** Sets or removes the node at a path, without changing the collections. */
-  reset(path: string, node: FakeNode | undefined): void {
+  restore(path: string, node: FakeNode | undefined): void {
     if (node === undefined) this.#nodes.delete(path)
     else this.#nodes.set(path, node)
   }
@@ -114,10 +118,10 @@ export class FakeTree {
 
   #set(
     path: string,
-    facts: { kind: 'collection' } | ({ kind: 'file'; content: Buffer; mimeType: string } & FakeFacts)
+    properties: { kind: 'collection' } | ({ kind: 'file'; content: Buffer; mimeType: string } & FakeFileProperties)
   ): FakeNode {
-    const id = this.#nodes.get(path)?.id ?? ++this.#ids
-    const node = { modified: new Date(), ...facts, id, version: ++this.#versions } as FakeNode
+    const id = this.#nodes.get(path)?.id ?? ++this.#lastId
+    const node = { modified: new Date(), ...properties, id, version: ++this.#lastVersion } as FakeNode
     this.#nodes.set(path, node)
     if (path !== '') this.#touch(parentOf(path))
     return node
@@ -126,7 +130,7 @@ export class FakeTree {
   /** Like in Nextcloud, a change modifies the ETags of all parent collections. */
   #touch(path: string): void {
     const node = this.#nodes.get(path)
-    if (node !== undefined) this.#nodes.set(path, { ...node, version: ++this.#versions, modified: new Date() })
+    if (node !== undefined) this.#nodes.set(path, { ...node, version: ++this.#lastVersion, modified: new Date() })
     if (path !== '') this.#touch(parentOf(path))
   }
 }

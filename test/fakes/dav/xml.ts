@@ -9,7 +9,7 @@ export interface QName {
 }
 
 /** The request of a PROPFIND: names, `allprop`, or `propname`. */
-export type Asked = readonly QName[] | 'allprop' | 'propname'
+export type PropfindRequest = readonly QName[] | 'allprop' | 'propname'
 
 /** Properties by namespace and name, separated by a space. Values are XML; `D:` stands for the actual prefix. */
 export type Properties = ReadonlyMap<string, string>
@@ -24,7 +24,7 @@ export interface MultistatusStyle {
 type XmlElement = Readonly<Record<string, readonly XmlElement[] | Readonly<Record<string, string>> | string>>
 
 /** Parses the body of a PROPFIND as strictly as a namespace-aware parser. */
-export function parsePropfind(body: Buffer): Asked {
+export function parsePropfind(body: Buffer): PropfindRequest {
   // RFC 4918, 9.1: a request without a body means `allprop`.
   if (body.length === 0) return 'allprop'
   const text = body.toString()
@@ -47,10 +47,11 @@ export function parsePropfind(body: Buffer): Asked {
   if (isDav(kind, 'allprop')) return 'allprop'
   if (isDav(kind, 'propname')) return 'propname'
   if (!isDav(kind, 'prop')) throw new DavMistake(400, `a propfind of ${kind.name}`)
-  const asked = kind.children()
-  const keys = asked.map(keyOf)
-  if (asked.length === 0 || new Set(keys).size < keys.length) throw new DavMistake(400, 'no property, or one twice')
-  return asked
+  const properties = kind.children()
+  const keys = properties.map(keyOf)
+  if (properties.length === 0 || new Set(keys).size < keys.length)
+    throw new DavMistake(400, 'no property, or one twice')
+  return properties
 }
 
 interface Element extends QName {
@@ -82,22 +83,27 @@ export function keyOf({ namespace, name }: QName): string {
 }
 
 /** Returns one `response` with its own namespace declarations, so that a later multistatus can reuse it. */
-export function responseXml(href: string, properties: Properties, asked: Asked, style: MultistatusStyle): string {
+export function responseXml(
+  href: string,
+  properties: Properties,
+  requested: PropfindRequest,
+  style: MultistatusStyle
+): string {
   const { dav, property } = prefixesOf(style)
   const all = [...properties.keys()]
-  const wanted = typeof asked === 'string' ? all : asked.map(keyOf)
-  const write = (key: string, index: number) => {
+  const wanted = typeof requested === 'string' ? all : requested.map(keyOf)
+  const renderProperty = (key: string, index: number) => {
     const [namespace = '', name = ''] = key.split(' ')
-    const isOwn = namespace === DAV
-    const tag = isOwn ? `${property}${name}` : `x${index}:${name}`
-    const declaration = isOwn ? '' : ` xmlns:x${index}="${escapeXml(namespace)}"`
-    const value = asked === 'propname' ? '' : (properties.get(key) ?? '').replaceAll(/(<\/?)D:/g, `$1${dav}`)
+    const isDavProperty = namespace === DAV
+    const tag = isDavProperty ? `${property}${name}` : `x${index}:${name}`
+    const declaration = isDavProperty ? '' : ` xmlns:x${index}="${escapeXml(namespace)}"`
+    const value = requested === 'propname' ? '' : (properties.get(key) ?? '').replaceAll(/(<\/?)D:/g, `$1${dav}`)
     return value === '' ? `<${tag}${declaration}/>` : `<${tag}${declaration}>${value}</${tag}>`
   }
   const propstat = (keys: readonly string[], status: string) =>
     keys.length === 0
       ? ''
-      : `<${dav}propstat><${dav}prop>${keys.map(write).join('')}</${dav}prop>` +
+      : `<${dav}propstat><${dav}prop>${keys.map(renderProperty).join('')}</${dav}prop>` +
         `<${dav}status>HTTP/1.1 ${status}</${dav}status></${dav}propstat>`
   const found = wanted.filter((key) => properties.has(key))
   const missing = propstat(
@@ -106,11 +112,11 @@ export function responseXml(href: string, properties: Properties, asked: Asked, 
   )
   const half = Math.ceil(found.length / 2)
   const halves = [found.slice(0, half), found.slice(half)].map((keys) => propstat(keys, '200 OK')).join('')
-  const whole = propstat(found, '200 OK') + missing
+  const complete = propstat(found, '200 OK') + missing
   const declaration = style.prefix === 'mixed' ? ' xmlns:lp1="DAV:"' : ''
   return (
     `<${dav}response${declaration}><${dav}href>${escapeXml(href)}</${dav}href>` +
-    `${style.notFoundFirst ? missing + halves : whole}</${dav}response>`
+    `${style.notFoundFirst ? missing + halves : complete}</${dav}response>`
   )
 }
 

@@ -38,7 +38,7 @@ export class FakeDriveApi {
   }
 
   /** `caller` is null if the session URI is sufficient. */
-  answer(route: DriveRoute, request: FakeDavRequest, response: ServerResponse, caller: DriveCaller | null): void {
+  handle(route: DriveRoute, request: FakeDavRequest, response: ServerResponse, caller: DriveCaller | null): void {
     const { tree, knobs } = this.#state
     const call = new DriveCall(route, request, response, tree, caller ?? { user: '', scopes: [] })
     switch (route.operation) {
@@ -64,7 +64,7 @@ export class FakeDriveApi {
         sendExport(call, knobs)
         return
       case 'files.render':
-        this.#state.renderings.begin(call, this.#state.originOf('content'))
+        this.#state.renderings.start(call, this.#state.originOf('content'))
         return
       case 'operations.get':
         this.#state.renderings.poll(call, this.#state.originOf('content'))
@@ -77,7 +77,7 @@ export class FakeDriveApi {
         return
       case 'files.create':
       case 'files.update':
-        this.#save(call, call.metadata())
+        this.#saveFile(call, call.metadata())
         return
       case 'files.delete':
         this.#writes.delete(call.view, route.id)
@@ -88,7 +88,7 @@ export class FakeDriveApi {
         this.#upload(call)
         return
       case 'upload.put':
-        this.#put(call)
+        this.#putChunk(call)
         return
       case 'upload.cancel':
         this.#state.uploads.cancel(request, response)
@@ -102,9 +102,9 @@ export class FakeDriveApi {
     call.send(this.#writes.generateIds(call.view, count, call.text('space') ?? 'drive', type), mask)
   }
 
-  #save(call: DriveCall, metadata: DriveMetadata, media?: DriveMedia): void {
+  #saveFile(call: DriveCall, metadata: DriveMetadata, media?: DriveMedia): void {
     const mask = call.mask(FILE_FIELDS)
-    call.send(fileResource(this.#complete(call, metadata, media), this.#state.tree), mask)
+    call.send(fileResource(this.#applyChange(call, metadata, media), this.#state.tree), mask)
   }
 
   #upload(call: DriveCall): void {
@@ -112,7 +112,7 @@ export class FakeDriveApi {
     const type = call.text('uploadType')
     if (type === 'multipart') {
       const { metadata, media } = readMultipart(call)
-      this.#save(call, metadata, media)
+      this.#saveFile(call, metadata, media)
       return
     }
     if (type !== 'resumable') throw new DriveMistake(`uploadType=${type}`)
@@ -123,16 +123,16 @@ export class FakeDriveApi {
     if (call.method === 'create') this.#writes.checkCreate(view, metadata, bytes)
     else this.#writes.checkUpdate(view, route.id, metadata, bytes)
     const mimeType = request.headers['x-upload-content-type']
-    const complete = (media: DriveMedia) => this.#complete(call, metadata, media)
-    this.#state.uploads.begin(call, { mimeType, mask, complete })
+    const complete = (media: DriveMedia) => this.#applyChange(call, metadata, media)
+    this.#state.uploads.start(call, { mimeType, mask, complete })
   }
 
-  #put(call: DriveCall): void {
-    const answer = this.#state.uploads.put(call.request, call.response)
-    if (answer !== undefined) call.send(fileResource(answer.node, this.#state.tree), answer.mask)
+  #putChunk(call: DriveCall): void {
+    const completed = this.#state.uploads.put(call.request, call.response)
+    if (completed !== undefined) call.send(fileResource(completed.node, this.#state.tree), completed.mask)
   }
 
-  #complete({ method, route, view, request }: DriveCall, metadata: DriveMetadata, media?: DriveMedia) {
+  #applyChange({ method, route, view, request }: DriveCall, metadata: DriveMetadata, media?: DriveMedia) {
     return method === 'create'
       ? this.#writes.create(view, metadata, media)
       : this.#writes.update(view, route.id, metadata, request.query, media)

@@ -11,7 +11,7 @@ import { DriveView, type DriveCaller } from './view.ts'
 
 const RESOURCE_KEYS = /^[\w-]+\/[\w-]+(?:,[\w-]+\/[\w-]+)*$/
 
-const WITHOUT_FLAG: readonly DriveOperation[] = ['files.export', 'files.render', 'operations.get', 'rendered.get']
+const WITHOUT_DRIVE_FLAG: readonly DriveOperation[] = ['files.export', 'files.render', 'operations.get', 'rendered.get']
 
 /** An allowed request and its response. */
 export class DriveCall {
@@ -33,7 +33,7 @@ export class DriveCall {
     const keys = request.headers['x-goog-drive-resource-keys']
     if (keys !== undefined && !RESOURCE_KEYS.test(keys)) throw new DriveMistake(`the resource keys ${keys}`)
     // These operations have no flag for shared drives, but support them.
-    const supportsAllDrives = this.flag('supportsAllDrives') || WITHOUT_FLAG.includes(route.operation)
+    const supportsAllDrives = this.flag('supportsAllDrives') || WITHOUT_DRIVE_FLAG.includes(route.operation)
     this.view = new DriveView(tree, caller, supportsAllDrives, keys?.split(','))
   }
 
@@ -45,8 +45,8 @@ export class DriveCall {
     return this.text(name) === 'true'
   }
 
-  integer(name: string, max: number, byDefault?: number): number {
-    const text = this.text(name) ?? String(byDefault)
+  integer(name: string, max: number, defaultValue?: number): number {
+    const text = this.text(name) ?? String(defaultValue)
     const value = /^\d+$/.test(text) ? Number(text) : 0
     if (value < 1 || value > max) {
       throw invalid(name, 'invalidParameter', `Invalid value '${text}'. Values must be within the range: [1, ${max}]`)

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { drive_v3 } from 'googleapis/build/src/apis/drive/v3.js'
-import { endOrCut, sendContent } from '../content.ts'
+import { endOrReset, sendContent } from '../content.ts'
 import type { DriveCall } from './call.ts'
 import { DriveFailure, invalid, notFound } from './failure.ts'
 import { EXPORT_FORMATS, RENDERED_FORMATS } from './formats.ts'
@@ -17,9 +17,9 @@ export function sendMedia(call: DriveCall, knobs: FakeDriveKnobs): void {
   }
   if (capabilitiesOf(node).canDownload !== true) throw new DriveFailure({ reason: 'cannotDownloadFile' })
   // Only the owner can acknowledge the risk.
-  const isRiskTaken = call.flag('acknowledgeAbuse') && flags.sharedWithMe !== true
-  if (flags.abusive === true && !isRiskTaken) throw new DriveFailure({ reason: 'cannotDownloadAbusiveFile' })
-  sendContent(call.response, content, call.request.headers['range'], knobs.cutDownloads, {
+  const isRiskAcknowledged = call.flag('acknowledgeAbuse') && flags.sharedWithMe !== true
+  if (flags.abusive === true && !isRiskAcknowledged) throw new DriveFailure({ reason: 'cannotDownloadAbusiveFile' })
+  sendContent(call.response, content, call.request.headers['range'], knobs.downloadResets, {
     'content-type': node.mimeType
   })
 }
@@ -40,8 +40,8 @@ export function sendExport(call: DriveCall, knobs: FakeDriveKnobs): void {
   response.writeHead(200, { 'content-type': mimeType })
   response.flushHeaders()
   // Writing first prevents a Content-Length, which Node sets for a single `end`.
-  if (knobs.cutDownloads.times <= 0) response.write(content)
-  endOrCut(response, knobs.cutDownloads.times <= 0 ? Buffer.alloc(0) : content, knobs.cutDownloads)
+  if (knobs.downloadResets.times <= 0) response.write(content)
+  endOrReset(response, knobs.downloadResets.times <= 0 ? Buffer.alloc(0) : content, knobs.downloadResets)
 }
 
 interface Operation {
@@ -70,7 +70,7 @@ export class FakeDriveOperations {
   }
 
   /** Handles `files.download`. Responds with a pending operation, which has no `done`. */
-  begin(call: DriveCall, origin: string): void {
+  start(call: DriveCall, origin: string): void {
     const node = call.view.node(call.route.id)
     const formats = RENDERED_FORMATS[node.mimeType] ?? EXPORT_FORMATS[node.mimeType]
     if (formats === undefined) throw new DriveFailure({ reason: 'fileNotDownloadable' })
@@ -81,14 +81,14 @@ export class FakeDriveOperations {
     const name = `${randomBytes(24).toString('base64')}/+=`
     const operation = { id: node.id, mimeType, polls: 0 }
     this.#operations.set(name, operation)
-    call.send(this.#stateOf(name, operation, origin), undefined)
+    call.send(this.#resourceOf(name, operation, origin), undefined)
   }
 
   /** Handles `operations.get`. Like all requests for a file, it needs the file's resource key. */
   poll(call: DriveCall, origin: string): void {
     const operation = this.#find(call)
     operation.polls++
-    call.send(this.#stateOf(call.route.id, operation, origin), undefined)
+    call.send(this.#resourceOf(call.route.id, operation, origin), undefined)
   }
 
   /** Sends the content with its length, at the address from the operation. */
@@ -96,7 +96,7 @@ export class FakeDriveOperations {
     const { id, mimeType, polls } = this.#find(call)
     const content = call.view.node(id).exports.get(mimeType)
     if (polls <= this.#knobs.pendingPolls || content === undefined) throw notFound(call.route.id)
-    sendContent(call.response, content, undefined, this.#knobs.cutDownloads, { 'content-type': mimeType })
+    sendContent(call.response, content, undefined, this.#knobs.downloadResets, { 'content-type': mimeType })
   }
 
   #find(call: DriveCall): Operation {
@@ -106,7 +106,7 @@ export class FakeDriveOperations {
     return operation
   }
 
-  #stateOf(name: string, { polls }: Operation, origin: string): drive_v3.Schema$Operation {
+  #resourceOf(name: string, { polls }: Operation, origin: string): drive_v3.Schema$Operation {
     const metadata = { '@type': 'type.googleapis.com/google.apps.drive.v3.DownloadFileMetadata' }
     const { pendingPolls, operationError, downloadUri } = this.#knobs
     if (polls <= pendingPolls) return { name, metadata, ...(polls > 0 && { done: false }) }

@@ -28,7 +28,7 @@ const ERROR_INFO = 'type.googleapis.com/google.rpc.ErrorInfo'
 const USAGE = 'usageLimits'
 
 /** Google's texts and codes (its page "Resolve errors", and observed responses). */
-const KNOWN: Readonly<Record<string, KnownError>> = {
+const ERRORS: Readonly<Record<string, KnownError>> = {
   invalid: { status: 400, message: 'Invalid Value' },
   invalidParameter: { status: 400, message: 'Invalid Value' },
   badRequest: { status: 400, message: 'Bad Request' },
@@ -86,8 +86,8 @@ export class DriveFailure extends CloudFailure<DriveError> {}
 
 /** A request that no client should send: it is recorded, and fails the test. */
 export class DriveMistake extends DriveFailure {
-  constructor(what: string, error: Partial<DriveError> = {}) {
-    super({ reason: 'badRequest', status: 400, ...error, message: `A MISTAKE OF OUR CLIENT: ${what}` }, what)
+  constructor(mistake: string, error: Partial<DriveError> = {}) {
+    super({ reason: 'badRequest', status: 400, ...error, message: `A MISTAKE OF OUR CLIENT: ${mistake}` }, mistake)
   }
 }
 
@@ -105,7 +105,7 @@ export const invalid = (location: string, reason = 'invalid', message = 'Invalid
 
 /** Sends an error with a body of exactly Google's shape. */
 export function sendError(response: ServerResponse, error: DriveError): void {
-  const known = KNOWN[error.reason]
+  const known = ERRORS[error.reason]
   const code = error.status ?? known?.status ?? 500
   const message = error.message ?? known?.message ?? error.reason
   const { reason, location, locationType } = error

@@ -4,17 +4,17 @@ import { Readable } from 'node:stream'
 import { drive } from 'googleapis/build/src/apis/drive/index.js'
 import type { drive_v3 } from 'googleapis/build/src/apis/drive/v3.js'
 import t, { type Test } from 'tap'
-import { ask, takeMistakes, type Asked } from '../../support/dav/ask-dav.ts'
-import { answers, hangs, htmlPage, redirects, resets } from '../faults.ts'
+import { sendRequest, takeMistakes, type RequestOptions } from '../../support/dav/requests.ts'
+import { respondsWith, hangs, htmlPage, redirects, resets } from '../faults.ts'
 import { DRIVE_FOLDER, DRIVE_VIDEO } from './node.ts'
 import { DRIVE_FILE_SCOPE, DRIVE_SCOPE } from './view.ts'
 import { FAKE_DRIVE_TOKEN, FakeDrive, type FakeDriveOptions } from './fake-drive.ts'
 import { until } from '../../support/time/until.ts'
 
-const UNIT = 256 * 1024
+const CHUNK_UNIT = 256 * 1024
 const PDF = 'application/pdf'
 const IN_ROOT = "'root' in parents and trashed = false"
-const ORDER = 'folder,name_natural'
+const ORDER_BY = 'folder,name_natural'
 const ALL_DRIVES = { supportsAllDrives: true, includeItemsFromAllDrives: true }
 
 interface DriveErrorBody {
@@ -26,7 +26,7 @@ interface DriveErrorBody {
 type Json = drive_v3.Schema$FileList & drive_v3.Schema$File & drive_v3.Schema$GeneratedIds & { error?: DriveErrorBody }
 
 /** The official client, configured for the fake as far as it allows. */
-async function clientOf(t: Test, options?: FakeDriveOptions) {
+async function startWithClient(t: Test, options?: FakeDriveOptions) {
   const fake = await FakeDrive.start(t, options)
   const headers = { authorization: `Bearer ${FAKE_DRIVE_TOKEN}` }
   const rootUrl = `${fake.url}/`
@@ -41,12 +41,15 @@ async function clientOf(t: Test, options?: FakeDriveOptions) {
 }
 
 /** Sends requests without a client; `path` is relative to `/drive/v3/`, or absolute. */
-async function directly(t: Test, options?: FakeDriveOptions) {
+async function startFakeDrive(t: Test, options?: FakeDriveOptions) {
   const fake = await FakeDrive.start(t, options)
-  const send = async (path: string, query: Record<string, string> = {}, { headers, ...asked }: Asked = {}) => {
+  const send = async (path: string, query: Record<string, string> = {}, { headers, ...asked }: RequestOptions = {}) => {
     const search = new URLSearchParams(query).toString()
     const url = `${fake.url}${path.startsWith('/') ? path : `/drive/v3/${path}`}${search === '' ? '' : `?${search}`}`
-    const answer = await ask(url, { headers: { authorization: `Bearer ${FAKE_DRIVE_TOKEN}`, ...headers }, ...asked })
+    const answer = await sendRequest(url, {
+      headers: { authorization: `Bearer ${FAKE_DRIVE_TOKEN}`, ...headers },
+      ...asked
+    })
     const isJson = String(answer.headers['content-type']).startsWith('application/json')
     const json = (isJson ? JSON.parse(answer.text) : {}) as Json
     const [error] = json.error?.errors ?? []
@@ -54,7 +57,7 @@ async function directly(t: Test, options?: FakeDriveOptions) {
   }
   const list = (query: Record<string, string>) => send('files', { pageSize: '100', fields: 'files(name)', ...query })
   const names = async (q: string, query: Record<string, string> = {}) => {
-    const { json } = await list({ q, orderBy: ORDER, ...query })
+    const { json } = await list({ q, orderBy: ORDER_BY, ...query })
     return json.files?.map(({ name }) => name)
   }
   return { fake, send, list, names }
@@ -62,7 +65,7 @@ async function directly(t: Test, options?: FakeDriveOptions) {
 
 t.test('the official client', async (t) => {
   t.test('lists a folder over three pages in one order', async (t) => {
-    const { fake, files } = await clientOf(t)
+    const { fake, files } = await startWithClient(t)
     fake.tree.addFiles(5, (index) => ({ name: `file ${10 - index}` }))
     fake.tree.addFolder({ name: 'z' })
     fake.tree.addFolder({ name: 'A/b' })
@@ -70,7 +73,7 @@ t.test('the official client', async (t) => {
     let pageToken: string | null | undefined
     do {
       const { data } = await files.list({
-        ...{ q: IN_ROOT, pageSize: 3, orderBy: ORDER, fields: 'nextPageToken,files(id,name,mimeType)' },
+        ...{ q: IN_ROOT, pageSize: 3, orderBy: ORDER_BY, fields: 'nextPageToken,files(id,name,mimeType)' },
         ...(pageToken != null && { pageToken })
       })
       found.push(...(data.files ?? []).map(({ name }) => name))
@@ -81,7 +84,7 @@ t.test('the official client', async (t) => {
   })
 
   t.test('gets the requested fields and no others', async (t) => {
-    const { fake, files, about } = await clientOf(t)
+    const { fake, files, about } = await startWithClient(t)
     const modified = new Date('2024-05-06T07:08:09.010Z')
     const { id } = fake.tree.addFile({ name: 'a.txt', content: 'abc', modified })
     const { data } = await files.get({ fileId: id, fields: 'size,modifiedTime,md5Checksum,capabilities(canEdit)' })
@@ -92,23 +95,23 @@ t.test('the official client', async (t) => {
   })
 
   t.test('does not see shared drives without the parameter for them', async (t) => {
-    const { fake, files, drives } = await clientOf(t)
+    const { fake, files, drives } = await startWithClient(t)
     const { id: driveId } = fake.tree.addDrive('Team')
     const { id: fileId } = fake.tree.addFile({ parent: driveId, name: 'shared.txt', content: 'abc' })
     const { data } = await drives.list({ pageSize: 100, fields: 'drives(id,name)' })
     t.same(data.drives, [{ id: driveId, name: 'Team' }])
-    t.match(await refusalOf(files.get({ fileId, fields: 'id' })), { status: 404 })
+    t.match(await rejectionOf(files.get({ fileId, fields: 'id' })), { status: 404 })
     t.equal((await files.get({ fileId, fields: 'driveId', supportsAllDrives: true })).data.driveId, driveId)
     const asked = { q: `'${driveId}' in parents`, pageSize: 10, fields: 'files(name)' }
     t.same((await files.list(asked)).data.files, [])
     t.same((await files.list({ ...asked, ...ALL_DRIVES, corpora: 'user' })).data.files, [])
     const inside = await files.list({ ...asked, ...ALL_DRIVES, corpora: 'drive', driveId })
     t.same(inside.data.files, [{ name: 'shared.txt' }])
-    t.match(await refusalOf(files.list({ ...asked, corpora: 'drive', driveId })), { status: 400 })
+    t.match(await rejectionOf(files.list({ ...asked, corpora: 'drive', driveId })), { status: 400 })
   })
 
   t.test('creates a folder, and a file in it with its content', async (t) => {
-    const { fake, files, rootUrl } = await clientOf(t)
+    const { fake, files, rootUrl } = await startWithClient(t)
     const folder = await files.create({ requestBody: { name: 'new', mimeType: DRIVE_FOLDER }, fields: 'id' })
     const parents = [folder.data.id ?? '']
     for (const body of ['in\r\n--one', Readable.from([Buffer.from('in\r\n'), Buffer.from('--one')])]) {
@@ -121,7 +124,7 @@ t.test('the official client', async (t) => {
   })
 
   t.test('renders a video, which cannot be exported', async (t) => {
-    const { fake, files, operations } = await clientOf(t)
+    const { fake, files, operations } = await startWithClient(t)
     const video = fake.tree.addDocument({ name: 'v', mimeType: DRIVE_VIDEO, exports: { 'video/mp4': 'film' } })
     const exported = await files
       .export({ fileId: video.id, mimeType: 'video/mp4' }, { validateStatus: () => true })
@@ -134,11 +137,11 @@ t.test('the official client', async (t) => {
     const { data: ended } = await operations.get({ name })
     t.equal(ended.done, true)
     const headers = { authorization: `Bearer ${FAKE_DRIVE_TOKEN}` }
-    t.equal((await ask(String(ended.response?.['downloadUri']), { headers })).text, 'film')
+    t.equal((await sendRequest(String(ended.response?.['downloadUri']), { headers })).text, 'film')
   })
 
   t.test('downloads a range, exports a document and trashes a file', async (t) => {
-    const { fake, files } = await clientOf(t)
+    const { fake, files } = await startWithClient(t)
     const { id: fileId } = fake.tree.addFile({ name: 'a', content: '0123456789' })
     const document = fake.tree.addDocument({ name: 'doc', exports: { [PDF]: '%PDF' } })
     const headers = { range: 'bytes=2-4' }
@@ -146,7 +149,7 @@ t.test('the official client', async (t) => {
     t.match(part, { status: 206, data: '234' })
     const exported = await files.export({ fileId: document.id, mimeType: PDF }, { responseType: 'text' })
     t.equal(exported.data, '%PDF')
-    t.match(await refusalOf(files.get({ fileId: document.id, alt: 'media' })), { status: 403 })
+    t.match(await rejectionOf(files.get({ fileId: document.id, alt: 'media' })), { status: 403 })
     await files.update({ fileId, requestBody: { trashed: true }, fields: 'id' })
     t.ok(fake.tree.isTrashed(fake.tree.get(fileId)))
     await files.delete({ fileId })
@@ -154,10 +157,10 @@ t.test('the official client', async (t) => {
   })
 
   t.test('shows the reason of a 403', async (t) => {
-    const { fake, files } = await clientOf(t)
+    const { fake, files } = await startWithClient(t)
     for (const reason of ['userRateLimitExceeded', 'rateLimitExceeded', 'domainPolicy', 'accessNotConfigured']) {
       fake.failNext(1, { reason })
-      const refusal = await refusalOf(files.get({ fileId: 'root', fields: 'id' }))
+      const refusal = await rejectionOf(files.get({ fileId: 'root', fields: 'id' }))
       t.match(refusal, { status: 403, response: { data: { error: { code: 403, errors: [{ reason }] } } } })
     }
     t.equal((await files.get({ fileId: 'root', fields: 'id' })).data.id, fake.tree.root.id)
@@ -165,9 +168,9 @@ t.test('the official client', async (t) => {
 })
 
 t.test('an invalid request is 400, and recorded', async (t) => {
-  const { fake, send, list } = await directly(t)
+  const { fake, send, list } = await startFakeDrive(t)
   const type = { 'content-type': 'application/json' }
-  const mistakes: [string, string, Record<string, string>, Asked?][] = [
+  const mistakes: [string, string, Record<string, string>, RequestOptions?][] = [
     ['no fields', 'about', {}],
     ['no fields', 'files/root', {}],
     ['no fields', 'files', {}, { method: 'POST', headers: type, body: '{}' }],
@@ -192,7 +195,7 @@ t.test('an invalid request is 400, and recorded', async (t) => {
 })
 
 t.test('a field mask is parsed and enforced', async (t) => {
-  const { fake, send } = await directly(t)
+  const { fake, send } = await startFakeDrive(t)
   const { id } = fake.tree.addFile({ name: 'a', content: 'abc' })
   const get = (fields: string) => send(`files/${id}`, { fields })
   t.same((await get('name,capabilities/canEdit,capabilities(canTrash)')).json, {
@@ -215,7 +218,7 @@ t.test('a field mask is parsed and enforced', async (t) => {
 })
 
 t.test('a query is parsed', async (t) => {
-  const { fake, names, list } = await directly(t)
+  const { fake, names, list } = await startFakeDrive(t)
   const folder = fake.tree.addFolder({ name: 'folder' })
   fake.tree.addFile({ name: "it's", parent: folder })
   const other = fake.tree.addFile({ name: 'back\\slash', parent: folder, mimeType: PDF })
@@ -249,7 +252,7 @@ t.test('a query is parsed', async (t) => {
 
 t.test('a page token', async (t) => {
   const paged = async (t: Test) => {
-    const setup = await directly(t)
+    const setup = await startFakeDrive(t)
     setup.fake.tree.addFiles(5, (index) => ({ name: `${index}` }))
     const fields = 'nextPageToken,incompleteSearch,files(name)'
     const page = (query: Record<string, string>) => setup.list({ q: IN_ROOT, pageSize: '2', fields, ...query })
@@ -275,7 +278,7 @@ t.test('a page token', async (t) => {
   t.test('comes with short and with empty pages too', async (t) => {
     const { fake, page, tokenOf } = await paged(t)
     fake.knobs.incompleteSearch = true
-    fake.pages.short.push(1, 0)
+    fake.pages.shortPages.push(1, 0)
     const first = await page({})
     t.match(first.json, { incompleteSearch: true, files: [{}] })
     const second = await page({ pageToken: tokenOf(first) })
@@ -285,17 +288,17 @@ t.test('a page token', async (t) => {
 })
 
 t.test('ten thousand files are seeded at once', async (t) => {
-  const { fake, list } = await directly(t)
+  const { fake, list } = await startFakeDrive(t)
   const folder = fake.tree.addFolder({ name: 'big' })
   fake.tree.addFiles(10_000, (index) => ({ name: `file ${index}`, parent: folder }))
-  const { json } = await list({ q: `'${folder.id}' in parents`, pageSize: '1000', orderBy: ORDER })
+  const { json } = await list({ q: `'${folder.id}' in parents`, pageSize: '1000', orderBy: ORDER_BY })
   t.equal(json.files?.length, 1000)
   t.equal(json.files?.[999]?.name, 'file 999')
 })
 
 t.test('content', async (t) => {
   t.test('is served in ranges, and as a whole for an invalid range', async (t) => {
-    const { fake, send } = await directly(t)
+    const { fake, send } = await startFakeDrive(t)
     const { id } = fake.tree.addFile({ name: 'a', content: '0123456789' })
     const get = (range: string) =>
       send(`files/${id}`, { alt: 'media' }, { headers: { range, 'accept-encoding': 'gzip' } })
@@ -309,7 +312,7 @@ t.test('content', async (t) => {
   })
 
   t.test('is refused for several reasons', async (t) => {
-    const { fake, send } = await directly(t)
+    const { fake, send } = await startFakeDrive(t)
     const { tree } = fake
     const abusive = tree.addFile({ name: 'virus', abusive: true })
     const denied = tree.addFile({ name: 'denied', denied: true })
@@ -334,7 +337,7 @@ t.test('content', async (t) => {
   })
 
   t.test('of an export has no length and no ranges, also in a shared drive', async (t) => {
-    const { fake, send } = await directly(t)
+    const { fake, send } = await startFakeDrive(t)
     const parent = fake.tree.addDrive('Team')
     const { id } = fake.tree.addDocument({ name: 'doc', parent, exports: { [PDF]: '%PDF' } })
     const answer = await send(`files/${id}/export`, { mimeType: PDF }, { headers: { range: 'bytes=0-0' } })
@@ -347,7 +350,7 @@ t.test('a token', async (t) => {
   const scoped = (...scopes: string[]): FakeDriveOptions => ({ authorize: () => ({ user: 'eve', scopes }) })
 
   t.test('is required and must be valid', async (t) => {
-    const { fake, send } = await directly(t)
+    const { fake, send } = await startFakeDrive(t)
     for (const authorization of ['', 'Basic abc', 'Bearer other']) {
       const answer = await send('files/root', { fields: 'id' }, { headers: { authorization } })
       t.match(answer, { status: 401, reason: 'authError', headers: { 'www-authenticate': /^Bearer / } })
@@ -357,7 +360,7 @@ t.test('a token', async (t) => {
   })
 
   t.test('for metadata cannot download, and for reading cannot write', async (t) => {
-    const { fake, send } = await directly(t, scoped(`${DRIVE_SCOPE}.metadata.readonly`))
+    const { fake, send } = await startFakeDrive(t, scoped(`${DRIVE_SCOPE}.metadata.readonly`))
     const { id } = fake.tree.addFile({ name: 'a' })
     t.equal((await send(`files/${id}`, { fields: 'id' })).status, 200)
     const answer = await send(`files/${id}`, { alt: 'media' })
@@ -367,7 +370,7 @@ t.test('a token', async (t) => {
   })
 
   t.test('for drive.file sees files that the application created or was given', async (t) => {
-    const { fake, send, names } = await directly(t, scoped(DRIVE_FILE_SCOPE))
+    const { fake, send, names } = await startFakeDrive(t, scoped(DRIVE_FILE_SCOPE))
     const { id } = fake.tree.addFile({ name: 'foreign' })
     fake.tree.addFile({ name: 'picked', openedWithApp: true })
     const body = JSON.stringify({ name: 'made', mimeType: DRIVE_FOLDER })
@@ -379,7 +382,7 @@ t.test('a token', async (t) => {
   })
 
   t.test('for reading all and writing some names what it may not write', async (t) => {
-    const { fake, send } = await directly(t, scoped(DRIVE_FILE_SCOPE, `${DRIVE_SCOPE}.readonly`))
+    const { fake, send } = await startFakeDrive(t, scoped(DRIVE_FILE_SCOPE, `${DRIVE_SCOPE}.readonly`))
     const { id } = fake.tree.addFile({ name: 'foreign' })
     t.equal((await send(`files/${id}`, { alt: 'media' })).status, 200)
     t.match(await send(`files/${id}`, {}, { method: 'DELETE' }), { status: 403, reason: 'appNotAuthorizedToFile' })
@@ -388,7 +391,7 @@ t.test('a token', async (t) => {
 
 t.test('changes', async (t) => {
   const changing = async (t: Test) => {
-    const setup = await directly(t)
+    const setup = await startFakeDrive(t)
     const write = (method: string, path: string, body: object, query: Record<string, string> = {}) =>
       setup.send(
         path,
@@ -430,7 +433,7 @@ t.test('changes', async (t) => {
 
 t.test('a resumable upload', async (t) => {
   const uploading = async (t: Test) => {
-    const setup = await directly(t)
+    const setup = await startFakeDrive(t)
     const begin = async (headers: Record<string, string> = {}, method = 'POST', path = '', body = '{"name":"up"}') => {
       const asked = { method, headers: { 'content-type': 'application/json; charset=UTF-8', ...headers }, body }
       const query = { uploadType: 'resumable', fields: 'id,size,mimeType' }
@@ -439,27 +442,27 @@ t.test('a resumable upload', async (t) => {
     }
     const put = async (uri: string, range?: string, body = '') => {
       const headers = range === undefined ? {} : { 'content-range': range }
-      const answer = await ask(uri, { method: 'PUT', headers, body })
+      const answer = await sendRequest(uri, { method: 'PUT', headers, body })
       return { status: answer.status, range: answer.headers['range'], text: answer.text }
     }
     return { ...setup, begin, put }
   }
-  const chunk = 'x'.repeat(UNIT)
+  const chunk = 'x'.repeat(CHUNK_UNIT)
 
   t.test('accepts chunks of an unknown length, and reports its offset', async (t) => {
     const { fake, begin, put } = await uploading(t)
     const { uri } = await begin({ 'x-upload-content-type': PDF })
     t.match(await put(uri, 'bytes */*'), { status: 308, range: undefined })
-    t.match(await put(uri, `bytes 0-${UNIT - 1}/*`, chunk), { status: 308, range: `bytes=0-${UNIT - 1}` })
-    t.match(await put(uri, 'bytes */*'), { status: 308, range: `bytes=0-${UNIT - 1}` })
-    const { status, text } = await put(uri, `bytes ${UNIT}-${UNIT + 2}/${UNIT + 3}`, 'end')
+    t.match(await put(uri, `bytes 0-${CHUNK_UNIT - 1}/*`, chunk), { status: 308, range: `bytes=0-${CHUNK_UNIT - 1}` })
+    t.match(await put(uri, 'bytes */*'), { status: 308, range: `bytes=0-${CHUNK_UNIT - 1}` })
+    const { status, text } = await put(uri, `bytes ${CHUNK_UNIT}-${CHUNK_UNIT + 2}/${CHUNK_UNIT + 3}`, 'end')
     t.equal(status, 200)
     const { id, ...file } = JSON.parse(text) as { id: string }
-    t.same(file, { size: String(UNIT + 3), mimeType: PDF })
+    t.same(file, { size: String(CHUNK_UNIT + 3), mimeType: PDF })
     t.equal(fake.tree.read(id).toString(), `${chunk}end`)
     t.equal((await put(uri, 'bytes */*')).status, 404, 'the session has ended')
     t.equal(fake.uploads.open, 0)
-    fake.knobs.remembersUploads = true
+    fake.knobs.repeatsCompletedUploads = true
     const { uri: known } = await begin()
     const { text: first } = await put(known, undefined, 'abc')
     t.match(await put(known, 'bytes */3'), { status: 200, text: first }, 'unless it is remembered')
@@ -467,17 +470,17 @@ t.test('a resumable upload', async (t) => {
 
   t.test('refuses invalid ranges', async (t) => {
     const { begin, put } = await uploading(t)
-    const { uri } = await begin({ 'x-upload-content-length': String(2 * UNIT) })
+    const { uri } = await begin({ 'x-upload-content-length': String(2 * CHUNK_UNIT) })
     for (const [range, body] of [
       ['bytes 0-2/*', 'abc'],
-      [`bytes ${UNIT}-${2 * UNIT - 1}/${2 * UNIT}`, chunk],
+      [`bytes ${CHUNK_UNIT}-${2 * CHUNK_UNIT - 1}/${2 * CHUNK_UNIT}`, chunk],
       ['bytes 0-9/10', '0123456789'],
       ['bytes 0-5/*', 'abc'],
       ['bytes 0-2', 'abc']
     ]) {
       t.equal((await put(uri, range, body)).status, 400, String(range))
     }
-    t.match(await put(uri, `bytes */${2 * UNIT}`), { status: 308, range: undefined })
+    t.match(await put(uri, `bytes */${2 * CHUNK_UNIT}`), { status: 308, range: undefined })
   })
 
   t.test('accepts a whole file, an empty one, and new content for an existing one', async (t) => {
@@ -497,28 +500,30 @@ t.test('a resumable upload', async (t) => {
   t.test('continues after a chunk that was stored in part, or interrupted', async (t) => {
     const { fake, begin, put } = await uploading(t)
     const { uri } = await begin()
-    fake.knobs.keptOfChunks.push(UNIT)
-    const range = `bytes 0-${2 * UNIT - 1}/${3 * UNIT}`
-    t.match(await put(uri, range, chunk + chunk), { status: 308, range: `bytes=0-${UNIT - 1}` })
+    fake.knobs.storedChunkBytes.push(CHUNK_UNIT)
+    const range = `bytes 0-${2 * CHUNK_UNIT - 1}/${3 * CHUNK_UNIT}`
+    t.match(await put(uri, range, chunk + chunk), { status: 308, range: `bytes=0-${CHUNK_UNIT - 1}` })
     const { hostname, port, pathname, search } = new URL(uri)
     const socket = connect(Number(port), hostname)
-    const head = `PUT ${pathname}${search} HTTP/1.1\r\nHost: a\r\nContent-Length: ${2 * UNIT}\r\n`
-    socket.write(`${head}Content-Range: bytes ${UNIT}-${3 * UNIT - 1}/${3 * UNIT}\r\n\r\n${chunk}and more`)
+    const head = `PUT ${pathname}${search} HTTP/1.1\r\nHost: a\r\nContent-Length: ${2 * CHUNK_UNIT}\r\n`
+    socket.write(
+      `${head}Content-Range: bytes ${CHUNK_UNIT}-${3 * CHUNK_UNIT - 1}/${3 * CHUNK_UNIT}\r\n\r\n${chunk}and more`
+    )
     await until(() => fake.busy() === 1)
     socket.end()
     await until(() => fake.busy() === 0)
-    t.match(await put(uri, `bytes */${3 * UNIT}`), { status: 308, range: `bytes=0-${2 * UNIT - 1}` })
-    t.equal((await put(uri, `bytes ${2 * UNIT}-${3 * UNIT - 1}/${3 * UNIT}`, chunk)).status, 200)
+    t.match(await put(uri, `bytes */${3 * CHUNK_UNIT}`), { status: 308, range: `bytes=0-${2 * CHUNK_UNIT - 1}` })
+    t.equal((await put(uri, `bytes ${2 * CHUNK_UNIT}-${3 * CHUNK_UNIT - 1}/${3 * CHUNK_UNIT}`, chunk)).status, 200)
   })
 
   t.test('ends when it is cancelled, expires, or lacks space', async (t) => {
     const { fake, begin, put } = await uploading(t)
     const { uri } = await begin()
-    t.equal((await ask(uri, { method: 'DELETE' })).status, 499)
+    t.equal((await sendRequest(uri, { method: 'DELETE' })).status, 499)
     t.equal((await put(uri, undefined, 'a')).status, 404)
     const { uri: later } = await begin()
     const bad = { authorization: 'Bearer other' }
-    t.equal((await ask(later, { method: 'PUT', headers: bad, body: 'a' })).status, 401)
+    t.equal((await sendRequest(later, { method: 'PUT', headers: bad, body: 'a' })).status, 401)
     fake.expireUploadSessions()
     t.equal((await put(later, undefined, 'a')).status, 404)
     fake.knobs.quotaBytes = 3
@@ -529,7 +534,7 @@ t.test('a resumable upload', async (t) => {
 })
 
 t.test('a scripted fault applies to the configured number of matching requests', async (t) => {
-  const { fake, send } = await directly(t)
+  const { fake, send } = await startFakeDrive(t)
   const { id } = fake.tree.addFile({ name: 'a', content: 'x'.repeat(1000) })
   const about = () => send('about', { fields: 'kind' })
   const download = () => send(`files/${id}`, { alt: 'media' })
@@ -543,7 +548,7 @@ t.test('a scripted fault applies to the configured number of matching requests',
   for (const [fault, status] of [
     [htmlPage(502), 502],
     [redirects('http://192.0.2.1/'), 302],
-    [answers(200, { body: '{"files": [' }), 200]
+    [respondsWith(200, { body: '{"files": [' }), 200]
   ] as const) {
     fake.failNext(1, fault)
     t.equal((await about()).status, status)
@@ -571,7 +576,7 @@ t.test('a slow response delays neither others nor the end of the fake', async (t
   const headers = { authorization: `Bearer ${FAKE_DRIVE_TOKEN}` }
   const look = (path: string) => fetch(`${fake.url}/drive/v3/files/${path}?fields=name`, { headers })
   fake.delayMs = ({ path }) => (path.endsWith(id) ? 3_600_000 : 0)
-  const slow = refusalOf(look(id))
+  const slow = rejectionOf(look(id))
   await until(() => fake.requests.length === 1)
   t.equal((await look('root')).status, 200)
   fake.delayMs = () => 5
@@ -581,23 +586,23 @@ t.test('a slow response delays neither others nor the end of the fake', async (t
 })
 
 t.test('a response is compressed for clients that accept it', async (t) => {
-  const { fake } = await directly(t)
+  const { fake } = await startFakeDrive(t)
   const headers = { authorization: `Bearer ${FAKE_DRIVE_TOKEN}` }
   const url = `${fake.url}/drive/v3/files/root?fields=name`
   const answer = await fetch(url, { headers })
   t.equal(answer.headers.get('content-encoding'), 'gzip')
   t.same(await answer.json(), { name: 'My Drive' })
-  t.notOk('content-encoding' in (await ask(url, { headers })).headers)
+  t.notOk('content-encoding' in (await sendRequest(url, { headers })).headers)
 })
 
 /** Returns the client's error of a failed call. */
-async function refusalOf(call: Promise<unknown>): Promise<unknown> {
+async function rejectionOf(call: Promise<unknown>): Promise<unknown> {
   return call.then(
     () => undefined,
     (error: unknown) => error
   )
 }
 
-function textBody(body: string): Asked {
+function textBody(body: string): RequestOptions {
   return { method: 'POST', headers: { 'content-type': 'text/plain' }, body }
 }

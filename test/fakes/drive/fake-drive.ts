@@ -1,12 +1,12 @@
 import type { ServerResponse } from 'node:http'
-import { type CloudAnswer, FakeCloud, type FakeCloudRequest } from '../fake-cloud.ts'
+import { type CloudHandler, FakeCloud, type FakeCloudRequest } from '../fake-cloud.ts'
 import type { Lifetime } from '../lifetime.ts'
 import { FakeDriveApi } from './api.ts'
 import { FakeDriveOperations } from './content.ts'
 import { DriveFailure, DriveMistake, sendError, type DriveError } from './failure.ts'
 import { newKnobs, type FakeDriveKnobs } from './knobs.ts'
 import { FakeDrivePages } from './pages.ts'
-import { checkHead, isTransfer, routeOf, scopesFor, type DriveRoute } from './routes.ts'
+import { checkRequestHead, isTransfer, routeOf, scopesFor, type DriveRoute } from './routes.ts'
 import { FakeDriveTree } from './tree.ts'
 import { FakeDriveUploads } from './uploads.ts'
 import { DRIVE_SCOPE, type DriveCaller } from './view.ts'
@@ -58,7 +58,7 @@ export class FakeDrive extends FakeCloud<DriveError> {
 
   /** Resets `times` downloads or exports, each after `afterBytes`. */
   resetDownloads(times: number, afterBytes: number): void {
-    this.knobs.cutDownloads = { times, afterBytes }
+    this.knobs.downloadResets = { times, afterBytes }
   }
 
   expirePageTokens(): void {
@@ -69,30 +69,30 @@ export class FakeDrive extends FakeCloud<DriveError> {
     this.uploads.expire()
   }
 
-  protected override isGood(bearer: string): boolean {
+  protected override isValidToken(bearer: string): boolean {
     return this.#authorize(bearer) !== null
   }
 
-  protected override refuse(response: ServerResponse, error: DriveError): void {
+  protected override sendError(response: ServerResponse, error: DriveError): void {
     sendError(response, error)
   }
 
-  protected override route(request: FakeCloudRequest): CloudAnswer {
+  protected override route(request: FakeCloudRequest): CloudHandler {
     const route = routeOf(request)
     if ((request.host === 'content') !== (route.operation === 'rendered.get')) {
       throw new DriveMistake(`the host ${request.host}`)
     }
-    checkHead(route, request)
+    checkRequestHead(route, request)
     const { authorization } = request.headers
     return {
       isTransfer: isTransfer(route),
       ...(route.operation === 'upload.put' && {
-        keep: (body) => {
-          this.uploads.keep(request, body)
+        storePartial: (body) => {
+          this.uploads.storePartial(request, body)
         }
       }),
       send: (response) => {
-        this.#api.answer(route, request, response, this.#allowed(route, authorization))
+        this.#api.handle(route, request, response, this.#authenticate(route, authorization))
       }
     }
   }
@@ -102,23 +102,23 @@ export class FakeDrive extends FakeCloud<DriveError> {
     return bearer === undefined ? null : this.#authorize(bearer)
   }
 
-  #allowed(route: DriveRoute, authorization: string | undefined): DriveCaller | null {
+  #authenticate(route: DriveRoute, authorization: string | undefined): DriveCaller | null {
     const caller = this.#callerOf(authorization)
     const scopes = scopesFor(route)
     // A session URI is itself a secret, but a token sent with it must be valid.
     if (scopes.length === 0 && authorization === undefined) return null
-    const realm = 'Bearer realm="https://accounts.google.com/"'
+    const challenge = 'Bearer realm="https://accounts.google.com/"'
     if (caller === null) {
       const error = authorization === undefined ? '' : ', error="invalid_token"'
       throw new DriveFailure({
         reason: 'authError',
         location: 'Authorization',
         locationType: 'header',
-        headers: { 'www-authenticate': realm + error }
+        headers: { 'www-authenticate': challenge + error }
       })
     }
     if (scopes.length > 0 && !scopes.some((scope) => caller.scopes.includes(scope))) {
-      const headers = { 'www-authenticate': `${realm}, error="insufficient_scope", scope="${scopes.join(' ')}"` }
+      const headers = { 'www-authenticate': `${challenge}, error="insufficient_scope", scope="${scopes.join(' ')}"` }
       throw new DriveFailure({ reason: 'insufficientPermissions', headers })
     }
     return caller

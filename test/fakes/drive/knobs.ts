@@ -1,5 +1,5 @@
 import type { drive_v3 } from 'googleapis/build/src/apis/drive/v3.js'
-import type { CutDownloads } from '../content.ts'
+import type { DownloadResets } from '../content.ts'
 
 /** Settings that a test may change while the fake runs. */
 export interface FakeDriveKnobs {
@@ -10,9 +10,9 @@ export interface FakeDriveKnobs {
   /** Google's is 10 MB. */
   exportLimitBytes: number
   /** Resets downloads after some bytes of their content. */
-  cutDownloads: CutDownloads
+  downloadResets: DownloadResets
   /** The maximum number of bytes stored of the next upload chunks; each is used once. */
-  readonly keptOfChunks: number[]
+  readonly storedChunkBytes: number[]
   /** The number of polls before a download operation is done. */
   pendingPolls: number
   /** The error with which download operations end, instead of an address. */
@@ -20,17 +20,17 @@ export interface FakeDriveKnobs {
   /** The address in a completed operation, instead of the fake's own. */
   downloadUri: unknown
   /** Whether a completed session responds with the file again, or with 404. */
-  remembersUploads: boolean
+  repeatsCompletedUploads: boolean
 }
 
 export const newKnobs = (): FakeDriveKnobs => ({
   quotaBytes: undefined,
   incompleteSearch: false,
   exportLimitBytes: 10 * 1024 * 1024,
-  cutDownloads: { times: 0, afterBytes: 0 },
-  keptOfChunks: [],
+  downloadResets: { times: 0, afterBytes: 0 },
+  storedChunkBytes: [],
   pendingPolls: 1,
   operationError: undefined,
   downloadUri: undefined,
-  remembersUploads: false
+  repeatsCompletedUploads: false
 })

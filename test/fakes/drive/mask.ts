@@ -15,59 +15,59 @@ export class FieldMask {
     if (text.includes('*')) throw new DriveMistake('fields with *')
     TOKEN.lastIndex = 0
     for (let token = TOKEN.exec(text); token !== null; token = TOKEN.exec(text)) this.#tokens.push(token[0])
-    const read = this.#tokens.join('').length
-    if (read < text.length) throw invalidSelection(text.slice(read))
-    this.#list(this.#selection)
+    const tokenizedLength = this.#tokens.join('').length
+    if (tokenizedLength < text.length) throw invalidSelection(text.slice(tokenizedLength))
+    this.#parseList(this.#selection)
     if (this.#tokens.length > 0) throw invalidSelection(this.#tokens.join(''))
-    check(this.#selection, fields)
+    checkSelection(this.#selection, fields)
   }
 
   apply(value: object): object {
-    return select(value, this.#selection) as object
+    return applySelection(value, this.#selection) as object
   }
 
-  #list(into: Selection): void {
-    do this.#item(into)
-    while (this.#takes(','))
+  #parseList(selection: Selection): void {
+    do this.#parseItem(selection)
+    while (this.#accept(','))
   }
 
-  #item(into: Selection): void {
+  #parseItem(selection: Selection): void {
     const name = this.#tokens.shift() ?? ''
     if (!/^\w/.test(name)) throw invalidSelection(name)
-    const isWhole = into.get(name)?.size === 0
-    const below: Selection = into.get(name) ?? new Map()
-    into.set(name, below)
-    if (this.#takes('/')) this.#item(below)
-    else if (this.#takes('(')) {
-      this.#list(below)
-      if (!this.#takes(')')) throw invalidSelection(name)
-    } else below.clear()
+    const isFullySelected = selection.get(name)?.size === 0
+    const nested: Selection = selection.get(name) ?? new Map()
+    selection.set(name, nested)
+    if (this.#accept('/')) this.#parseItem(nested)
+    else if (this.#accept('(')) {
+      this.#parseList(nested)
+      if (!this.#accept(')')) throw invalidSelection(name)
+    } else nested.clear()
     // `user,user(me)` selects all of `user`.
-    if (isWhole) below.clear()
+    if (isFullySelected) nested.clear()
   }
 
-  #takes(token: string): boolean {
+  #accept(token: string): boolean {
     if (this.#tokens[0] !== token) return false
     this.#tokens.shift()
     return true
   }
 }
 
-function check(selection: Selection, fields: Fields): void {
-  for (const [name, below] of selection) {
+function checkSelection(selection: Selection, fields: Fields): void {
+  for (const [name, nested] of selection) {
     const field = typeof fields === 'string' || !Object.hasOwn(fields, name) ? undefined : fields[name]
     if (field === undefined) throw invalidSelection(name)
     if (field === 'unserved') throw new DriveMistake(`the field ${name}, which the fake does not serve`)
-    check(below, field)
+    checkSelection(nested, field)
   }
 }
 
-function select(value: unknown, selection: Selection): unknown {
+function applySelection(value: unknown, selection: Selection): unknown {
   if (selection.size === 0 || typeof value !== 'object' || value === null) return value
-  if (Array.isArray(value)) return value.map((item) => select(item, selection))
+  if (Array.isArray(value)) return value.map((item) => applySelection(item, selection))
   const selected = Object.entries(value).flatMap(([name, item]) => {
-    const below = selection.get(name)
-    return below === undefined ? [] : [[name, select(item, below)] as const]
+    const nested = selection.get(name)
+    return nested === undefined ? [] : [[name, applySelection(item, nested)] as const]
   })
   return Object.fromEntries(selected)
 }

@@ -31,17 +31,17 @@ export function parseMetadata(contentType: string, body: Buffer, method: Method)
   if (!/^application\/json(?:;\s*charset="?utf-8"?)?$/i.test(contentType)) {
     throw new DriveMistake(`metadata of the content type ${contentType}`)
   }
-  const said = parseObject(body)
-  checkNames(Object.keys(said), method)
+  const fields = parseObject(body)
+  checkNames(Object.keys(fields), method)
   return {
-    ...read(said, 'id', 'id', asString),
-    ...read(said, 'name', 'name', asString),
-    ...read(said, 'mimeType', 'mimeType', asString),
-    ...read(said, 'trashed', 'trashed', asBoolean),
-    ...read(said, 'parents', 'parent', asParent),
-    ...read(said, 'shortcutDetails', 'targetId', asTarget),
-    ...read(said, 'createdTime', 'created', asDate),
-    ...read(said, 'modifiedTime', 'modified', asDate)
+    ...readField(fields, 'id', 'id', asString),
+    ...readField(fields, 'name', 'name', asString),
+    ...readField(fields, 'mimeType', 'mimeType', asString),
+    ...readField(fields, 'trashed', 'trashed', asBoolean),
+    ...readField(fields, 'parents', 'parent', asParent),
+    ...readField(fields, 'shortcutDetails', 'targetId', asTarget),
+    ...readField(fields, 'createdTime', 'created', asDate),
+    ...readField(fields, 'modifiedTime', 'modified', asDate)
   }
 }
 
@@ -56,22 +56,22 @@ function parseObject(body: Buffer): Record<string, unknown> {
 }
 
 function checkNames(names: readonly string[], method: Method): void {
-  const refused = names.filter((name) => !WRITABLE[method].includes(name))
-  if (refused.some((name) => OUTPUT_ONLY.includes(name))) throw new DriveFailure({ reason: 'fieldNotWritable' })
-  const [name] = refused
+  const notWritable = names.filter((name) => !WRITABLE[method].includes(name))
+  if (notWritable.some((name) => OUTPUT_ONLY.includes(name))) throw new DriveFailure({ reason: 'fieldNotWritable' })
+  const [name] = notWritable
   if (name === undefined) return
   throw new DriveMistake(
     `${name in FILE_FIELDS ? 'a field that the fake does not store' : 'an unknown field'}: ${name}`
   )
 }
 
-function read<K extends string, T>(
-  said: Readonly<Record<string, unknown>>,
-  from: string,
-  to: K,
-  as: (value: unknown, name: string) => T
+function readField<K extends string, T>(
+  fields: Readonly<Record<string, unknown>>,
+  field: string,
+  property: K,
+  parse: (value: unknown, name: string) => T
 ): Partial<Record<K, T>> {
-  return from in said ? ({ [to]: as(said[from], from) } as Record<K, T>) : {}
+  return field in fields ? ({ [property]: parse(fields[field], field) } as Record<K, T>) : {}
 }
 
 function asString(value: unknown, name: string): string {

@@ -8,7 +8,7 @@ const NATURAL = new Intl.Collator('en', { sensitivity: 'base', numeric: true })
 
 const rank = ({ mimeType }: FakeDriveNode) => (mimeType === DRIVE_FOLDER ? 0 : 1)
 
-const KEYS: Readonly<Record<string, Compare>> = {
+const SORT_KEYS: Readonly<Record<string, Compare>> = {
   folder: (a, b) => rank(a) - rank(b),
   name: (a, b) => ALPHABETICAL.compare(a.name, b.name),
   name_natural: (a, b) => NATURAL.compare(a.name, b.name),
@@ -16,16 +16,16 @@ const KEYS: Readonly<Record<string, Compare>> = {
 }
 
 /** Sorts by a parameter `orderBy`. Without one, the newest is first, to prevent reliance on an order by name. */
-export function inOrder(nodes: readonly FakeDriveNode[], orderBy: string | null): FakeDriveNode[] {
+export function sortNodes(nodes: readonly FakeDriveNode[], orderBy: string | null): FakeDriveNode[] {
   if (orderBy === null) return nodes.toReversed()
-  const compares = orderBy.split(',').map((part) => {
+  const comparers = orderBy.split(',').map((part) => {
     const [, name = '', desc] = /^([a-z_]+)( desc)?$/i.exec(part) ?? []
-    const compare = Object.hasOwn(KEYS, name) ? KEYS[name] : undefined
+    const compare = Object.hasOwn(SORT_KEYS, name) ? SORT_KEYS[name] : undefined
     if (compare === undefined) throw invalid('orderBy')
     return desc === undefined ? compare : (a: FakeDriveNode, b: FakeDriveNode) => compare(b, a)
   })
   return nodes.toSorted((a, b) => {
-    for (const compare of compares) {
+    for (const compare of comparers) {
       const result = compare(a, b)
       if (result !== 0) return result
     }

@@ -15,12 +15,12 @@ export class DriveQuery {
 
   constructor(text: string) {
     TOKEN.lastIndex = 0
-    let read = 0
+    let parsedLength = 0
     for (let token = TOKEN.exec(text); token !== null; token = TOKEN.exec(text)) {
       this.#tokens.push(token[1] ?? '')
-      read = TOKEN.lastIndex
+      parsedLength = TOKEN.lastIndex
     }
-    if (text.slice(read).trim() !== '') throw invalid('q')
+    if (text.slice(parsedLength).trim() !== '') throw invalid('q')
     this.matches = this.#expression()
     if (this.#tokens.length > 0) throw invalid('q')
   }
@@ -29,13 +29,13 @@ export class DriveQuery {
   #expression(): Predicate {
     let left = this.#term()
     for (;;) {
-      const [before, isAnd] = [left, this.#tokens[0] === 'and']
+      const [previous, isAnd] = [left, this.#tokens[0] === 'and']
       if (!isAnd && this.#tokens[0] !== 'or') return left
       this.#tokens.shift()
       const right = this.#term()
       left = isAnd
-        ? (node, tree) => before(node, tree) && right(node, tree)
-        : (node, tree) => before(node, tree) || right(node, tree)
+        ? (node, tree) => previous(node, tree) && right(node, tree)
+        : (node, tree) => previous(node, tree) || right(node, tree)
     }
   }
 

@@ -3,7 +3,7 @@ import type { DriveCall } from './call.ts'
 import { DriveFailure, DriveMistake, invalid, notFound } from './failure.ts'
 import type { FakeDriveKnobs } from './knobs.ts'
 import type { FakeDriveNode } from './node.ts'
-import { inOrder } from './order.ts'
+import { sortNodes } from './order.ts'
 import type { FakeDrivePages } from './pages.ts'
 import { DriveQuery } from './query.ts'
 import { aboutResource, driveResource, fileResource } from './resource.ts'
@@ -51,19 +51,19 @@ export class FakeDriveReads {
     const mask = call.mask(FILE_LIST_FIELDS)
     const pageSize = call.integer('pageSize', 1000)
     if ((call.text('spaces') ?? 'drive') !== 'drive') throw new DriveMistake(`spaces=${call.text('spaces')}`)
-    const matches = corpus(call)
+    const matches = corpusFilter(call)
     const query = new DriveQuery(call.text('q') ?? '(trashed = true or trashed = false)')
     const { tree, caller } = call.view
     for (const id of query.parents) {
       const folder = tree.find(id)
-      const isReached = folder !== undefined && (folder === tree.root || call.view.reaches(folder))
+      const isVisible = folder !== undefined && (folder === tree.root || call.view.canSee(folder))
       // Google's error does not name the folder.
-      if (!isReached) throw notFound('')
+      if (!isVisible) throw notFound('')
       if (folder.flags.denied === true) throw new DriveFailure({ reason: 'insufficientFilePermissions' })
     }
     const list = () => {
       const found = [...tree.nodes()].filter((node) => matches(node) && query.matches(node, tree))
-      return inOrder(found, call.text('orderBy')).map(({ id }) => id)
+      return sortNodes(found, call.text('orderBy')).map(({ id }) => id)
     }
     const { ids, ...next } = this.#pages.page(caller.user, call.request.query, pageSize, list)
     // Items deleted since the request for the first page are omitted.
@@ -74,10 +74,10 @@ export class FakeDriveReads {
 }
 
 /** Returns the filter for the corpus of a listing. */
-function corpus(call: DriveCall): (node: FakeDriveNode) => boolean {
+function corpusFilter(call: DriveCall): (node: FakeDriveNode) => boolean {
   const corpora = call.text('corpora')
   const driveId = call.text('driveId')
-  const isEverywhere = call.flag('includeItemsFromAllDrives')
+  const includesAllDrives = call.flag('includeItemsFromAllDrives')
   if (!['user', 'drive', 'allDrives', null].includes(corpora)) throw invalid('corpora')
   if ((corpora === 'drive') !== (driveId !== null)) {
     throw invalid(
@@ -86,20 +86,20 @@ function corpus(call: DriveCall): (node: FakeDriveNode) => boolean {
       'The driveId parameter must be specified if and only if corpora is set to drive.'
     )
   }
-  const needsAll = corpora === 'drive' || corpora === 'allDrives'
-  if (needsAll && !isEverywhere) {
+  const spansDrives = corpora === 'drive' || corpora === 'allDrives'
+  if (spansDrives && !includesAllDrives) {
     throw invalid('includeItemsFromAllDrives', 'invalid', `It must be true when corpora is ${corpora}.`)
   }
-  if (isEverywhere && !call.view.supportsAllDrives) {
+  if (includesAllDrives && !call.view.supportsAllDrives) {
     throw invalid('supportsAllDrives', 'invalid', 'It must be true when includeItemsFromAllDrives is.')
   }
   if (driveId !== null && !call.view.tree.drives().some(({ id }) => id === driveId)) throw driveNotFound(driveId)
   // `user` contains items that the user has opened; here, none in shared drives. Without `corpora`, Drive chooses by
   // the query.
-  const hasDrives = isEverywhere && corpora !== 'user'
-  const isInside = (node: FakeDriveNode) =>
+  const hasDrives = includesAllDrives && corpora !== 'user'
+  const isInCorpus = (node: FakeDriveNode) =>
     corpora === 'drive' ? node.driveId === driveId : node.driveId === undefined || hasDrives
-  return (node) => !node.isRoot && isInside(node) && call.view.reaches(node)
+  return (node) => !node.isRoot && isInCorpus(node) && call.view.canSee(node)
 }
 
 const driveNotFound = (id: string) =>

@@ -75,13 +75,13 @@ const ROUTES: Readonly<
   'upload.cancel': ['DELETE', `/upload${FILES}(?:/${ID})?`, ['uploadType', 'upload_id'], []]
 }
 
-const STANDARD = ['alt', 'fields', 'prettyPrint', 'quotaUser']
-const TOKENS = ['access_token', 'oauth_token', 'bearer_token', 'key']
-const MASKED: readonly DriveOperation[] = [
+const STANDARD_PARAMETERS = ['alt', 'fields', 'prettyPrint', 'quotaUser']
+const TOKEN_PARAMETERS = ['access_token', 'oauth_token', 'bearer_token', 'key']
+const OPERATIONS_WITH_FIELDS: readonly DriveOperation[] = [
   ...(['about.get', 'drives.get', 'drives.list', 'files.list', 'files.get', 'files.create', 'files.update'] as const),
   ...(['upload.create', 'upload.update'] as const)
 ]
-const PAGED: readonly DriveOperation[] = ['drives.list', 'files.list']
+const PAGED_OPERATIONS: readonly DriveOperation[] = ['drives.list', 'files.list']
 const TRANSFERS: readonly DriveOperation[] = [
   ...(['files.download', 'files.export', 'rendered.get', 'upload.create', 'upload.update', 'upload.put'] as const)
 ]
@@ -100,39 +100,39 @@ export function scopesFor({ operation }: DriveRoute): readonly string[] {
 
 export function routeOf({ method, path, query }: FakeDavRequest): DriveRoute {
   if (/%(?![0-9A-Fa-f]{2})/.test(path)) throw new DriveMistake('a path that is no URI')
-  for (const [operation, [itsMethod, pattern]] of Object.entries(ROUTES)) {
-    const match = method === itsMethod ? new RegExp(`^${pattern}$`).exec(path) : null
+  for (const [operation, [routeMethod, pattern]] of Object.entries(ROUTES)) {
+    const match = method === routeMethod ? new RegExp(`^${pattern}$`).exec(path) : null
     // Metadata and content have the same address.
-    const isOther = (operation === 'files.get' || operation === 'files.download') && query.get('alt') === 'media'
-    if (match === null || isOther !== (operation === 'files.download')) continue
+    const isDownload = (operation === 'files.get' || operation === 'files.download') && query.get('alt') === 'media'
+    if (match === null || isDownload !== (operation === 'files.download')) continue
     return { operation: operation as DriveOperation, id: decodeURIComponent(match[1] ?? '') }
   }
   throw new DriveMistake('a route that there is not')
 }
 
 /** Checks parameters and headers, without the tree. */
-export function checkHead({ operation }: DriveRoute, { query, headers }: FakeDavRequest): void {
+export function checkRequestHead({ operation }: DriveRoute, { query, headers }: FakeDavRequest): void {
   const names = [...query.keys()]
-  const known = [...STANDARD, ...ROUTES[operation][2]]
+  const known = [...STANDARD_PARAMETERS, ...ROUTES[operation][2]]
   const unknown = names.filter((name) => !known.includes(name))
   const flags = ['supportsAllDrives', 'includeItemsFromAllDrives', 'acknowledgeAbuse']
   const notBoolean = flags.filter((name) => !['true', 'false', null].includes(query.get(name)))
   const alt = operation === 'files.download' ? 'media' : 'json'
   const forbidden = FORBIDDEN_HEADERS.filter((name) => headers[name] !== undefined)
   const isRead = ROUTES[operation][0] === 'GET'
-  for (const [isWrong, what] of [
-    [TOKENS.some((name) => query.has(name)), 'a token in the query'],
+  for (const [isWrong, mistake] of [
+    [TOKEN_PARAMETERS.some((name) => query.has(name)), 'a token in the query'],
     [unknown.length > 0, `the parameter ${unknown.join()}`],
     [new Set(names).size < names.length, 'a parameter twice'],
     [notBoolean.length > 0, `no boolean in ${notBoolean.join()}`],
     [(query.get('alt') ?? alt) !== alt, `alt=${query.get('alt')}`],
-    [MASKED.includes(operation) && (query.get('fields') ?? '') === '', 'no fields'],
-    [PAGED.includes(operation) && !query.has('pageSize'), 'no pageSize'],
+    [OPERATIONS_WITH_FIELDS.includes(operation) && (query.get('fields') ?? '') === '', 'no fields'],
+    [PAGED_OPERATIONS.includes(operation) && !query.has('pageSize'), 'no pageSize'],
     [query.get('corpora') === 'domain', 'corpora=domain'],
     [forbidden.length > 0, `the header ${forbidden.join()}`],
     [isRead && (headers['content-length'] ?? '0') !== '0', 'a body with a GET'],
     [operation === 'files.render' && (headers['content-length'] ?? '0') !== '0', 'a body with a download']
   ] as const) {
-    if (isWrong) throw new DriveMistake(what, what === 'no fields' ? FIELDS_REQUIRED : {})
+    if (isWrong) throw new DriveMistake(mistake, mistake === 'no fields' ? FIELDS_REQUIRED : {})
   }
 }

@@ -5,7 +5,7 @@ import type { DriveCapabilities } from './node.ts'
 export type Fields = 'leaf' | 'unserved' | { readonly [name: string]: Fields }
 
 // The compiler compares the names with the official client's: none is missing, and none is invented.
-type Of<T> = { readonly [K in keyof Required<T>]: Fields }
+type FieldsOf<T> = { readonly [K in keyof Required<T>]: Fields }
 
 const USER = {
   displayName: 'leaf',
@@ -14,7 +14,7 @@ const USER = {
   me: 'leaf',
   permissionId: 'leaf',
   photoLink: 'unserved'
-} satisfies Of<drive_v3.Schema$User>
+} satisfies FieldsOf<drive_v3.Schema$User>
 
 const CAPABILITIES = {
   canAcceptOwnership: 'unserved',
@@ -63,7 +63,7 @@ const CAPABILITIES = {
   canTrash: 'leaf',
   canTrashChildren: 'unserved',
   canUntrash: 'leaf'
-} satisfies Of<DriveCapabilities>
+} satisfies FieldsOf<DriveCapabilities>
 
 export const FILE_FIELDS = {
   appProperties: 'unserved',
@@ -131,14 +131,14 @@ export const FILE_FIELDS = {
   webContentLink: 'unserved',
   webViewLink: 'leaf',
   writersCanShare: 'unserved'
-} satisfies Of<drive_v3.Schema$File>
+} satisfies FieldsOf<drive_v3.Schema$File>
 
 export const FILE_LIST_FIELDS = {
   files: FILE_FIELDS,
   incompleteSearch: 'leaf',
   kind: 'leaf',
   nextPageToken: 'leaf'
-} satisfies Of<drive_v3.Schema$FileList>
+} satisfies FieldsOf<drive_v3.Schema$FileList>
 
 export const DRIVE_FIELDS = {
   backgroundImageFile: 'unserved',
@@ -153,13 +153,13 @@ export const DRIVE_FIELDS = {
   orgUnitId: 'unserved',
   restrictions: 'unserved',
   themeId: 'unserved'
-} satisfies Of<drive_v3.Schema$Drive>
+} satisfies FieldsOf<drive_v3.Schema$Drive>
 
 export const DRIVE_LIST_FIELDS = {
   drives: DRIVE_FIELDS,
   kind: 'leaf',
   nextPageToken: 'leaf'
-} satisfies Of<drive_v3.Schema$DriveList>
+} satisfies FieldsOf<drive_v3.Schema$DriveList>
 
 export const ABOUT_FIELDS = {
   appInstalled: 'leaf',
@@ -175,10 +175,10 @@ export const ABOUT_FIELDS = {
   storageQuota: { limit: 'leaf', usage: 'leaf', usageInDrive: 'leaf', usageInDriveTrash: 'leaf' },
   teamDriveThemes: 'unserved',
   user: USER
-} satisfies Of<drive_v3.Schema$About>
+} satisfies FieldsOf<drive_v3.Schema$About>
 
 export const GENERATED_IDS_FIELDS = {
   ids: 'leaf',
   kind: 'leaf',
   space: 'leaf'
-} satisfies Of<drive_v3.Schema$GeneratedIds>
+} satisfies FieldsOf<drive_v3.Schema$GeneratedIds>

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { DRIVE_DOCUMENT, DRIVE_FOLDER, DRIVE_SHORTCUT } from './node.ts'
 import type { DocumentSeed, FakeDriveNode, FileSeed, NodeSeed, ShortcutSeed } from './node.ts'
 
-type Facts = Pick<FakeDriveNode, 'mimeType'> & Partial<Pick<FakeDriveNode, 'content' | 'exports' | 'shortcut'>>
+type NodeProperties = Pick<FakeDriveNode, 'mimeType'> & Partial<Pick<FakeDriveNode, 'content' | 'exports' | 'shortcut'>>
 
 /** All items in My Drive, in shared drives and shared by others. Tests seed and check it directly, without HTTP. */
 export class FakeDriveTree {
@@ -13,7 +13,7 @@ export class FakeDriveTree {
 
   constructor(now: () => Date) {
     this.#now = now
-    this.root = this.#addRoot('My Drive', `0A${opaque(13)}`, undefined)
+    this.root = this.#addRoot('My Drive', `0A${randomId(13)}`, undefined)
   }
 
   addFolder(seed: NodeSeed): FakeDriveNode {
@@ -45,7 +45,7 @@ export class FakeDriveTree {
   }
 
   /** Adds a shared drive. Returns its root folder, which has the ID of the drive. */
-  addDrive(name: string, id = `0A${opaque(12)}PVA`): FakeDriveNode {
+  addDrive(name: string, id = `0A${randomId(12)}PVA`): FakeDriveNode {
     return this.#addRoot(name, id, id)
   }
 
@@ -99,7 +99,7 @@ export class FakeDriveTree {
 
   move(id: string | FakeDriveNode, parent: string | FakeDriveNode): void {
     const node = this.get(id)
-    this.#place(node, this.get(parent).id)
+    this.#setParent(node, this.get(parent).id)
     this.touch(node)
   }
 
@@ -119,15 +119,15 @@ export class FakeDriveTree {
   remove(id: string | FakeDriveNode): void {
     const node = this.get(id)
     for (const child of this.children(node)) this.remove(child)
-    this.#place(node, undefined)
+    this.#setParent(node, undefined)
     this.#nodes.delete(node.id)
   }
 
   /** Returns the bytes that count against the user's quota. */
-  usedBytes(isCounted: (node: FakeDriveNode) => boolean = () => true): number {
+  usedBytes(filter: (node: FakeDriveNode) => boolean = () => true): number {
     let sum = 0
     for (const node of this.#nodes.values()) {
-      if (node.driveId === undefined && node.flags.sharedWithMe !== true && isCounted(node)) {
+      if (node.driveId === undefined && node.flags.sharedWithMe !== true && filter(node)) {
         sum += node.content?.length ?? 0
       }
     }
@@ -136,24 +136,30 @@ export class FakeDriveTree {
 
   /** Returns a new ID in Google's format. */
   newId(): string {
-    return `1${opaque(24)}`
+    return `1${randomId(24)}`
   }
 
-  #add(seed: NodeSeed, facts: Facts): FakeDriveNode {
+  #add(seed: NodeSeed, properties: NodeProperties): FakeDriveNode {
     const { name, parent, id = this.newId(), created, modified, trashed = false, ...flags } = seed
-    const above = parent === undefined && flags.sharedWithMe === true ? undefined : this.get(parent ?? this.root)
-    if (above !== undefined && above.mimeType !== DRIVE_FOLDER) throw new Error(`${above.name} is no folder`)
+    const parentNode = parent === undefined && flags.sharedWithMe === true ? undefined : this.get(parent ?? this.root)
+    if (parentNode !== undefined && parentNode.mimeType !== DRIVE_FOLDER)
+      throw new Error(`${parentNode.name} is no folder`)
     const now = this.#now()
-    const node = newNode({ id, name, driveId: above?.driveId, trashed, flags }, facts, created ?? now, modified ?? now)
+    const node = newNode(
+      { id, name, driveId: parentNode?.driveId, trashed, flags },
+      properties,
+      created ?? now,
+      modified ?? now
+    )
     this.#insert(node)
-    this.#place(node, above?.id)
+    this.#setParent(node, parentNode?.id)
     return node
   }
 
   #addRoot(name: string, id: string, driveId: string | undefined): FakeDriveNode {
     const now = this.#now()
-    const facts = { id, name, driveId, isRoot: true, flags: {} }
-    return this.#insert(newNode(facts, { mimeType: DRIVE_FOLDER }, now, now))
+    const properties = { id, name, driveId, isRoot: true, flags: {} }
+    return this.#insert(newNode(properties, { mimeType: DRIVE_FOLDER }, now, now))
   }
 
   #insert(node: FakeDriveNode): FakeDriveNode {
@@ -162,7 +168,7 @@ export class FakeDriveTree {
     return node
   }
 
-  #place(node: FakeDriveNode, parent: string | undefined): void {
+  #setParent(node: FakeDriveNode, parent: string | undefined): void {
     if (node.parent !== undefined) this.#children.get(node.parent)?.delete(node)
     node.parent = parent
     if (parent === undefined) return
@@ -172,20 +178,20 @@ export class FakeDriveTree {
 }
 
 function newNode(
-  own: Pick<FakeDriveNode, 'id' | 'name' | 'driveId' | 'flags'> & Partial<Pick<FakeDriveNode, 'isRoot' | 'trashed'>>,
-  facts: Facts,
+  base: Pick<FakeDriveNode, 'id' | 'name' | 'driveId' | 'flags'> & Partial<Pick<FakeDriveNode, 'isRoot' | 'trashed'>>,
+  properties: NodeProperties,
   created: Date,
   modified: Date
 ): FakeDriveNode {
-  const { content } = facts
+  const { content } = properties
   return {
     isRoot: false,
     trashed: false,
     parent: undefined,
     shortcut: undefined,
     exports: new Map(),
-    ...own,
-    ...facts,
+    ...base,
+    ...properties,
     content,
     md5: content && md5Of(content),
     created,
@@ -199,7 +205,7 @@ function idOf(node: string | FakeDriveNode): string {
   return typeof node === 'string' ? node : node.id
 }
 
-function opaque(bytes: number): string {
+function randomId(bytes: number): string {
   return randomBytes(bytes).toString('base64url')
 }
 

@@ -19,9 +19,9 @@ export interface UploadPlan {
 
 interface Session extends UploadPlan {
   /** The declared length, once it is known. */
-  declared: number | undefined
+  declaredBytes: number | undefined
   readonly chunks: Buffer[]
-  stored: number
+  storedBytes: number
   node: FakeDriveNode | undefined
 }
 
@@ -31,7 +31,7 @@ interface Range {
   readonly length: number
 }
 
-export type UploadAnswer = Pick<Session, 'mask'> & { readonly node: FakeDriveNode }
+export type CompletedUpload = Pick<Session, 'mask'> & { readonly node: FakeDriveNode }
 
 /** Resumable upload sessions (Google's page "Upload file data"). */
 export class FakeDriveUploads {
@@ -52,10 +52,16 @@ export class FakeDriveUploads {
   }
 
   /** Responds with the address of a new session. */
-  begin({ request, response }: DriveCall, plan: UploadPlan): void {
+  start({ request, response }: DriveCall, plan: UploadPlan): void {
     const { headers, path } = request
     const id = randomBytes(32).toString('base64url')
-    this.#sessions.set(id, { ...plan, declared: declaredLength(request), chunks: [], stored: 0, node: undefined })
+    this.#sessions.set(id, {
+      ...plan,
+      declaredBytes: declaredLength(request),
+      chunks: [],
+      storedBytes: 0,
+      node: undefined
+    })
     // Uses the Host header, because there may be a proxy in between.
     const location = `http://${headers['host']}${path}?uploadType=resumable&upload_id=${id}`
     response.writeHead(200, { location, 'x-guploader-uploadid': id, 'content-length': 0 }).end()
@@ -68,47 +74,48 @@ export class FakeDriveUploads {
   }
 
   /** Handles a chunk or a status request. Returns the file once it is complete, and responds with 308 otherwise. */
-  put(request: FakeDavRequest, response: ServerResponse): UploadAnswer | undefined {
+  put(request: FakeDavRequest, response: ServerResponse): CompletedUpload | undefined {
     const session = this.#session(request.query)
     const { mask } = session
     if (session.node !== undefined) return { mask, node: session.node }
     const body = request.body ?? Buffer.alloc(0)
     const { start, total, length } = rangeOf(request, body)
     if (length !== body.length) throw badChunk(`${length} bytes were announced, and ${body.length} came`)
-    if (start !== undefined && start !== session.stored) {
-      throw badChunk(`a chunk begins at ${start}, and ${session.stored} bytes are stored`)
+    if (start !== undefined && start !== session.storedBytes) {
+      throw badChunk(`a chunk begins at ${start}, and ${session.storedBytes} bytes are stored`)
     }
-    const end = session.stored + length
-    const whole = total ?? session.declared
-    if ((session.declared ?? whole) !== whole) throw badChunk(`${session.declared} bytes were declared, not ${total}`)
-    if (whole !== undefined && end > whole) throw badChunk(`more than ${whole} bytes`)
+    const end = session.storedBytes + length
+    const totalBytes = total ?? session.declaredBytes
+    if ((session.declaredBytes ?? totalBytes) !== totalBytes)
+      throw badChunk(`${session.declaredBytes} bytes were declared, not ${total}`)
+    if (totalBytes !== undefined && end > totalBytes) throw badChunk(`more than ${totalBytes} bytes`)
     const isLast = total !== undefined && end === total
     if (!isLast && length % CHUNK_UNIT !== 0) throw badChunk(`a chunk of ${length} bytes that is not the last`)
-    session.declared = whole
-    const kept = length === 0 ? 0 : Math.min(length, this.#knobs.keptOfChunks.shift() ?? length)
-    this.#store(session, body.subarray(0, kept))
-    if (isLast && session.stored === total) {
+    session.declaredBytes = totalBytes
+    const storedLength = length === 0 ? 0 : Math.min(length, this.#knobs.storedChunkBytes.shift() ?? length)
+    this.#store(session, body.subarray(0, storedLength))
+    if (isLast && session.storedBytes === total) {
       const content = Buffer.concat(session.chunks)
       session.node = session.complete({ content, mimeType: session.mimeType })
-      if (!this.#knobs.remembersUploads) this.#sessions.delete(request.query.get('upload_id') ?? '')
+      if (!this.#knobs.repeatsCompletedUploads) this.#sessions.delete(request.query.get('upload_id') ?? '')
       return { mask, node: session.node }
     }
-    if (session.stored > 0) response.setHeader('range', `bytes=0-${session.stored - 1}`)
+    if (session.storedBytes > 0) response.setHeader('range', `bytes=0-${session.storedBytes - 1}`)
     response.writeHead(308, { 'content-length': 0 }).end()
     return undefined
   }
 
   /** Stores the received part of an interrupted chunk: Drive stores whole units. */
-  keep({ query, headers }: FakeDavRequest, beginning: Buffer): void {
+  storePartial({ query, headers }: FakeDavRequest, received: Buffer): void {
     const session = this.#sessions.get(query.get('upload_id') ?? '')
     const [, start = '0'] = /^bytes (\d+)-/.exec(headers['content-range'] ?? '') ?? []
-    if (session?.stored !== Number(start)) return
-    this.#store(session, beginning.subarray(0, beginning.length - (beginning.length % CHUNK_UNIT)))
+    if (session?.storedBytes !== Number(start)) return
+    this.#store(session, received.subarray(0, received.length - (received.length % CHUNK_UNIT)))
   }
 
   #store(session: Session, bytes: Buffer): void {
     session.chunks.push(bytes)
-    session.stored += bytes.length
+    session.storedBytes += bytes.length
   }
 
   #session(query: URLSearchParams): Session {
@@ -121,21 +128,21 @@ export class FakeDriveUploads {
 
 /** Returns the declared length of the content in bytes, from the request that begins an upload. */
 export function declaredLength({ headers }: FakeDavRequest): number | undefined {
-  const declared = headers['x-upload-content-length']
-  if (declared === undefined) return undefined
-  if (!/^\d+$/.test(declared)) throw invalid('X-Upload-Content-Length')
-  return Number(declared)
+  const declaredBytes = headers['x-upload-content-length']
+  if (declaredBytes === undefined) return undefined
+  if (!/^\d+$/.test(declaredBytes)) throw invalid('X-Upload-Content-Length')
+  return Number(declaredBytes)
 }
 
 /** Parses the range of a request. Without a header it is the whole file; `bytes *` contains no data. */
 function rangeOf({ headers }: FakeDavRequest, body: Buffer): Range {
   const header = headers['content-range']
   if (header === undefined) return { start: 0, total: body.length, length: body.length }
-  const [, first, last, rest, size = ''] = /^bytes (?:(\d+)-(\d+)|(\*))\/(\d+|\*)$/.exec(header) ?? []
+  const [, first, last, wildcard, size = ''] = /^bytes (?:(\d+)-(\d+)|(\*))\/(\d+|\*)$/.exec(header) ?? []
   const total = size === '*' ? undefined : Number(size)
-  if (rest === '*') return { start: undefined, total, length: 0 }
+  if (wildcard === '*') return { start: undefined, total, length: 0 }
   if (first === undefined || Number(last) < Number(first)) throw badChunk(`the Content-Range ${header}`)
   return { start: Number(first), total, length: Number(last) - Number(first) + 1 }
 }
 
-const badChunk = (what: string) => new DriveFailure({ reason: 'badRequest', message: `Failed to parse: ${what}` })
+const badChunk = (reason: string) => new DriveFailure({ reason: 'badRequest', message: `Failed to parse: ${reason}` })

@@ -3,10 +3,12 @@ import type { DriveCapabilities, FakeDriveNode } from './node.ts'
 import { capabilitiesOf } from './resource.ts'
 import type { FakeDriveTree } from './tree.ts'
 
-const SCOPE = 'https://www.googleapis.com/auth/'
-export const DRIVE_SCOPE = `${SCOPE}drive`
-export const DRIVE_FILE_SCOPE = `${SCOPE}drive.file`
-const WIDE = ['drive', 'drive.readonly', 'drive.metadata', 'drive.metadata.readonly'].map((name) => SCOPE + name)
+const SCOPE_PREFIX = 'https://www.googleapis.com/auth/'
+export const DRIVE_SCOPE = `${SCOPE_PREFIX}drive`
+export const DRIVE_FILE_SCOPE = `${SCOPE_PREFIX}drive.file`
+const ALL_FILES_SCOPES = ['drive', 'drive.readonly', 'drive.metadata', 'drive.metadata.readonly'].map(
+  (name) => SCOPE_PREFIX + name
+)
 
 /** The caller, and the scopes granted to the application. */
 export interface DriveCaller {
@@ -34,14 +36,14 @@ export class DriveView {
   }
 
   /** Returns whether the application may see the node at all. */
-  reaches({ flags }: FakeDriveNode): boolean {
-    return flags.openedWithApp === true || this.#hasScope(...WIDE)
+  canSee({ flags }: FakeDriveNode): boolean {
+    return flags.openedWithApp === true || this.#hasScope(...ALL_FILES_SCOPES)
   }
 
   /** Returns the node of an ID. Missing rights also give a 404. */
   node(id: string): FakeDriveNode {
     const node = this.tree.find(id)
-    const isKnown = node !== undefined && this.reaches(node) && (node.driveId === undefined || this.supportsAllDrives)
+    const isKnown = node !== undefined && this.canSee(node) && (node.driveId === undefined || this.supportsAllDrives)
     if (!isKnown || !this.#hasKey(node)) throw notFound(id)
     if (node.flags.denied === true) {
       throw new DriveFailure({
@@ -53,13 +55,13 @@ export class DriveView {
   }
 
   /** Returns a node for a change. */
-  writable(id: string, ...needed: readonly (keyof DriveCapabilities)[]): FakeDriveNode {
+  writable(id: string, ...required: readonly (keyof DriveCapabilities)[]): FakeDriveNode {
     const node = this.node(id)
     if (!this.#hasScope(DRIVE_SCOPE) && node.flags.openedWithApp !== true) {
       throw new DriveFailure({ reason: 'appNotAuthorizedToFile' })
     }
     const capabilities = capabilitiesOf(node)
-    if (needed.some((name) => capabilities[name] !== true)) {
+    if (required.some((name) => capabilities[name] !== true)) {
       throw new DriveFailure({ reason: 'insufficientFilePermissions' })
     }
     return node

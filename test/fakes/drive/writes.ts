@@ -42,9 +42,9 @@ export class FakeDriveWrites {
   create(view: DriveView, metadata: DriveMetadata, media?: DriveMedia): FakeDriveNode {
     const parent = this.checkCreate(view, metadata, media?.content.length ?? 0)
     const { tree } = view
-    const { name = 'Untitled', targetId, trashed, mimeType: said, parent: _, ...more } = metadata
-    const mimeType = said ?? media?.mimeType ?? 'application/octet-stream'
-    const seed = { ...more, name, parent, openedWithApp: true }
+    const { name = 'Untitled', targetId, trashed, mimeType: declaredType, parent: _, ...rest } = metadata
+    const mimeType = declaredType ?? media?.mimeType ?? 'application/octet-stream'
+    const seed = { ...rest, name, parent, openedWithApp: true }
     if (!isNative(mimeType)) return tree.addFile({ ...seed, mimeType, content: media?.content ?? '' })
     if (media !== undefined) throw new DriveMistake(`content for ${mimeType}`)
     if (mimeType === DRIVE_FOLDER) return tree.addFolder(seed)
@@ -55,12 +55,12 @@ export class FakeDriveWrites {
 
   /** `bytes` is the announced length, or undefined if there is no content. */
   checkUpdate(view: DriveView, id: string, metadata: DriveMetadata, bytes: number | undefined): FakeDriveNode {
-    const needed: (keyof DriveCapabilities)[] = []
-    if (metadata.name !== undefined) needed.push('canRename')
-    if (metadata.trashed !== undefined) needed.push(metadata.trashed ? 'canTrash' : 'canUntrash')
-    if (metadata.mimeType !== undefined || metadata.modified !== undefined) needed.push('canEdit')
-    if (bytes !== undefined) needed.push('canModifyContent')
-    const node = view.writable(id, ...needed)
+    const required: (keyof DriveCapabilities)[] = []
+    if (metadata.name !== undefined) required.push('canRename')
+    if (metadata.trashed !== undefined) required.push(metadata.trashed ? 'canTrash' : 'canUntrash')
+    if (metadata.mimeType !== undefined || metadata.modified !== undefined) required.push('canEdit')
+    if (bytes !== undefined) required.push('canModifyContent')
+    const node = view.writable(id, ...required)
     if (bytes === undefined) return node
     if (node.content === undefined) throw new DriveMistake(`content for ${node.mimeType}`)
     if (node.driveId === undefined) this.#checkQuota(view, bytes - node.content.length)
@@ -72,11 +72,11 @@ export class FakeDriveWrites {
     const { tree } = view
     const { name = node.name, trashed = node.trashed } = metadata
     const mimeType = metadata.mimeType ?? media?.mimeType ?? node.mimeType
-    const to = moveTo(view, node, query.get('addParents'), query.get('removeParents'))
+    const newParent = resolveNewParent(view, node, query.get('addParents'), query.get('removeParents'))
     // A folder stays a folder, and an item with content cannot become one without.
     if (mimeType !== node.mimeType && (isNative(mimeType) || node.content === undefined)) throw invalid('mimeType')
     if (media !== undefined) tree.write(node, media.content)
-    if (to !== undefined) tree.move(node, to)
+    if (newParent !== undefined) tree.move(node, newParent)
     tree.touch(Object.assign(node, { name, trashed, mimeType, modified: metadata.modified ?? node.modified }))
     return node
   }
@@ -96,14 +96,15 @@ export class FakeDriveWrites {
     }
   }
 
-  #checkQuota({ tree }: DriveView, more: number): void {
+  #checkQuota({ tree }: DriveView, addedBytes: number): void {
     const { quotaBytes = Infinity } = this.#knobs
-    if (more > 0 && tree.usedBytes() + more > quotaBytes) throw new DriveFailure({ reason: 'storageQuotaExceeded' })
+    if (addedBytes > 0 && tree.usedBytes() + addedBytes > quotaBytes)
+      throw new DriveFailure({ reason: 'storageQuotaExceeded' })
   }
 }
 
 /** Returns the new parent. A file has one parent, so adding one requires removing the other. */
-function moveTo(
+function resolveNewParent(
   view: DriveView,
   node: FakeDriveNode,
   add: string | null,

@@ -27,7 +27,7 @@ export interface DropboxState {
 }
 
 /** The responses that can be lost. */
-type Losses = Extract<keyof FakeDropboxKnobs, 'losesAnswers' | 'losesFinishes' | 'losesUploads'>
+type LossCounter = Extract<keyof FakeDropboxKnobs, 'losesAnswers' | 'losesFinishes' | 'losesUploads'>
 
 /** Dispatches allowed requests. */
 export class FakeDropboxApi {
@@ -37,7 +37,7 @@ export class FakeDropboxApi {
     this.#state = state
   }
 
-  answer(call: DropboxCall): void {
+  handle(call: DropboxCall): void {
     const { tree, knobs, listings, links, writes, uploads } = this.#state
     const { view } = call
     switch (call.operation) {
@@ -52,13 +52,13 @@ export class FakeDropboxApi {
         call.send(spaceOf(tree.usedBytes(), knobs.quotaBytes, tree.teamRoot !== undefined))
         return
       case 'files/list_folder':
-        call.send(listings.begin(call))
+        call.send(listings.start(call))
         return
       case 'files/list_folder/continue':
         call.send(listings.continue(call))
         return
       case 'files/get_metadata':
-        call.send(metadataAt(call))
+        call.send(metadataByPath(call))
         return
       case 'files/get_temporary_link':
         call.send(links.create(call))
@@ -82,39 +82,39 @@ export class FakeDropboxApi {
         sendExport(call, knobs)
         return
       case 'files/upload':
-        this.#saved(call, uploads.upload(call), 'losesUploads')
+        this.#sendSaved(call, uploads.upload(call), 'losesUploads')
         return
       case 'files/upload_session/start':
         call.send(uploads.start(call))
         return
       case 'files/upload_session/append_v2':
         uploads.append(call)
-        if (!this.#loses(call, 'losesAnswers')) call.send(null)
+        if (!this.#loseResponse(call, 'losesAnswers')) call.send(null)
         return
       case 'files/upload_session/finish':
-        this.#saved(call, uploads.finish(call), 'losesFinishes')
+        this.#sendSaved(call, uploads.finish(call), 'losesFinishes')
     }
   }
 
-  #saved(call: DropboxCall, node: FakeDropboxNode, losses: Losses): void {
-    if (!this.#loses(call, losses)) call.send(fileMetadata(call.view, node))
+  #sendSaved(call: DropboxCall, node: FakeDropboxNode, counter: LossCounter): void {
+    if (!this.#loseResponse(call, counter)) call.send(fileMetadata(call.view, node))
   }
 
   /** Returns whether it has reset the connection instead of responding. */
-  #loses({ response }: DropboxCall, losses: Losses): boolean {
+  #loseResponse({ response }: DropboxCall, counter: LossCounter): boolean {
     const { knobs } = this.#state
-    if (knobs[losses] <= 0) return false
-    knobs[losses]--
+    if (knobs[counter] <= 0) return false
+    knobs[counter]--
     response.socket?.resetAndDestroy()
     return true
   }
 }
 
-function metadataAt(call: DropboxCall): Entry {
+function metadataByPath(call: DropboxCall): Entry {
   const { view } = call
   const arg = call.arg as files.GetMetadataArg
   const { start = '', names = [] } = parsePath(arg.path) ?? {}
-  const above =
+  const parentPath =
     start +
     names
       .slice(0, -1)
@@ -122,9 +122,9 @@ function metadataAt(call: DropboxCall): Entry {
       .join('')
   const name = names.at(-1) ?? ''
   if (arg.include_deleted === true && name !== '') {
-    const folder = view.node(above)
-    const grave = view.tree.graves(folder).find((other) => other.toLowerCase() === name.toLowerCase())
-    if (grave !== undefined) return deletedMetadata(view, folder, grave)
+    const folder = view.node(parentPath)
+    const deletedName = view.tree.deletedNames(folder).find((other) => other.toLowerCase() === name.toLowerCase())
+    if (deletedName !== undefined) return deletedMetadata(view, folder, deletedName)
   }
   const node = view.node(arg.path)
   // An item without metadata by its path has none by its ID either.

@@ -35,21 +35,22 @@ export class DropboxCall {
     this.caller = caller
     this.view = view
     const isBody = route.style === 'rpc'
-    const where = isBody ? 'request body' : 'HTTP header "Dropbox-API-Arg"'
+    const location = isBody ? 'request body' : 'HTTP header "Dropbox-API-Arg"'
     if (route.style === 'download' && this.body.length > 0) throw this.mistake('a body')
     // Without arguments, the official client sends no body.
-    const isNothing = isBody && route.arg === null && this.body.length === 0 && !('content-type' in request.headers)
-    this.arg = isNothing ? null : this.#parse(isBody ? this.body.toString() : this.#header(), where)
-    const wrong = route.arg === null ? (this.arg === null ? undefined : ': expected null') : route.arg(this.arg)
-    if (wrong !== undefined) throw this.mistake(`${where}${wrong}`)
+    const hasNoArguments =
+      isBody && route.arg === null && this.body.length === 0 && !('content-type' in request.headers)
+    this.arg = hasNoArguments ? null : this.#parse(isBody ? this.body.toString() : this.#argHeader(), location)
+    const error = route.arg === null ? (this.arg === null ? undefined : ': expected null') : route.arg(this.arg)
+    if (error !== undefined) throw this.mistake(`${location}${error}`)
   }
 
   get body(): Buffer {
     return this.request.body ?? Buffer.alloc(0)
   }
 
-  mistake(what: string): DropboxMistake {
-    return new DropboxMistake(this.operation, what)
+  mistake(mistake: string): DropboxMistake {
+    return new DropboxMistake(this.operation, mistake)
   }
 
   /** Sends JSON. */
@@ -57,7 +58,7 @@ export class DropboxCall {
     sendJson(this.response, 200, value)
   }
 
-  #header(): string {
+  #argHeader(): string {
     const header = this.request.headers['dropbox-api-arg']
     if (header === undefined) throw this.mistake('Must provide HTTP header "Dropbox-API-Arg"')
     if (/[^\x20-\x7e]/.test(header))
@@ -65,11 +66,11 @@ export class DropboxCall {
     return header
   }
 
-  #parse(json: string, where: string): unknown {
+  #parse(json: string, location: string): unknown {
     try {
       return JSON.parse(json)
     } catch {
-      throw this.mistake(`${where}: could not decode input as JSON`)
+      throw this.mistake(`${location}: could not decode input as JSON`)
     }
   }
 }

@@ -1,42 +1,46 @@
 import { Dropbox, DropboxResponseError, type files } from 'dropbox'
 import type { Test } from 'tap'
-import { ask, type Asked } from '../../support/dav/ask-dav.ts'
+import { sendRequest, type RequestOptions } from '../../support/dav/requests.ts'
 import { FAKE_DROPBOX_TOKEN, FakeDropbox, type FakeDropboxOptions } from './fake-dropbox.ts'
 
 type Body = Record<string, unknown> & { error_summary?: string; error?: Record<string, unknown> }
 
 /** The official client, redirected to the fake. */
 export function clientFor(fake: FakeDropbox, pathRoot?: object): Dropbox {
-  const toFake = (url: string, init?: RequestInit) => {
+  const fetchFromFake = (url: string, init?: RequestInit) => {
     const { hostname, pathname } = new URL(url)
     return fetch((hostname === 'content.dropboxapi.com' ? fake.contentUrl : fake.url) + pathname, init)
   }
-  const more = pathRoot === undefined ? {} : { pathRoot: JSON.stringify(pathRoot) }
-  return new Dropbox({ accessToken: FAKE_DROPBOX_TOKEN, fetch: toFake, ...more })
+  const pathRootOption = pathRoot === undefined ? {} : { pathRoot: JSON.stringify(pathRoot) }
+  return new Dropbox({ accessToken: FAKE_DROPBOX_TOKEN, fetch: fetchFromFake, ...pathRootOption })
 }
 
 /** Starts a fake with the official client for it. */
-export async function clientOf(t: Test, options?: FakeDropboxOptions) {
+export async function startWithClient(t: Test, options?: FakeDropboxOptions) {
   const fake = await FakeDropbox.start(t, options)
   return { fake, client: clientFor(fake) }
 }
 
 /** Sends requests to the fake without a client. */
-export async function directly(t: Test, options?: FakeDropboxOptions) {
+export async function startFakeDropbox(t: Test, options?: FakeDropboxOptions) {
   const fake = await FakeDropbox.start(t, options)
   const authorization = `Bearer ${FAKE_DROPBOX_TOKEN}`
-  const send = async (url: string, { headers, ...asked }: Asked) => {
-    const answer = await ask(url, { method: 'POST', ...asked, headers: { authorization, ...headers } })
-    const isJson = String(answer.headers['content-type']).startsWith('application/json')
-    const json = (isJson ? JSON.parse(answer.text) : {}) as Body
-    return { ...answer, json, error: json.error, summary: json.error_summary?.replace(/\.{0,3}$/, '') }
+  const send = async (url: string, { headers, ...requestOptions }: RequestOptions) => {
+    const response = await sendRequest(url, {
+      method: 'POST',
+      ...requestOptions,
+      headers: { authorization, ...headers }
+    })
+    const isJson = String(response.headers['content-type']).startsWith('application/json')
+    const json = (isJson ? JSON.parse(response.text) : {}) as Body
+    return { ...response, json, error: json.error, summary: json.error_summary?.replace(/\.{0,3}$/, '') }
   }
-  const rpc = (operation: string, arg: unknown, headers: Asked['headers'] = {}) =>
+  const rpc = (operation: string, arg: unknown, headers: RequestOptions['headers'] = {}) =>
     send(`${fake.url}/2/${operation}`, {
       headers: { 'content-type': 'application/json', ...headers },
       body: JSON.stringify(arg)
     })
-  const content = (operation: string, arg: unknown, body?: string, headers: Asked['headers'] = {}) =>
+  const content = (operation: string, arg: unknown, body?: string, headers: RequestOptions['headers'] = {}) =>
     send(`${fake.contentUrl}/2/${operation}`, {
       headers: {
         'dropbox-api-arg': JSON.stringify(arg),
@@ -49,7 +53,7 @@ export async function directly(t: Test, options?: FakeDropboxOptions) {
 }
 
 /** Returns the error with which the promise rejects. */
-export async function refusalOf(promise: Promise<unknown>): Promise<DropboxResponseError<Body>> {
+export async function rejectionOf(promise: Promise<unknown>): Promise<DropboxResponseError<Body>> {
   try {
     await promise
   } catch (error) {
@@ -60,8 +64,8 @@ export async function refusalOf(promise: Promise<unknown>): Promise<DropboxRespo
 }
 
 /** Without the dots at the end. */
-export const summaryOf = async (promise: Promise<unknown>) =>
-  (await refusalOf(promise)).error.error_summary?.replace(/\.{0,3}$/, '')
+export const errorSummaryOf = async (promise: Promise<unknown>) =>
+  (await rejectionOf(promise)).error.error_summary?.replace(/\.{0,3}$/, '')
 
 /** Returns all pages, or fifty if they do not end. */
 export async function listAll(client: Dropbox, arg: files.ListFolderArg) {

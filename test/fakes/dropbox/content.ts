@@ -1,5 +1,5 @@
 import type { files } from 'dropbox'
-import { endOrCut, sendContent } from '../content.ts'
+import { endOrReset, sendContent } from '../content.ts'
 import { headerJson, type DropboxCall } from './call.ts'
 import { DropboxFailure, endpointError, pathLookup } from './failure.ts'
 import { contentHash } from './hash.ts'
@@ -8,19 +8,19 @@ import { fileMetadata } from './metadata.ts'
 import type { FakeDropboxNode } from './node.ts'
 
 /** Returns a readable file. */
-export function readable(call: DropboxCall): FakeDropboxNode {
+export function readableFile(call: DropboxCall): FakeDropboxNode {
   const node = call.view.node((call.arg as files.DownloadArg).path)
   if (node.kind === 'folder') throw pathLookup({ '.tag': 'not_file' })
-  if (node.flags.refused !== undefined) throw pathLookup({ '.tag': node.flags.refused })
+  if (node.flags.lookupError !== undefined) throw pathLookup({ '.tag': node.flags.lookupError })
   return node
 }
 
 export function sendFile(call: DropboxCall, knobs: FakeDropboxKnobs): void {
-  const node = readable(call)
+  const node = readableFile(call)
   if (node.content === undefined) {
     throw new DropboxFailure(endpointError({ '.tag': 'unsupported_file' } satisfies files.DownloadError))
   }
-  sendContent(call.response, node.content, call.request.headers['range'], knobs.cutDownloads, {
+  sendContent(call.response, node.content, call.request.headers['range'], knobs.downloadResets, {
     'content-type': 'application/octet-stream',
     'accept-ranges': 'bytes',
     etag: `W/"${node.rev}"`,
@@ -29,11 +29,11 @@ export function sendFile(call: DropboxCall, knobs: FakeDropboxKnobs): void {
 }
 
 /** Sends an export of a document: without a length, and always from the beginning. */
-export function sendExport(call: DropboxCall, { cutDownloads }: FakeDropboxKnobs): void {
+export function sendExport(call: DropboxCall, { downloadResets }: FakeDropboxKnobs): void {
   const { response, view } = call
-  const node = readable(call)
-  const [byDefault = ''] = node.exports.keys()
-  const { export_format: format = byDefault } = call.arg as files.ExportArg
+  const node = readableFile(call)
+  const [defaultFormat = ''] = node.exports.keys()
+  const { export_format: format = defaultFormat } = call.arg as files.ExportArg
   const content = node.exports.get(format)
   if (content === undefined) {
     const tag = node.exports.size === 0 ? 'non_exportable' : 'invalid_export_format'
@@ -53,6 +53,6 @@ export function sendExport(call: DropboxCall, { cutDownloads }: FakeDropboxKnobs
   })
   response.flushHeaders()
   // Writing first prevents a Content-Length, which Node sets for a single `end`.
-  if (cutDownloads.times <= 0) response.write(content)
-  endOrCut(response, cutDownloads.times <= 0 ? Buffer.alloc(0) : content, cutDownloads)
+  if (downloadResets.times <= 0) response.write(content)
+  endOrReset(response, downloadResets.times <= 0 ? Buffer.alloc(0) : content, downloadResets)
 }

@@ -19,8 +19,8 @@ export class DropboxFailure extends CloudFailure<DropboxError> {}
 /** A request that no client should send: it is recorded, and fails the test. */
 export class DropboxMistake extends DropboxFailure {
   /** @param error replaces the 400 with a text that Dropbox sends for most mistakes */
-  constructor(call: string, what: string, error?: DropboxError) {
-    super(error ?? { status: 400, error: `Error in call to API function "${call}": ${what}` }, what)
+  constructor(call: string, mistake: string, error?: DropboxError) {
+    super(error ?? { status: 400, error: `Error in call to API function "${call}": ${mistake}` }, mistake)
   }
 }
 

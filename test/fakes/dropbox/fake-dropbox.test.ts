@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { bytesUpload, uploadFile, type files } from 'dropbox'
 import t from 'tap'
-import { ask, takeMistakes, type Asked } from '../../support/dav/ask-dav.ts'
+import { sendRequest, takeMistakes, type RequestOptions } from '../../support/dav/requests.ts'
 import { resets } from '../faults.ts'
-import { clientFor, clientOf, directly, listAll, refusalOf, summaryOf } from './client.ts'
+import { clientFor, startWithClient, startFakeDropbox, listAll, rejectionOf, errorSummaryOf } from './client.ts'
 import { accessError, authError, endpointError, rateLimited } from './failure.ts'
 import { FAKE_DROPBOX_TOKEN } from './fake-dropbox.ts'
 
@@ -25,7 +25,7 @@ const hashOf = (content: Buffer) => {
 
 t.test('the official client lists', async (t) => {
   t.test('pages without an order, with all metadata', async (t) => {
-    const { fake, client } = await clientOf(t)
+    const { fake, client } = await startWithClient(t)
     const folder = fake.tree.addFolder({ name: 'Folder' })
     const clientModified = new Date('2024-05-06T07:08:09.010Z')
     const serverModified = new Date('2024-06-06T07:08:09.999Z')
@@ -76,7 +76,7 @@ t.test('the official client lists', async (t) => {
   })
 
   t.test('later changes', async (t) => {
-    const { fake, client } = await clientOf(t)
+    const { fake, client } = await startWithClient(t)
     const nodes = fake.tree.addFiles(6, (index) => ({ name: `file ${index}`, content: 'before' }))
     const first = (await client.filesListFolder({ path: '', limit: 6 })).result
     t.equal(first.has_more, false)
@@ -106,7 +106,7 @@ t.test('the official client lists', async (t) => {
   })
 
   t.test('the change of an item on a later page of the same chain', async (t) => {
-    const { fake, client } = await clientOf(t)
+    const { fake, client } = await startWithClient(t)
     fake.tree.addFiles(4, (index) => ({ name: `${index}` }))
     const first = (await client.filesListFolder({ path: '', limit: 2 })).result
     const [seen] = first.entries
@@ -118,7 +118,7 @@ t.test('the official client lists', async (t) => {
   })
 
   t.test('pages that are longer, empty or faulty', async (t) => {
-    const { fake, client } = await clientOf(t)
+    const { fake, client } = await startWithClient(t)
     fake.tree.addFiles(6, (index) => ({ name: `${index}` }))
     const shape = async () => (await listAll(client, { path: '', limit: 2 })).pages.map((page) => page.entries.length)
     Object.assign(fake.knobs, { extraPerPage: 1, emptyPages: [1, 3] })
@@ -137,20 +137,20 @@ t.test('the official client lists', async (t) => {
   })
 
   t.test('an error once its cursors are reset', async (t) => {
-    const { fake, client } = await clientOf(t)
+    const { fake, client } = await startWithClient(t)
     const { last: cursor } = await listAll(client, { path: '' })
     fake.resetCursors()
-    t.match(await refusalOf(client.filesListFolderContinue({ cursor })), {
+    t.match(await rejectionOf(client.filesListFolderContinue({ cursor })), {
       status: 409,
       error: { error: { '.tag': 'reset' } }
     })
-    t.equal(await summaryOf(client.filesListFolder({ path: '/missing' })), 'path/not_found/')
+    t.equal(await errorSummaryOf(client.filesListFolder({ path: '/missing' })), 'path/not_found/')
     fake.tree.addFile({ name: 'a' })
-    t.equal(await summaryOf(client.filesListFolder({ path: '/a' })), 'path/not_folder/')
+    t.equal(await errorSummaryOf(client.filesListFolder({ path: '/a' })), 'path/not_folder/')
   })
 
   t.test('five thousand files quickly', async (t) => {
-    const { fake, client } = await clientOf(t)
+    const { fake, client } = await startWithClient(t)
     fake.tree.addFiles(5000, (index) => ({ name: `file ${index}` }))
     const before = process.cpuUsage()
     const { names } = await listAll(client, { path: '', limit: 200 })
@@ -161,7 +161,7 @@ t.test('the official client lists', async (t) => {
 
 t.test('the official client reads', async (t) => {
   t.test('a file under any of its paths', async (t) => {
-    const { fake, client } = await clientOf(t)
+    const { fake, client } = await startWithClient(t)
     const folder = fake.tree.addFolder({ name: 'Shared', namespaceId: '4711' })
     const file = fake.tree.addFile({ name: 'Größe 😀.txt', parent: folder, content: '0123456789' })
     const [name, rev] = ['Größe 😀.txt', file.rev]
@@ -183,20 +183,20 @@ t.test('the official client reads', async (t) => {
   })
 
   t.test('errors of files that cannot be downloaded', async (t) => {
-    const { fake, client } = await clientOf(t)
+    const { fake, client } = await startWithClient(t)
     fake.tree.addFolder({ name: 'folder' })
-    fake.tree.addFile({ name: 'legal', refused: 'restricted_content' })
+    fake.tree.addFile({ name: 'legal', lookupError: 'restricted_content' })
     const doc = fake.tree.addDocument({ name: 'notes.paper', exports: { html: '<p>ü', markdown: '# ü' } })
     fake.tree.addFile({ name: 'plain' })
-    t.equal(await summaryOf(client.filesDownload({ path: '/folder' })), 'path/not_file/')
-    t.equal(await summaryOf(client.filesDownload({ path: '/legal' })), 'path/restricted_content/')
-    t.equal(await summaryOf(client.filesDownload({ path: '/folder/' })), 'path/malformed_path/')
-    t.equal(await summaryOf(client.filesDownload({ path: 'id:short' })), 'path/malformed_path/')
-    t.equal(await summaryOf(client.filesDownload({ path: fake.tree.newId() })), 'path/not_found/')
-    t.equal(await summaryOf(client.filesDownload({ path: doc.id })), 'unsupported_file/')
-    t.equal(await summaryOf(client.filesGetTemporaryLink({ path: doc.id })), 'unsupported_file/')
-    t.equal(await summaryOf(client.filesExport({ path: '/plain' })), 'non_exportable/')
-    t.equal(await summaryOf(client.filesExport({ path: doc.id, export_format: 'pdf' })), 'invalid_export_format/')
+    t.equal(await errorSummaryOf(client.filesDownload({ path: '/folder' })), 'path/not_file/')
+    t.equal(await errorSummaryOf(client.filesDownload({ path: '/legal' })), 'path/restricted_content/')
+    t.equal(await errorSummaryOf(client.filesDownload({ path: '/folder/' })), 'path/malformed_path/')
+    t.equal(await errorSummaryOf(client.filesDownload({ path: 'id:short' })), 'path/malformed_path/')
+    t.equal(await errorSummaryOf(client.filesDownload({ path: fake.tree.newId() })), 'path/not_found/')
+    t.equal(await errorSummaryOf(client.filesDownload({ path: doc.id })), 'unsupported_file/')
+    t.equal(await errorSummaryOf(client.filesGetTemporaryLink({ path: doc.id })), 'unsupported_file/')
+    t.equal(await errorSummaryOf(client.filesExport({ path: '/plain' })), 'non_exportable/')
+    t.equal(await errorSummaryOf(client.filesExport({ path: doc.id, export_format: 'pdf' })), 'invalid_export_format/')
     const { result } = await client.filesExport({ path: doc.id, export_format: 'markdown' })
     t.match(result, { export_metadata: { name: 'notes.markdown', size: 4 }, file_metadata: { id: doc.id } })
     t.equal(String((result as unknown as { fileBinary?: Uint8Array }).fileBinary), '# ü')
@@ -204,7 +204,7 @@ t.test('the official client reads', async (t) => {
 
   t.test('the user, until the token is revoked', async (t) => {
     const revoked: string[] = []
-    const { fake, client } = await clientOf(t, { onRevoke: (bearer) => revoked.push(bearer) })
+    const { fake, client } = await startWithClient(t, { onRevoke: (bearer) => revoked.push(bearer) })
     fake.tree.addFile({ name: 'a', content: 'abc' })
     const { result } = await client.usersGetCurrentAccount()
     t.match(result, { account_id: /^dbid:.{35}$/, email: 'me@example.com', root_info: { '.tag': 'user' } })
@@ -213,7 +213,7 @@ t.test('the official client reads', async (t) => {
     t.match(space, { used: 3, allocation: { '.tag': 'individual', allocated: fake.knobs.quotaBytes } })
     await client.authTokenRevoke()
     t.same(revoked, [FAKE_DROPBOX_TOKEN])
-    t.match(await refusalOf(client.usersGetCurrentAccount()), {
+    t.match(await rejectionOf(client.usersGetCurrentAccount()), {
       status: 401,
       error: { error: { '.tag': 'invalid_access_token' } }
     })
@@ -222,7 +222,7 @@ t.test('the official client reads', async (t) => {
 
 t.test('the official client writes', async (t) => {
   t.test('a file in each mode', async (t) => {
-    const { fake, client } = await clientOf(t)
+    const { fake, client } = await startWithClient(t)
     const upload = async (contents: string, more: Partial<files.UploadArg> = {}) =>
       (await client.filesUpload({ path: `/new/${NAME.replace('\u007f', '')}`, contents, ...more })).result
     const one = await upload('one', { client_modified: '2020-01-02T03:04:05Z' })
@@ -230,14 +230,14 @@ t.test('the official client writes', async (t) => {
     t.notOk('.tag' in one)
     t.equal(fake.tree.children()[0]?.name, 'new', 'with its parent folder')
     t.equal((await upload('one')).rev, one.rev, 'nothing changes')
-    t.equal(await summaryOf(upload('one', { strict_conflict: true })), 'path/conflict/file/')
-    t.equal(await summaryOf(upload('two')), 'path/conflict/file/')
+    t.equal(await errorSummaryOf(upload('one', { strict_conflict: true })), 'path/conflict/file/')
+    t.equal(await errorSummaryOf(upload('two')), 'path/conflict/file/')
     t.match(await upload('two', { autorename: true }), { name: / \(1\)\.txt$/ })
     const two = await upload('two', { mode: { '.tag': 'overwrite' } })
     t.match(two, { id: one.id, size: 3 })
     t.not(two.rev, one.rev)
     const update = (rev: string): files.WriteMode => ({ '.tag': 'update', update: rev })
-    t.equal(await summaryOf(upload('three', { mode: update(one.rev) })), 'path/conflict/file/')
+    t.equal(await errorSummaryOf(upload('three', { mode: update(one.rev) })), 'path/conflict/file/')
     t.match(await upload('three', { mode: update(two.rev) }), { size: 5 })
     t.equal((await upload('byId', { path: two.id, mode: { '.tag': 'overwrite' } })).name, two.name)
     const folder = fake.tree.at('new')?.id ?? ''
@@ -245,14 +245,17 @@ t.test('the official client writes', async (t) => {
     const gone = update(one.rev)
     t.match(await upload('x', { path: '/gone', mode: gone }), { size: 1 }, 'a missing file is created')
     fake.tree.remove(fake.tree.at('gone')?.id ?? '')
-    t.equal(await summaryOf(upload('x', { path: '/gone', mode: gone, strict_conflict: true })), 'path/conflict/file/')
+    t.equal(
+      await errorSummaryOf(upload('x', { path: '/gone', mode: gone, strict_conflict: true })),
+      'path/conflict/file/'
+    )
   })
 
   t.test('errors of forbidden paths', async (t) => {
-    const { fake, client } = await clientOf(t)
+    const { fake, client } = await startWithClient(t)
     fake.tree.addFile({ name: 'File', content: '0123456789' })
     fake.tree.addFolder({ name: 'Deep', parent: fake.tree.addFolder({ name: 'Read', readOnly: true }) })
-    const put = (path: string, contents = 'x') => summaryOf(client.filesUpload({ path, contents }))
+    const put = (path: string, contents = 'x') => errorSummaryOf(client.filesUpload({ path, contents }))
     t.equal(await put('/read'), 'path/no_write_permission/')
     t.equal(await put('/read/deep/x'), 'path/no_write_permission/')
     t.equal(await put('/FILE/x'), 'path/conflict/file_ancestor/')
@@ -263,7 +266,7 @@ t.test('the official client writes', async (t) => {
       t.equal(await put(path), 'path/malformed_path/', path)
     }
     fake.knobs.quotaBytes = 12
-    const refusal = await refusalOf(client.filesUpload({ path: '/big', contents: 'xyz' }))
+    const refusal = await rejectionOf(client.filesUpload({ path: '/big', contents: 'xyz' }))
     t.match(refusal.error.error, {
       '.tag': 'path',
       reason: { '.tag': 'insufficient_space' },
@@ -277,24 +280,24 @@ t.test('the official client writes', async (t) => {
   })
 
   t.test('folders, and deletes', async (t) => {
-    const { fake, client } = await clientOf(t)
+    const { fake, client } = await startWithClient(t)
     const { result } = await client.filesCreateFolderV2({ path: '/A/b' })
     t.match(result.metadata, { name: 'b', path_display: '/A/b', id: /^id:/ })
     const file = fake.tree.addFile({ name: 'c', parent: fake.tree.at('a')!, content: 'c' })
-    t.equal(await summaryOf(client.filesCreateFolderV2({ path: '/a/B' })), 'path/conflict/folder/')
-    t.equal(await summaryOf(client.filesCreateFolderV2({ path: '/a/C' })), 'path/conflict/file/')
+    t.equal(await errorSummaryOf(client.filesCreateFolderV2({ path: '/a/B' })), 'path/conflict/folder/')
+    t.equal(await errorSummaryOf(client.filesCreateFolderV2({ path: '/a/C' })), 'path/conflict/file/')
     t.equal((await client.filesCreateFolderV2({ path: '/a/B', autorename: true })).result.metadata.name, 'B (1)')
     const { rev } = file
     fake.tree.write(file, 'other')
     const path = '/a/c'
-    t.equal(await summaryOf(client.filesDeleteV2({ path, parent_rev: rev })), 'path_write/conflict/file/')
+    t.equal(await errorSummaryOf(client.filesDeleteV2({ path, parent_rev: rev })), 'path_write/conflict/file/')
     const deleted = await client.filesDeleteV2({ path: file.id, parent_rev: file.rev })
     t.match(deleted.result.metadata, { '.tag': 'file', id: file.id })
-    t.equal(await summaryOf(client.filesDeleteV2({ path })), 'path_lookup/not_found/')
+    t.equal(await errorSummaryOf(client.filesDeleteV2({ path })), 'path_lookup/not_found/')
     await client.filesDeleteV2({ path: '/a' })
     t.same(fake.tree.children(), [])
     const readonly = fake.tree.addFolder({ name: 'r', readOnly: true })
-    t.equal(await summaryOf(client.filesDeleteV2({ path: readonly.id })), 'path_write/no_write_permission/')
+    t.equal(await errorSummaryOf(client.filesDeleteV2({ path: readonly.id })), 'path_write/no_write_permission/')
   })
 })
 
@@ -304,7 +307,7 @@ t.test('an upload session', async (t) => {
   const options = { chunkSize: 4, retryDelay: 1 }
 
   t.test('is resumed by the official client after lost responses', async (t) => {
-    const { fake, client } = await clientOf(t)
+    const { fake, client } = await startWithClient(t)
     Object.assign(fake.knobs, { losesAnswers: 1, losesFinishes: 1 })
     const { metadata } = await uploadFile(client, source, { path: '/a' }, options)
     t.equal(metadata.size, 10)
@@ -322,38 +325,38 @@ t.test('an upload session', async (t) => {
 
   t.test('reports its offset, and stores nothing before its end', async (t) => {
     let now = new Date('2026-01-01T00:00:00Z')
-    const { fake, client } = await clientOf(t, { now: () => now })
+    const { fake, client } = await startWithClient(t, { now: () => now })
     const start = async () => (await client.filesUploadSessionStart({ contents: 'abc' })).result.session_id
     const session_id = await start()
     const append = (offset: number, contents: string, close = false) =>
       client.filesUploadSessionAppendV2({ cursor: { session_id, offset }, contents, close })
     const finish = (offset: number, contents: string, id = session_id, path = '/a') =>
       client.filesUploadSessionFinish({ cursor: { session_id: id, offset }, contents, commit: { path } })
-    t.match((await refusalOf(append(0, 'def'))).error.error, { '.tag': 'incorrect_offset', correct_offset: 3 })
+    t.match((await rejectionOf(append(0, 'def'))).error.error, { '.tag': 'incorrect_offset', correct_offset: 3 })
     t.equal((await append(3, 'def', true)).result, null)
-    t.equal(await summaryOf(append(6, 'g')), 'closed/')
+    t.equal(await errorSummaryOf(append(6, 'g')), 'closed/')
     t.same([fake.tree.children(), fake.uploads.open], [[], 1])
-    t.match((await refusalOf(finish(3, ''))).error, {
+    t.match((await rejectionOf(finish(3, ''))).error, {
       error_summary: /^lookup_failed\/incorrect_offset\/\.{0,3}$/,
       error: { '.tag': 'lookup_failed', lookup_failed: { '.tag': 'incorrect_offset', correct_offset: 6 } }
     })
     fake.tree.addFile({ name: 'taken', content: 'x' })
-    t.equal(await summaryOf(finish(6, '', session_id, '/taken')), 'path/conflict/file/')
+    t.equal(await errorSummaryOf(finish(6, '', session_id, '/taken')), 'path/conflict/file/')
     t.match((await finish(6, '')).result, { name: 'a', size: 6 })
     t.equal(fake.uploads.open, 0)
     fake.knobs.keepsFinishedSessions = false
     await finish(6, '')
-    t.equal(await summaryOf(finish(6, '')), 'lookup_failed/not_found/')
+    t.equal(await errorSummaryOf(finish(6, '')), 'lookup_failed/not_found/')
     const old = await start()
     now = new Date('2026-01-08T00:00:00Z')
-    t.equal(await summaryOf(finish(3, '', old)), 'lookup_failed/not_found/', 'after seven days')
+    t.equal(await errorSummaryOf(finish(3, '', old)), 'lookup_failed/not_found/', 'after seven days')
     const other = await start()
     fake.expireUploadSessions()
-    t.equal(await summaryOf(finish(3, '', other)), 'lookup_failed/not_found/')
+    t.equal(await errorSummaryOf(finish(3, '', other)), 'lookup_failed/not_found/')
   })
 
   t.test('accepts pieces in any order if it was begun as concurrent', async (t) => {
-    const { fake, client } = await clientOf(t)
+    const { fake, client } = await startWithClient(t)
     const begun = await client.filesUploadSessionStart({ session_type: { '.tag': 'concurrent' } })
     const { session_id } = begun.result
     const block = 'x'.repeat(BLOCK)
@@ -363,20 +366,20 @@ t.test('an upload session', async (t) => {
       const cursor = { session_id, offset: 2 * BLOCK + 1 }
       return client.filesUploadSessionFinish({ cursor, contents, commit: { path: '/a' } })
     }
-    t.equal(await summaryOf(append(1, block)), 'concurrent_session_invalid_offset/')
-    t.equal(await summaryOf(append(0, 'abc')), 'concurrent_session_invalid_data_size/')
+    t.equal(await errorSummaryOf(append(1, block)), 'concurrent_session_invalid_offset/')
+    t.equal(await errorSummaryOf(append(0, 'abc')), 'concurrent_session_invalid_data_size/')
     await append(BLOCK, block)
-    t.equal(await summaryOf(finish()), 'concurrent_session_not_closed/')
+    t.equal(await errorSummaryOf(finish()), 'concurrent_session_not_closed/')
     await append(2 * BLOCK, 'y', true)
-    t.equal(await summaryOf(finish()), 'concurrent_session_missing_data/')
-    t.equal(await summaryOf(finish('z')), 'concurrent_session_data_not_allowed/')
-    t.equal(await summaryOf(append(0, block)), 'closed/')
+    t.equal(await errorSummaryOf(finish()), 'concurrent_session_missing_data/')
+    t.equal(await errorSummaryOf(finish('z')), 'concurrent_session_data_not_allowed/')
+    t.equal(await errorSummaryOf(append(0, block)), 'closed/')
     t.same(fake.tree.children(), [])
   })
 })
 
 t.test('a team has a namespace around those of its members', async (t) => {
-  const { fake, client } = await clientOf(t, { team: true })
+  const { fake, client } = await startWithClient(t, { team: true })
   const team = fake.tree.addTeamFolder({ name: 'Team' })
   fake.tree.addFile({ name: 'ours', parent: team })
   fake.tree.addFile({ name: 'mine' })
@@ -389,21 +392,21 @@ t.test('a team has a namespace around those of its members', async (t) => {
   t.same((await listAll(inRoot, { path: '' })).names.sort(), ['Me', 'Team'])
   t.match((await inRoot.filesGetMetadata({ path: '/me/MINE' })).result, { path_display: '/Me/mine' })
   t.match((await inRoot.filesGetMetadata({ path: '/team' })).result, { shared_folder_id: team.namespaceId })
-  t.equal(await summaryOf(inRoot.filesDeleteV2({ path: '/team' })), 'path_write/team_folder/')
+  t.equal(await errorSummaryOf(inRoot.filesDeleteV2({ path: '/team' })), 'path_write/team_folder/')
   const inTeam = clientFor(fake, { '.tag': 'namespace_id', namespace_id: team.namespaceId })
   t.same((await listAll(inTeam, { path: '' })).names, ['ours'])
   t.same((await listAll(clientFor(fake, { '.tag': 'home' }), { path: '' })).names, ['mine'])
-  t.equal(await summaryOf(client.filesGetMetadata({ path: team.id })), 'path/not_found/', 'outside of the home')
+  t.equal(await errorSummaryOf(client.filesGetMetadata({ path: team.id })), 'path/not_found/', 'outside of the home')
   const elsewhere = clientFor(fake, { '.tag': 'namespace_id', namespace_id: '1' })
-  t.match(await refusalOf(elsewhere.filesListFolder({ path: '' })), {
+  t.match(await rejectionOf(elsewhere.filesListFolder({ path: '' })), {
     status: 422,
     error: { error: { '.tag': 'no_permission' } }
   })
   const { last: cursor } = await listAll(client, { path: '' })
-  await refusalOf(inRoot.filesListFolderContinue({ cursor }))
+  await rejectionOf(inRoot.filesListFolderContinue({ cursor }))
   t.same(takeMistakes(fake), ['the cursor of another user or of another path root'])
   fake.moveRoot()
-  const moved = await refusalOf(inRoot.filesListFolder({ path: '' }))
+  const moved = await rejectionOf(inRoot.filesListFolder({ path: '' }))
   t.match(moved, { status: 422, error: { error: { '.tag': 'invalid_root', invalid_root: await info() } } })
   t.not((await info()).root_namespace_id, root)
   fake.knobs.rootTag = 'user'
@@ -413,33 +416,33 @@ t.test('a team has a namespace around those of its members', async (t) => {
 
 t.test('a temporary link serves the file until it expires', async (t) => {
   let now = new Date('2026-01-01T00:00:00Z')
-  const { fake, client } = await clientOf(t, { now: () => now })
+  const { fake, client } = await startWithClient(t, { now: () => now })
   const { id } = fake.tree.addFile({ name: `a'${NAME}`, content: '0123456789' })
   const { link, metadata } = (await client.filesGetTemporaryLink({ path: id })).result
   t.equal(metadata.id, id)
   t.not(new URL(link).origin, fake.contentUrl)
-  const answer = await ask(link)
+  const answer = await sendRequest(link)
   t.match(answer, { status: 200, text: '0123456789', headers: { 'content-type': 'text/plain; charset=utf-8' } })
   const disposition = String(answer.headers['content-disposition'])
   t.match(disposition, /^attachment; filename="a'_n_ _q_ [ -~]+"; filename\*=UTF-8''a%27%C3%9C/)
-  t.match(await ask(link, { headers: { range: 'bytes=-2' } }), { status: 206, text: '89' })
-  await ask(link, { headers: { authorization: `Bearer ${FAKE_DROPBOX_TOKEN}` } })
-  await ask(link, { method: 'POST' })
-  await ask(`${link}x`)
+  t.match(await sendRequest(link, { headers: { range: 'bytes=-2' } }), { status: 206, text: '89' })
+  await sendRequest(link, { headers: { authorization: `Bearer ${FAKE_DROPBOX_TOKEN}` } })
+  await sendRequest(link, { method: 'POST' })
+  await sendRequest(`${link}x`)
   t.same(takeMistakes(fake), ['a token for a temporary link', 'the method POST', 'a link that was never given'])
   fake.resetDownloads(1, 4)
-  await t.rejects(ask(link))
+  await t.rejects(sendRequest(link))
   now = new Date('2026-01-01T03:59:59Z')
-  t.equal((await ask(link)).status, 200)
+  t.equal((await sendRequest(link)).status, 200)
   now = new Date('2026-01-01T04:00:00Z')
-  t.equal((await ask(link)).status, 410)
+  t.equal((await sendRequest(link)).status, 410)
 })
 
 t.test('an invalid request is 400 with a text, and recorded', async (t) => {
-  const { fake, rpc, content, send } = await directly(t)
+  const { fake, rpc, content, send } = await startFakeDropbox(t)
   const { id } = fake.tree.addFile({ name: 'a', content: 'abc' })
-  const list = (arg: object, headers?: Asked['headers']) => rpc('files/list_folder', arg, headers)
-  const arg = (headers: Asked['headers'], path = id) => content('files/download', { path }, undefined, headers)
+  const list = (arg: object, headers?: RequestOptions['headers']) => rpc('files/list_folder', arg, headers)
+  const arg = (headers: RequestOptions['headers'], path = id) => content('files/download', { path }, undefined, headers)
   const where = 'HTTP header "Dropbox-API-Arg"'
   const root = 'Specify the root folder as an empty string rather than as "/".'
   const mistakes: [string | RegExp, () => ReturnType<typeof send>][] = [
@@ -493,7 +496,7 @@ t.test('an invalid request is 400 with a text, and recorded', async (t) => {
 })
 
 t.test('short forms, headers and hashes are supported', async (t) => {
-  const { fake, rpc, content } = await directly(t)
+  const { fake, rpc, content } = await startFakeDropbox(t)
   const { id } = fake.tree.addFile({ name: NAME, content: 'abc' })
   const result = String((await content('files/download', { path: id })).headers['dropbox-api-result'])
   t.notMatch(result, /[^\x20-\x7e]/)
@@ -516,7 +519,7 @@ t.test('short forms, headers and hashes are supported', async (t) => {
 
 t.test('a token', async (t) => {
   const one = { '.tag': 'missing_scope', required_scope: '' }
-  const cases: [string, (call: Awaited<ReturnType<typeof directly>>) => ReturnType<typeof call.rpc>][] = [
+  const cases: [string, (call: Awaited<ReturnType<typeof startFakeDropbox>>) => ReturnType<typeof call.rpc>][] = [
     ['account_info.read', ({ rpc }) => rpc('users/get_current_account', null)],
     ['files.metadata.read', ({ rpc }) => rpc('files/list_folder', { path: '' })],
     ['files.content.read', ({ content }) => content('files/download', { path: '/a' })],
@@ -526,13 +529,13 @@ t.test('a token', async (t) => {
   ]
   for (const [scope, act] of cases) {
     const others = EVERY_SCOPE.filter((other) => other !== scope)
-    const call = await directly(t, { authorize: () => ({ user: 'eve', scopes: others }) })
+    const call = await startFakeDropbox(t, { authorize: () => ({ user: 'eve', scopes: others }) })
     t.match(await act(call), { status: 401, error: { ...one, required_scope: scope }, summary: 'missing_scope/' })
   }
-  const { fake, rpc } = await directly(t)
-  const list = (headers: Asked['headers']) => rpc('files/list_folder', { path: '' }, headers)
+  const { fake, rpc } = await startFakeDropbox(t)
+  const list = (headers: RequestOptions['headers']) => rpc('files/list_folder', { path: '' }, headers)
   for (const tag of ['expired_access_token', 'user_suspended'] as const) {
-    fake.knobs.badToken = tag
+    fake.knobs.invalidTokenError = tag
     t.match(await list({ authorization: 'Bearer other' }), { status: 401, error: { '.tag': tag } })
   }
   t.match(await list({ authorization: 'Basic x' }), { status: 400, text: /Invalid authorization value/ })
@@ -541,8 +544,8 @@ t.test('a token', async (t) => {
 })
 
 t.test('a test can script faults', async (t) => {
-  const { fake, client } = await clientOf(t)
-  const list = () => refusalOf(client.filesListFolder({ path: '' }))
+  const { fake, client } = await startWithClient(t)
+  const list = () => rejectionOf(client.filesListFolder({ path: '' }))
   fake.failNext(1, rateLimited(7))
   const limited = await list()
   t.equal((limited.headers as Headers).get('retry-after'), '7')
@@ -562,7 +565,7 @@ t.test('a test can script faults', async (t) => {
   t.notOk(fake.tree.at('a'))
   const dots = new Set<string>()
   for (let times = 0; times < 40; times++) {
-    const { error } = await refusalOf(client.filesGetMetadata({ path: '/missing' }))
+    const { error } = await rejectionOf(client.filesGetMetadata({ path: '/missing' }))
     dots.add(error.error_summary?.replace('path/not_found/', '') ?? 'none')
   }
   t.ok(dots.size > 1 && [...dots].every((end) => /^\.{0,3}$/.test(end)))

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Test } from 'tap'
-import { type CloudAnswer, FakeCloud, type FakeCloudRequest } from '../fake-cloud.ts'
+import { type CloudHandler, FakeCloud, type FakeCloudRequest } from '../fake-cloud.ts'
 import { FakeDropboxApi } from './api.ts'
 import { DropboxCall, type DropboxCaller } from './call.ts'
 import { authError, DropboxFailure, missingScope, sendError, type DropboxError } from './failure.ts'
-import { headOf, type DropboxHead } from './head.ts'
+import { parseHead, type DropboxHead } from './head.ts'
 import { newKnobs, type FakeDropboxKnobs } from './knobs.ts'
 import { FakeDropboxLinks } from './links.ts'
 import { FakeDropboxListings } from './listings.ts'
@@ -87,7 +87,7 @@ export class FakeDropbox extends FakeCloud<DropboxError> {
 
   /** Resets `times` downloads, each after `afterBytes`. */
   resetDownloads(times: number, afterBytes: number): void {
-    this.knobs.cutDownloads = { times, afterBytes }
+    this.knobs.downloadResets = { times, afterBytes }
   }
 
   resetCursors(): void {
@@ -103,11 +103,11 @@ export class FakeDropbox extends FakeCloud<DropboxError> {
     this.tree.moveRoot()
   }
 
-  protected override isGood(bearer: string): boolean {
+  protected override isValidToken(bearer: string): boolean {
     return !this.#revoked.has(bearer) && this.#authorize(bearer) !== null
   }
 
-  protected override refuse(response: ServerResponse, error: DropboxError): void {
+  protected override sendError(response: ServerResponse, error: DropboxError): void {
     sendError(response, error)
   }
 
@@ -116,7 +116,7 @@ export class FakeDropbox extends FakeCloud<DropboxError> {
     await super.serve(message, response, host)
   }
 
-  protected override route(request: FakeCloudRequest): CloudAnswer {
+  protected override route(request: FakeCloudRequest): CloudHandler {
     if (request.host === 'links') {
       this.#links.check(request)
       return {
@@ -126,30 +126,32 @@ export class FakeDropbox extends FakeCloud<DropboxError> {
         }
       }
     }
-    const head = headOf(request)
+    const parsedHead = parseHead(request)
     return {
-      isTransfer: head.route.style !== 'rpc',
+      isTransfer: parsedHead.route.style !== 'rpc',
       send: (response) => {
-        const caller = this.#allowed(head, request)
-        const base = this.#roots.base(request.headers['dropbox-api-path-root'], head.operation)
-        this.#api.answer(new DropboxCall(head, request, response, caller, new DropboxView(this.tree, base)))
+        const caller = this.#authenticate(parsedHead, request)
+        const base = this.#roots.base(request.headers['dropbox-api-path-root'], parsedHead.operation)
+        this.#api.handle(new DropboxCall(parsedHead, request, response, caller, new DropboxView(this.tree, base)))
       }
     }
   }
 
-  #allowed({ operation, route: { scope } }: DropboxHead, request: FakeCloudRequest): DropboxCaller {
+  #authenticate({ operation, route: { scope } }: DropboxHead, request: FakeCloudRequest): DropboxCaller {
     const { authorization } = request.headers
     const bearer = bearerOf(request)
     if (bearer === undefined) {
-      const what =
+      const reason =
         authorization === undefined
           ? 'Must provide HTTP header "Authorization" or URL parameter "authorization".'
           : 'Invalid authorization value in HTTP header "Authorization".'
-      throw new DropboxFailure({ status: 400, error: `Error in call to API function "${operation}": ${what}` })
+      throw new DropboxFailure({ status: 400, error: `Error in call to API function "${operation}": ${reason}` })
     }
-    const caller = this.isGood(bearer) ? this.#authorize(bearer) : null
+    const caller = this.isValidToken(bearer) ? this.#authorize(bearer) : null
     if (caller === null) {
-      throw new DropboxFailure(authError(this.#revoked.has(bearer) ? 'invalid_access_token' : this.knobs.badToken))
+      throw new DropboxFailure(
+        authError(this.#revoked.has(bearer) ? 'invalid_access_token' : this.knobs.invalidTokenError)
+      )
     }
     if (scope !== null && !caller.scopes.includes(scope)) throw new DropboxFailure(missingScope(scope))
     return caller

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
 
 const BLOCK_BYTES = 4 * 1024 * 1024
-const known = new WeakMap<Buffer, string>()
+const cache = new WeakMap<Buffer, string>()
 
 /** Computes Dropbox's `content_hash`: the SHA-256 of the SHA-256s of 4 MiB blocks (its page "Content hash"). */
 export function contentHash(content: Buffer): string {
-  const before = known.get(content)
-  if (before !== undefined) return before
+  const cached = cache.get(content)
+  if (cached !== undefined) return cached
   const all = createHash('sha256')
   for (let at = 0; at < content.length; at += BLOCK_BYTES) {
     all.update(
@@ -16,6 +16,6 @@ export function contentHash(content: Buffer): string {
     )
   }
   const hash = all.digest('hex')
-  known.set(content, hash)
+  cache.set(content, hash)
   return hash
 }

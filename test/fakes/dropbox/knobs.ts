@@ -1,5 +1,5 @@
 import type { auth, common } from 'dropbox'
-import type { CutDownloads } from '../content.ts'
+import type { DownloadResets } from '../content.ts'
 import type { PageFault } from '../page-fault.ts'
 
 /** Settings that a test may change while the fake runs. */
@@ -10,11 +10,11 @@ export interface FakeDropboxKnobs {
   /** How many entries pages have beyond the requested limit, which is only approximate. */
   extraPerPage: number
   /** The same for each of the next pages in turn: repeating a cursor may return another number of entries. */
-  nextExtras: number[]
+  extraOnNextPages: number[]
   /** The numbers of empty pages that are followed by others, counting from 1. */
   emptyPages: readonly number[]
   /** Resets downloads after some bytes of their content. */
-  cutDownloads: CutDownloads
+  downloadResets: DownloadResets
   /** The number of upload pieces that are stored without a response. */
   losesAnswers: number
   /** The same for the end of sessions. */
@@ -26,7 +26,7 @@ export interface FakeDropboxKnobs {
   /** Dropbox's is 150 MiB. */
   callLimitBytes: number
   /** The error for an unknown token. That for a revoked one is `invalid_access_token`. */
-  badToken: Extract<auth.AuthError['.tag'], 'expired_access_token' | 'invalid_access_token' | 'user_suspended'>
+  invalidTokenError: Extract<auth.AuthError['.tag'], 'expired_access_token' | 'invalid_access_token' | 'user_suspended'>
   /** Newer teams have `user`, although the root is not the home namespace. */
   rootTag: common.RootInfoReference['.tag']
   /** The disposition of temporary links. */
@@ -39,15 +39,15 @@ export const newKnobs = (isTeam: boolean): FakeDropboxKnobs => ({
   quotaBytes: 2048 * MIB,
   pageFault: undefined,
   extraPerPage: 0,
-  nextExtras: [],
+  extraOnNextPages: [],
   emptyPages: [],
-  cutDownloads: { times: 0, afterBytes: 0 },
+  downloadResets: { times: 0, afterBytes: 0 },
   losesAnswers: 0,
   losesFinishes: 0,
   losesUploads: 0,
   keepsFinishedSessions: true,
   callLimitBytes: 150 * MIB,
-  badToken: 'expired_access_token',
+  invalidTokenError: 'expired_access_token',
   rootTag: isTeam ? 'team' : 'user',
   linkDisposition: 'attachment'
 })

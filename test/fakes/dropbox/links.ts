@@ -4,7 +4,7 @@ import type { files } from 'dropbox'
 import type { FakeCloudRequest } from '../fake-cloud.ts'
 import { sendContent } from '../content.ts'
 import type { DropboxCall } from './call.ts'
-import { readable } from './content.ts'
+import { readableFile } from './content.ts'
 import { DropboxFailure, DropboxMistake, endpointError } from './failure.ts'
 import type { FakeDropboxKnobs } from './knobs.ts'
 import { fileMetadata } from './metadata.ts'
@@ -46,7 +46,7 @@ export class FakeDropboxLinks {
   }
 
   create(call: DropboxCall): files.GetTemporaryLinkResult {
-    const node = readable(call)
+    const node = readableFile(call)
     const { name, rev, content } = node
     if (content === undefined) {
       throw new DropboxFailure(endpointError({ '.tag': 'unsupported_file' } satisfies files.GetTemporaryLinkError))
@@ -71,7 +71,7 @@ export class FakeDropboxLinks {
     const { name, rev, content } = link
     const [, extension = ''] = /\.([^.]*)$/.exec(name) ?? []
     const ascii = name.replaceAll(/[^\x20-\x7e]|["\\]/g, '_')
-    sendContent(response, content, headers['range'], this.#knobs.cutDownloads, {
+    sendContent(response, content, headers['range'], this.#knobs.downloadResets, {
       'content-type': TYPES[extension.toLowerCase()] ?? 'application/octet-stream',
       'content-disposition': `${this.#knobs.linkDisposition}; filename="${ascii}"; filename*=UTF-8''${encoded(name)}`,
       'accept-ranges': 'bytes',

@@ -19,7 +19,7 @@ interface Listing {
   /** Only this user can continue it. */
   readonly owner: string
   /** The state at the beginning. */
-  readonly places: readonly DropboxChange[]
+  readonly locations: readonly DropboxChange[]
 }
 
 /** The position in a listing. */
@@ -36,7 +36,7 @@ interface Progress {
 export class FakeDropboxListings {
   readonly #knobs: FakeDropboxKnobs
   readonly #cursors = new Map<string, Progress>()
-  readonly #dead = new Set<string>()
+  readonly #invalidated = new Set<string>()
 
   constructor(knobs: FakeDropboxKnobs) {
     this.#knobs = knobs
@@ -44,24 +44,24 @@ export class FakeDropboxListings {
 
   /** Invalidates all cursors issued so far. */
   reset(): void {
-    for (const cursor of this.#cursors.keys()) this.#dead.add(cursor)
+    for (const cursor of this.#cursors.keys()) this.#invalidated.add(cursor)
     this.#cursors.clear()
   }
 
-  begin(call: DropboxCall): files.ListFolderResult {
+  start(call: DropboxCall): files.ListFolderResult {
     const { view } = call
     const arg = call.arg as files.ListFolderArg
     const folder = view.node(arg.path)
     if (folder.kind === 'file') throw pathLookup({ '.tag': 'not_folder' })
-    const places = placesIn(view, folder, arg)
-    const listing = { arg, folder, owner: ownerOf(call), places }
+    const locations = locationsIn(view, folder, arg)
+    const listing = { arg, folder, owner: ownerOf(call), locations }
     return this.#page(view, { listing, start: 0, since: view.tree.changes.length, page: 0 })
   }
 
   continue(call: DropboxCall): files.ListFolderResult {
     const { cursor } = call.arg as files.ListFolderContinueArg
     const progress = this.#cursors.get(cursor)
-    if (this.#dead.has(cursor)) throw new DropboxFailure(endpointError({ '.tag': 'reset' }))
+    if (this.#invalidated.has(cursor)) throw new DropboxFailure(endpointError({ '.tag': 'reset' }))
     if (progress === undefined) throw call.mistake('Invalid "cursor" parameter')
     const { folder, owner } = progress.listing
     if (owner !== ownerOf(call)) throw call.mistake('the cursor of another user or of another path root')
@@ -69,36 +69,38 @@ export class FakeDropboxListings {
     return this.#page(call.view, progress, cursor)
   }
 
-  #page(view: DropboxView, progress: Progress, asked?: string): files.ListFolderResult {
-    const { emptyPages, extraPerPage, nextExtras, pageFault } = this.#knobs
+  #page(view: DropboxView, progress: Progress, cursor?: string): files.ListFolderResult {
+    const { emptyPages, extraPerPage, extraOnNextPages, pageFault } = this.#knobs
     const { listing, start } = progress
     const page = progress.page + 1
     if (emptyPages.includes(page)) return this.#result([], { ...progress, page }, true)
-    const size = (listing.arg.limit ?? DEFAULT_LIMIT) + (nextExtras.shift() ?? extraPerPage)
+    const size = (listing.arg.limit ?? DEFAULT_LIMIT) + (extraOnNextPages.shift() ?? extraPerPage)
     if (start === null) return this.#changes(view, { ...progress, page }, size)
-    const { items, next } = pageOf(listing.places, start, size, pageFault)
-    const entries = items.flatMap((place) => entryAt(view, listing.arg, place, listing.arg.include_deleted === true))
-    const reached = { ...progress, page, start: next }
-    const hasMore = next !== null || nextChange(view, reached) !== undefined
-    return this.#result(entries, reached, hasMore, pageFault === 'loops' && next === start ? asked : undefined)
+    const { items, next } = pageOf(listing.locations, start, size, pageFault)
+    const entries = items.flatMap((location) =>
+      entryAt(view, listing.arg, location, listing.arg.include_deleted === true)
+    )
+    const nextProgress = { ...progress, page, start: next }
+    const hasMore = next !== null || nextChange(view, nextProgress) !== undefined
+    return this.#result(entries, nextProgress, hasMore, pageFault === 'loops' && next === start ? cursor : undefined)
   }
 
   #changes(view: DropboxView, progress: Progress, size: number): files.ListFolderResult {
-    const places = new Map<string, DropboxChange>()
-    let reached = progress
-    for (let index = nextChange(view, reached); index !== undefined; index = nextChange(view, reached)) {
+    const locations = new Map<string, DropboxChange>()
+    let nextProgress = progress
+    for (let index = nextChange(view, nextProgress); index !== undefined; index = nextChange(view, nextProgress)) {
       const change = view.tree.changes[index]
       const key = JSON.stringify([change?.parent, change?.name.toLowerCase()])
-      if (change === undefined || (places.size >= size && !places.has(key))) break
-      places.set(key, change)
-      reached = { ...reached, since: index + 1 }
+      if (change === undefined || (locations.size >= size && !locations.has(key))) break
+      locations.set(key, change)
+      nextProgress = { ...nextProgress, since: index + 1 }
     }
-    const entries = [...places.values()].flatMap((place) => entryAt(view, progress.listing.arg, place, true))
-    return this.#result(entries, reached, nextChange(view, reached) !== undefined)
+    const entries = [...locations.values()].flatMap((location) => entryAt(view, progress.listing.arg, location, true))
+    return this.#result(entries, nextProgress, nextChange(view, nextProgress) !== undefined)
   }
 
-  #result(entries: Entry[], progress: Progress, has_more: boolean, again?: string): files.ListFolderResult {
-    const cursor = again ?? randomBytes(48).toString('base64url')
+  #result(entries: Entry[], progress: Progress, has_more: boolean, repeatedCursor?: string): files.ListFolderResult {
+    const cursor = repeatedCursor ?? randomBytes(48).toString('base64url')
     this.#cursors.set(cursor, progress)
     return { entries, cursor, has_more }
   }
@@ -107,35 +109,40 @@ export class FakeDropboxListings {
 const ownerOf = ({ caller, view }: DropboxCall) => `${caller.user} ${view.base.id}`
 
 /** Returns the nodes in an order that is neither by name nor by creation. */
-function placesIn(view: DropboxView, folder: FakeDropboxNode, arg: files.ListFolderArg): DropboxChange[] {
+function locationsIn(view: DropboxView, folder: FakeDropboxNode, arg: files.ListFolderArg): DropboxChange[] {
   const { tree } = view
-  const nodes = arg.recursive === true ? below(view, folder) : tree.children(folder)
-  const places = nodes
+  const nodes = arg.recursive === true ? descendants(view, folder) : tree.children(folder)
+  const locations = nodes
     .sort((one, other) => one.rank - other.rank)
     .flatMap(({ parent, name }) => (parent === undefined ? [] : { parent, name }))
-  if (arg.include_deleted !== true) return places
+  if (arg.include_deleted !== true) return locations
   const folders = arg.recursive === true ? [folder, ...nodes] : [folder]
-  const graves = folders.flatMap((at) => tree.graves(at).map((name) => ({ parent: at.id, name })))
-  return [...graves, ...places]
+  const deleted = folders.flatMap((at) => tree.deletedNames(at).map((name) => ({ parent: at.id, name })))
+  return [...deleted, ...locations]
 }
 
 /** Includes the folder itself, unless it is the root. */
-function below(view: DropboxView, folder: FakeDropboxNode): FakeDropboxNode[] {
-  const inside = (at: FakeDropboxNode): FakeDropboxNode[] =>
-    view.tree.children(at).flatMap((child) => [child, ...inside(child)])
-  return folder.id === view.base.id ? inside(folder) : [folder, ...inside(folder)]
+function descendants(view: DropboxView, folder: FakeDropboxNode): FakeDropboxNode[] {
+  const descendantsOf = (at: FakeDropboxNode): FakeDropboxNode[] =>
+    view.tree.children(at).flatMap((child) => [child, ...descendantsOf(child)])
+  return folder.id === view.base.id ? descendantsOf(folder) : [folder, ...descendantsOf(folder)]
 }
 
 /** Returns nothing for entries that were not requested. */
-function entryAt(view: DropboxView, arg: files.ListFolderArg, place: DropboxChange, isDeletedTold: boolean): Entry[] {
-  const folder = view.tree.find(place.parent)
+function entryAt(
+  view: DropboxView,
+  arg: files.ListFolderArg,
+  location: DropboxChange,
+  includesDeleted: boolean
+): Entry[] {
+  const folder = view.tree.find(location.parent)
   if (folder === undefined) return []
-  const node = view.tree.child(folder, place.name)
-  if (node === undefined) return isDeletedTold ? [deletedMetadata(view, folder, place.name)] : []
-  const isLeftOut =
+  const node = view.tree.child(folder, location.name)
+  if (node === undefined) return includesDeleted ? [deletedMetadata(view, folder, location.name)] : []
+  const isExcluded =
     (arg.include_mounted_folders === false && node.namespaceId !== undefined) ||
     (arg.include_non_downloadable_files === false && node.kind === 'file' && node.content === undefined)
-  return isLeftOut ? [] : [metadataOf(view, node, arg)]
+  return isExcluded ? [] : [metadataOf(view, node, arg)]
 }
 
 /** Returns the index of the first unreported change that concerns a listing. */

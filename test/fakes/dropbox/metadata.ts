@@ -4,18 +4,22 @@ import type { FakeDropboxNode } from './node.ts'
 import type { DropboxView } from './view.ts'
 
 /** Optional fields of listings and lookups. */
-type Asked = Pick<files.GetMetadataArg, 'include_has_explicit_shared_members'>
+type MetadataOptions = Pick<files.GetMetadataArg, 'include_has_explicit_shared_members'>
 
 export type Entry = files.ListFolderResult['entries'][number]
 
-export function metadataOf(view: DropboxView, node: FakeDropboxNode, asked: Asked = {}): Entry {
+export function metadataOf(view: DropboxView, node: FakeDropboxNode, requested: MetadataOptions = {}): Entry {
   return node.kind === 'file'
-    ? { '.tag': 'file', ...fileMetadata(view, node, asked) }
+    ? { '.tag': 'file', ...fileMetadata(view, node, requested) }
     : { '.tag': 'folder', ...folderMetadata(view, node) }
 }
 
 /** For responses that always describe a file. */
-export function fileMetadata(view: DropboxView, node: FakeDropboxNode, asked: Asked = {}): files.FileMetadata {
+export function fileMetadata(
+  view: DropboxView,
+  node: FakeDropboxNode,
+  requested: MetadataOptions = {}
+): files.FileMetadata {
   const { id, name, content, exports, rev, flags } = node
   const sharing = sharingOf(view, node)
   const isDocument = content === undefined
@@ -34,7 +38,7 @@ export function fileMetadata(view: DropboxView, node: FakeDropboxNode, asked: As
     }),
     is_downloadable: !isDocument,
     ...(isDocument && { export_info: { export_as: exportAs, export_options: [exportAs, ...options] } }),
-    ...(asked.include_has_explicit_shared_members === true && {
+    ...(requested.include_has_explicit_shared_members === true && {
       has_explicit_shared_members: flags.hasExplicitMembers === true
     }),
     ...(content !== undefined && { content_hash: contentHash(content) })
@@ -73,16 +77,16 @@ function pathOf(names: readonly string[]): Required<Pick<files.Metadata, 'path_l
 function sharingOf({ tree, base }: DropboxView, node: FakeDropboxNode): files.FolderSharingInfo | undefined {
   const isShared = (at: FakeDropboxNode) =>
     at.namespaceId !== undefined && at !== tree.root && at !== tree.teamRoot && at !== base
-  let around = node.parent === undefined ? undefined : tree.find(node.parent)
+  let ancestor = node.parent === undefined ? undefined : tree.find(node.parent)
   let isReadOnly = node.flags.readOnly === true
-  while (around !== undefined && !isShared(around)) {
-    isReadOnly ||= around.flags.readOnly === true
-    around = around.parent === undefined ? undefined : tree.find(around.parent)
+  while (ancestor !== undefined && !isShared(ancestor)) {
+    isReadOnly ||= ancestor.flags.readOnly === true
+    ancestor = ancestor.parent === undefined ? undefined : tree.find(ancestor.parent)
   }
-  if (around === undefined && !isShared(node)) return undefined
+  if (ancestor === undefined && !isShared(node)) return undefined
   return {
-    read_only: isReadOnly || around?.flags.readOnly === true,
-    ...(around?.namespaceId !== undefined && { parent_shared_folder_id: around.namespaceId }),
+    read_only: isReadOnly || ancestor?.flags.readOnly === true,
+    ...(ancestor?.namespaceId !== undefined && { parent_shared_folder_id: ancestor.namespaceId }),
     ...(isShared(node) && node.namespaceId !== undefined && { shared_folder_id: node.namespaceId })
   }
 }

@@ -27,7 +27,7 @@ export interface FakeDropboxFlags {
   /** For folders: nothing can be written in it or in its descendants. */
   readonly readOnly?: boolean
   /** The error of all requests that would read the content. */
-  readonly refused?: Extract<
+  readonly lookupError?: Extract<
     files.LookupError['.tag'],
     'restricted_content' | 'unsupported_content_type' | 'locked' | 'other'
   >

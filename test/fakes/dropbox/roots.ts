@@ -60,7 +60,7 @@ function parse(header: string, operation: string): common.PathRoot {
   } catch {
     throw new DropboxMistake(operation, `${HEADER}: could not decode input as JSON`)
   }
-  const wrong = typeof value === 'object' ? checkRoot(value) : ': expected to be an object'
-  if (wrong !== undefined) throw new DropboxMistake(operation, HEADER + wrong)
+  const error = typeof value === 'object' ? checkRoot(value) : ': expected to be an object'
+  if (error !== undefined) throw new DropboxMistake(operation, HEADER + error)
   return value as common.PathRoot
 }

@@ -32,7 +32,7 @@ const READ_PATTERN = `(/(.|[\\r\\n])*|id:.*)|(rev:[0-9a-f]{9,})|${NAMESPACE}`
 const READ_PATH = path(READ_PATTERN)
 const WRITE_PATTERN = `(/(.|[\\r\\n])*)|${NAMESPACE}`
 const REV = text('[0-9a-f]{9,}')
-const TIME = text('\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\dZ')
+const TIMESTAMP = text('\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\dZ')
 const CONTENT_HASH = { content_hash: text('[0-9A-Fa-f]{64}') }
 const MAX_BYTES = 2 ** 41 - 2 ** 22
 
@@ -40,11 +40,11 @@ const COMMIT = [
   { path: path(`${WRITE_PATTERN}|(id:.*)`) },
   {
     mode: union(['add', 'overwrite'], { update: REV }),
-    ...{ autorename: flag, mute: flag, strict_conflict: flag, client_modified: TIME }
+    ...{ autorename: flag, mute: flag, strict_conflict: flag, client_modified: TIMESTAMP }
   }
 ] as const
 const CURSOR = struct({ session_id: text(), offset: integer(0, MAX_BYTES) })
-const SHOWN = { include_media_info: flag, include_deleted: flag, include_has_explicit_shared_members: flag }
+const INCLUDE_FLAGS = { include_media_info: flag, include_deleted: flag, include_has_explicit_shared_members: flag }
 
 const METADATA = 'files.metadata.read'
 const READ = 'files.content.read'
@@ -65,13 +65,13 @@ export const ROUTES: Readonly<Record<DropboxOperation, DropboxRoute>> = {
     struct(
       { path: LIST_PATH },
       {
-        ...{ ...SHOWN, recursive: flag, include_mounted_folders: flag, include_non_downloadable_files: flag },
+        ...{ ...INCLUDE_FLAGS, recursive: flag, include_mounted_folders: flag, include_non_downloadable_files: flag },
         limit: integer(1, 2000)
       }
     )
   ),
   'files/list_folder/continue': rpc(METADATA, struct({ cursor: text('(.|[\\r\\n])+') })),
-  'files/get_metadata': rpc(METADATA, struct({ path: path(READ_PATTERN, true) }, SHOWN)),
+  'files/get_metadata': rpc(METADATA, struct({ path: path(READ_PATTERN, true) }, INCLUDE_FLAGS)),
   'files/get_temporary_link': rpc(READ, struct({ path: READ_PATH })),
   'files/create_folder_v2': rpc(WRITE, struct({ path: path(WRITE_PATTERN) }, { autorename: flag })),
   'files/delete_v2': rpc(WRITE, struct({ path: path(`${WRITE_PATTERN}|(id:.*)`) }, { parent_rev: REV })),

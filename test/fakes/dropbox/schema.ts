@@ -42,21 +42,21 @@ export const struct =
     for (const [name, field] of Object.entries(value)) {
       const check = Object.hasOwn(fields, name) ? fields[name] : undefined
       if (check === undefined) return `: unknown field '${name}'`
-      const wrong = check(field)
-      if (wrong !== undefined) return `: ${name}${wrong}`
+      const error = check(field)
+      if (error !== undefined) return `: ${name}${error}`
     }
     return undefined
   }
 
 /** A union. Members without a value may be written as a bare tag. */
 export const union =
-  (voids: readonly string[], others: Fields = {}): Check =>
+  (bareTags: readonly string[], tagsWithValue: Fields = {}): Check =>
   (value) => {
-    const given = isObject(value) ? value : { '.tag': value }
-    const { '.tag': tag, ...rest } = given
+    const unionValue = isObject(value) ? value : { '.tag': value }
+    const { '.tag': tag, ...rest } = unionValue
     if (typeof tag !== 'string') return ': expected to be a union'
-    if (voids.includes(tag)) return Object.keys(rest).length === 0 ? undefined : `: unknown field in '${tag}'`
-    const check = Object.hasOwn(others, tag) ? others[tag] : undefined
+    if (bareTags.includes(tag)) return Object.keys(rest).length === 0 ? undefined : `: unknown field in '${tag}'`
+    const check = Object.hasOwn(tagsWithValue, tag) ? tagsWithValue[tag] : undefined
     if (check === undefined) return `: unknown tag '${tag}'`
     return isObject(value) ? struct({ [tag]: check })(rest) : `: '${tag}' needs a value`
   }

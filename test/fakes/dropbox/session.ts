@@ -13,7 +13,7 @@ export class UploadSession {
   state: 'open' | 'left' | 'finished'
   isClosed = false
   /** By start offset. */
-  readonly #pieces = new Map<number, Buffer>()
+  readonly #chunks = new Map<number, Buffer>()
 
   constructor(id: string, user: string, expires: number, isConcurrent: boolean, state: 'open' | 'left') {
     this.id = id
@@ -26,22 +26,22 @@ export class UploadSession {
   /** The number of bytes up to the end of the last piece. */
   get size(): number {
     let size = 0
-    for (const [offset, piece] of this.#pieces) size = Math.max(size, offset + piece.length)
+    for (const [offset, chunk] of this.#chunks) size = Math.max(size, offset + chunk.length)
     return size
   }
 
   /** Returns why a piece is refused. */
-  refusal(offset: number, piece: Buffer, isLast: boolean): files.UploadSessionAppendError | null {
+  appendError(offset: number, chunk: Buffer, isLast: boolean): files.UploadSessionAppendError | null {
     if (this.isClosed || this.state === 'finished') return { '.tag': 'closed' }
     if (!this.isConcurrent) {
       return offset === this.size ? null : { '.tag': 'incorrect_offset', correct_offset: this.size }
     }
     if (offset % UNIT !== 0) return { '.tag': 'concurrent_session_invalid_offset' }
-    return piece.length % UNIT === 0 || isLast ? null : { '.tag': 'concurrent_session_invalid_data_size' }
+    return chunk.length % UNIT === 0 || isLast ? null : { '.tag': 'concurrent_session_invalid_data_size' }
   }
 
-  add(offset: number, piece: Buffer): void {
-    if (piece.length > 0) this.#pieces.set(offset, piece)
+  add(offset: number, chunk: Buffer): void {
+    if (chunk.length > 0) this.#chunks.set(offset, chunk)
   }
 
   hasGaps(): boolean {
@@ -49,7 +49,7 @@ export class UploadSession {
   }
 
   content(): Buffer {
-    const pieces = [...this.#pieces].sort(([one], [other]) => one - other)
-    return Buffer.concat(pieces.map(([, piece]) => piece))
+    const chunks = [...this.#chunks].sort(([one], [other]) => one - other)
+    return Buffer.concat(chunks.map(([, chunk]) => chunk))
   }
 }

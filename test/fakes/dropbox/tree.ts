@@ -8,7 +8,7 @@ export interface DropboxChange {
   readonly name: string
 }
 
-type Facts = Pick<FakeDropboxNode, 'kind'> & Partial<FakeDropboxNode>
+type NodeProperties = Pick<FakeDropboxNode, 'kind'> & Partial<FakeDropboxNode>
 
 /** All items of a user's Dropbox and of the team. Tests seed and check it directly, without HTTP. */
 export class FakeDropboxTree {
@@ -21,16 +21,16 @@ export class FakeDropboxTree {
   readonly #nodes = new Map<string, FakeDropboxNode>()
   /** By ID of the folder and lower-case name. */
   readonly #children = new Map<string, Map<string, FakeDropboxNode>>()
-  readonly #graves = new Map<string, Map<string, string>>()
+  readonly #deletedNames = new Map<string, Map<string, string>>()
   /** Former states of files, by revision. */
   readonly #revisions = new Map<string, FakeDropboxNode>()
   readonly #now: () => Date
 
   constructor(now: () => Date, isTeam: boolean) {
     this.#now = now
-    this.teamRoot = isTeam ? this.#insert(this.#node({ name: '' }, rootFacts())) : undefined
-    this.root = this.#insert(this.#node({ name: isTeam ? 'Me' : '' }, rootFacts()))
-    if (this.teamRoot !== undefined) this.#place(this.root, this.teamRoot.id)
+    this.teamRoot = isTeam ? this.#insert(this.#node({ name: '' }, rootProperties())) : undefined
+    this.root = this.#insert(this.#node({ name: isTeam ? 'Me' : '' }, rootProperties()))
+    if (this.teamRoot !== undefined) this.#setParent(this.root, this.teamRoot.id)
   }
 
   /** Adds a folder; a shared one if its seed has a namespace ID. */
@@ -45,12 +45,12 @@ export class FakeDropboxTree {
   }
 
   addFile({ content = '', clientModified, serverModified, ...seed }: FileSeed): FakeDropboxNode {
-    const facts: Facts = { kind: 'file', content: Buffer.from(content), rev: newRev() }
-    if (serverModified !== undefined) Object.assign(facts, { serverModified })
+    const properties: NodeProperties = { kind: 'file', content: Buffer.from(content), rev: newRev() }
+    if (serverModified !== undefined) Object.assign(properties, { serverModified })
     if (clientModified !== undefined || serverModified !== undefined) {
-      Object.assign(facts, { clientModified: clientModified ?? serverModified })
+      Object.assign(properties, { clientModified: clientModified ?? serverModified })
     }
-    return this.#add(seed, facts)
+    return this.#add(seed, properties)
   }
 
   /** Five thousand take less than half a second. */
@@ -90,8 +90,8 @@ export class FakeDropboxTree {
   }
 
   /** Returns the names of deleted nodes in a folder. */
-  graves(folder: FakeDropboxNode): string[] {
-    return [...(this.#graves.get(folder.id)?.values() ?? [])]
+  deletedNames(folder: FakeDropboxNode): string[] {
+    return [...(this.#deletedNames.get(folder.id)?.values() ?? [])]
   }
 
   nodes(): IterableIterator<FakeDropboxNode> {
@@ -104,9 +104,9 @@ export class FakeDropboxTree {
 
   /** Returns the file in that revision; the current node if it is the latest. */
   revision(rev: string): FakeDropboxNode | undefined {
-    const then = this.#revisions.get(rev)
-    const node = then && this.#nodes.get(then.id)
-    return node?.rev === rev ? node : then
+    const former = this.#revisions.get(rev)
+    const node = former && this.#nodes.get(former.id)
+    return node?.rev === rev ? node : former
   }
 
   /** Returns the content of a file; throws if there is none. */
@@ -121,27 +121,30 @@ export class FakeDropboxTree {
     const serverModified = this.#now()
     Object.assign(node, { content: Buffer.from(content), rev: newRev(), serverModified })
     node.clientModified = clientModified ?? serverModified
-    this.#keep(node)
-    this.#record(node)
+    this.#storeRevision(node)
+    this.#recordChanges(node)
   }
 
   rename(id: string | FakeDropboxNode, name: string): void {
     const node = this.get(id)
-    this.#replace(node, node.parent, name)
+    this.#relocate(node, node.parent, name)
   }
 
   move(id: string | FakeDropboxNode, parent: string | FakeDropboxNode): void {
     const node = this.get(id)
-    this.#replace(node, this.get(parent).id, node.name)
+    this.#relocate(node, this.get(parent).id, node.name)
   }
 
   /** Deletes it with all descendants. Files can still be found by revision. */
   remove(id: string | FakeDropboxNode): void {
     const node = this.get(id)
     const { parent } = node
-    this.#forget(node)
+    this.#delete(node)
     if (parent === undefined) return
-    this.#graves.set(parent, (this.#graves.get(parent) ?? new Map<string, string>()).set(keyOf(node), node.name))
+    this.#deletedNames.set(
+      parent,
+      (this.#deletedNames.get(parent) ?? new Map<string, string>()).set(keyOf(node), node.name)
+    )
     this.changes.push({ parent, name: node.name })
   }
 
@@ -163,24 +166,24 @@ export class FakeDropboxTree {
     return newId()
   }
 
-  #add(seed: NodeSeed, facts: Facts): FakeDropboxNode {
-    const above = this.get(seed.parent ?? this.root)
-    if (above.kind !== 'folder') throw new Error(`${above.name} is no folder`)
-    const node = this.#node(seed, facts)
-    this.#free(above.id, node.name)
+  #add(seed: NodeSeed, properties: NodeProperties): FakeDropboxNode {
+    const parentNode = this.get(seed.parent ?? this.root)
+    if (parentNode.kind !== 'folder') throw new Error(`${parentNode.name} is no folder`)
+    const node = this.#node(seed, properties)
+    this.#assertFree(parentNode.id, node.name)
     this.#insert(node)
-    this.#place(node, above.id)
-    if (node.kind === 'file') this.#keep(node)
-    this.#record(node)
+    this.#setParent(node, parentNode.id)
+    if (node.kind === 'file') this.#storeRevision(node)
+    this.#recordChanges(node)
     return node
   }
 
-  #node({ name, id = this.newId(), parent: _, ...flags }: NodeSeed, facts: Facts): FakeDropboxNode {
+  #node({ name, id = this.newId(), parent: _, ...flags }: NodeSeed, properties: NodeProperties): FakeDropboxNode {
     const now = this.#now()
     return {
       ...{ id, name, rank: rankOf(id), parent: undefined, namespaceId: undefined, content: undefined, rev: '' },
       ...{ exports: new Map<string, Buffer>(), clientModified: now, serverModified: now, flags },
-      ...facts
+      ...properties
     }
   }
 
@@ -190,50 +193,50 @@ export class FakeDropboxTree {
     return node
   }
 
-  #place(node: FakeDropboxNode, parent: string): void {
+  #setParent(node: FakeDropboxNode, parent: string): void {
     node.parent = parent
-    this.#graves.get(parent)?.delete(keyOf(node))
+    this.#deletedNames.get(parent)?.delete(keyOf(node))
     const siblings = this.#children.get(parent) ?? new Map<string, FakeDropboxNode>()
     this.#children.set(parent, siblings.set(keyOf(node), node))
   }
 
-  #replace(node: FakeDropboxNode, parent: string | undefined, name: string): void {
-    const { parent: before, name: nameBefore } = node
-    if (before === undefined || parent === undefined) throw new Error(`${node.id} is a root`)
+  #relocate(node: FakeDropboxNode, parent: string | undefined, name: string): void {
+    const { parent: oldParent, name: oldName } = node
+    if (oldParent === undefined || parent === undefined) throw new Error(`${node.id} is a root`)
     // A rename that only changes case is not reported as a change (Dropbox, at `path_display`).
-    const isOther = parent !== before || name.toLowerCase() !== keyOf(node)
-    if (isOther) this.#free(parent, name)
-    this.#children.get(before)?.delete(keyOf(node))
+    const isMoved = parent !== oldParent || name.toLowerCase() !== keyOf(node)
+    if (isMoved) this.#assertFree(parent, name)
+    this.#children.get(oldParent)?.delete(keyOf(node))
     node.name = name
-    this.#place(node, parent)
-    if (!isOther) return
-    this.changes.push({ parent: before, name: nameBefore })
-    this.#record(node)
+    this.#setParent(node, parent)
+    if (!isMoved) return
+    this.changes.push({ parent: oldParent, name: oldName })
+    this.#recordChanges(node)
   }
 
-  #forget(node: FakeDropboxNode): void {
-    for (const child of this.children(node)) this.#forget(child)
+  #delete(node: FakeDropboxNode): void {
+    for (const child of this.children(node)) this.#delete(child)
     if (node.parent !== undefined) this.#children.get(node.parent)?.delete(keyOf(node))
     this.#nodes.delete(node.id)
   }
 
-  #free(parent: string, name: string): void {
-    const taken = this.#children.get(parent)?.get(name.toLowerCase())
-    if (taken !== undefined) throw new Error(`${taken.name} is already in the folder`)
+  #assertFree(parent: string, name: string): void {
+    const existing = this.#children.get(parent)?.get(name.toLowerCase())
+    if (existing !== undefined) throw new Error(`${existing.name} is already in the folder`)
   }
 
-  #keep(node: FakeDropboxNode): void {
+  #storeRevision(node: FakeDropboxNode): void {
     this.#revisions.set(node.rev, { ...node })
   }
 
-  #record(node: FakeDropboxNode): void {
+  #recordChanges(node: FakeDropboxNode): void {
     const { parent, name } = node
     if (parent !== undefined) this.changes.push({ parent, name })
-    for (const child of this.children(node)) this.#record(child)
+    for (const child of this.children(node)) this.#recordChanges(child)
   }
 }
 
-function rootFacts(): Facts {
+function rootProperties(): NodeProperties {
   return { kind: 'folder', namespaceId: newNamespaceId() }
 }
 

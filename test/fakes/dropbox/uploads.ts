@@ -38,7 +38,7 @@ export class FakeDropboxUploads {
     this.#check(call, arg)
     return this.#writes.commit(call.view, arg, call.body, (reason) => {
       // The content is stored, so that it can be saved under another path.
-      const { id } = this.#open(call, false, 'left')
+      const { id } = this.#createSession(call, false, 'left')
       const error: files.UploadErrorPath = { '.tag': 'path', reason, upload_session_id: id }
       return new DropboxFailure(endpointError(error))
     })
@@ -54,7 +54,7 @@ export class FakeDropboxUploads {
         close ? 'a concurrent session that is closed at once' : 'data at the start of a concurrent one'
       )
     }
-    const session = this.#open(call, isConcurrent, 'open')
+    const session = this.#createSession(call, isConcurrent, 'open')
     session.isClosed = close
     return { session_id: session.id }
   }
@@ -63,9 +63,9 @@ export class FakeDropboxUploads {
     const arg = call.arg as files.UploadSessionAppendArg
     this.#check(call, arg)
     const session = this.#find(call, arg.cursor)
-    const refusal = session?.refusal(arg.cursor.offset, call.body, arg.close === true) ?? null
-    if (session === undefined || refusal !== null) {
-      throw new DropboxFailure(endpointError(refusal ?? { '.tag': 'not_found' }))
+    const error = session?.appendError(arg.cursor.offset, call.body, arg.close === true) ?? null
+    if (session === undefined || error !== null) {
+      throw new DropboxFailure(endpointError(error ?? { '.tag': 'not_found' }))
     }
     session.add(arg.cursor.offset, call.body)
     session.isClosed ||= arg.close === true
@@ -75,8 +75,8 @@ export class FakeDropboxUploads {
     const arg = call.arg as files.UploadSessionFinishArg
     this.#check(call, arg)
     const session = this.#find(call, arg.cursor)
-    const refusal = session === undefined ? lookupFailed({ '.tag': 'not_found' }) : lastRefusal(session, call)
-    if (session === undefined || refusal !== null) throw new DropboxFailure(endpointError(refusal ?? {}))
+    const error = session === undefined ? lookupFailed({ '.tag': 'not_found' }) : finishError(session, call)
+    if (session === undefined || error !== null) throw new DropboxFailure(endpointError(error ?? {}))
     // The piece stays in the session if the file cannot be created.
     session.add(arg.cursor.offset, call.body)
     const node = this.#writes.commit(call.view, arg.commit, session.content(), (path) => {
@@ -87,7 +87,7 @@ export class FakeDropboxUploads {
     return node
   }
 
-  #open(call: DropboxCall, isConcurrent: boolean, state: 'open' | 'left'): UploadSession {
+  #createSession(call: DropboxCall, isConcurrent: boolean, state: 'open' | 'left'): UploadSession {
     const id = `pid_upload_session:${randomBytes(30).toString('base64url')}`
     const expires = this.#now().getTime() + LIFETIME_MS
     const session = new UploadSession(id, call.caller.user, expires, isConcurrent, state)
@@ -98,8 +98,8 @@ export class FakeDropboxUploads {
 
   #find({ caller }: DropboxCall, { session_id }: files.UploadSessionCursor): UploadSession | undefined {
     const session = this.#sessions.get(session_id)
-    const isGood = session?.user === caller.user && session.expires > this.#now().getTime()
-    return isGood ? session : undefined
+    const isValid = session?.user === caller.user && session.expires > this.#now().getTime()
+    return isValid ? session : undefined
   }
 
   /** Makes the checks that all calls with content have in common. */
@@ -119,7 +119,7 @@ const lookupFailed = (error: files.UploadSessionLookupError): files.UploadSessio
 })
 
 /** Returns why a session cannot be finished, before the path is checked. */
-function lastRefusal(session: UploadSession, call: DropboxCall): files.UploadSessionFinishError | null {
+function finishError(session: UploadSession, call: DropboxCall): files.UploadSessionFinishError | null {
   const { offset } = (call.arg as files.UploadSessionFinishArg).cursor
   if (session.isConcurrent) {
     if (call.body.length > 0) return { '.tag': 'concurrent_session_data_not_allowed' }

@@ -33,40 +33,40 @@ export class DropboxView {
     const names: string[] = []
     for (let at = node; at.id !== this.base.id;) {
       names.unshift(at.name)
-      const above = at.parent === undefined ? undefined : this.tree.find(at.parent)
-      if (above === undefined) return undefined
-      at = above
+      const parentNode = at.parent === undefined ? undefined : this.tree.find(at.parent)
+      if (parentNode === undefined) return undefined
+      at = parentNode
     }
     return names
   }
 
   /** @throws the error that `fail` creates from the reason */
-  node(path: string, fail: (error: files.LookupError) => DropboxFailure = pathLookup): FakeDropboxNode {
+  node(path: string, createError: (error: files.LookupError) => DropboxFailure = pathLookup): FakeDropboxNode {
     const parsed = parsePath(path)
-    if (parsed === undefined) throw fail(MALFORMED_PATH)
+    if (parsed === undefined) throw createError(MALFORMED_PATH)
     const found = parsed.names.reduce<FakeDropboxNode | undefined>(
       (at, name) => at && this.tree.child(at, name),
       this.#startOf(parsed)
     )
-    if (found === undefined) throw fail({ '.tag': 'not_found' })
+    if (found === undefined) throw createError({ '.tag': 'not_found' })
     return found
   }
 
   /** @throws the error that `fail` creates from the reason */
-  target(path: string, fail: WriteFailure): DropboxTarget {
+  target(path: string, createError: WriteFailure): DropboxTarget {
     const parsed = parsePath(path)
     const start = parsed && this.#startOf(parsed)
-    if (parsed === undefined || start === undefined) throw fail(MALFORMED_PATH)
-    const target = this.#below(start, parsed.names, fail)
-    if (this.isReadOnly(target.node ?? target.folder)) throw fail({ '.tag': 'no_write_permission' })
-    if ([...target.missing, target.name].some(isDisallowed)) throw fail({ '.tag': 'disallowed_name' })
+    if (parsed === undefined || start === undefined) throw createError(MALFORMED_PATH)
+    const target = this.#resolve(start, parsed.names, createError)
+    if (this.isReadOnly(target.node ?? target.folder)) throw createError({ '.tag': 'no_write_permission' })
+    if ([...target.missing, target.name].some(isDisallowed)) throw createError({ '.tag': 'disallowed_name' })
     return target
   }
 
   isReadOnly(node: FakeDropboxNode): boolean {
     if (node.flags.readOnly === true) return true
-    const above = node.parent === undefined ? undefined : this.tree.find(node.parent)
-    return above !== undefined && this.isReadOnly(above)
+    const parentNode = node.parent === undefined ? undefined : this.tree.find(node.parent)
+    return parentNode !== undefined && this.isReadOnly(parentNode)
   }
 
   #startOf({ start }: DropboxPath): FakeDropboxNode | undefined {
@@ -77,14 +77,14 @@ export class DropboxView {
     return node !== undefined && this.names(node) !== undefined ? node : undefined
   }
 
-  #below(start: FakeDropboxNode, names: readonly string[], fail: WriteFailure): DropboxTarget {
+  #resolve(start: FakeDropboxNode, names: readonly string[], createError: WriteFailure): DropboxTarget {
     let folder = start
     for (const [index, name] of names.entries()) {
-      if (folder.kind === 'file') throw fail({ '.tag': 'conflict', conflict: { '.tag': 'file_ancestor' } })
+      if (folder.kind === 'file') throw createError({ '.tag': 'conflict', conflict: { '.tag': 'file_ancestor' } })
       const node = this.tree.child(folder, name)
-      const rest = names.slice(index)
-      if (node === undefined) return { folder, missing: rest.slice(0, -1), name: rest.at(-1) ?? '', node }
-      if (rest.length === 1) return { folder, missing: [], name, node }
+      const remaining = names.slice(index)
+      if (node === undefined) return { folder, missing: remaining.slice(0, -1), name: remaining.at(-1) ?? '', node }
+      if (remaining.length === 1) return { folder, missing: [], name, node }
       folder = node
     }
     // An ID without a path refers to the node itself.

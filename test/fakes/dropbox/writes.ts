@@ -15,30 +15,30 @@ export class FakeDropboxWrites {
   }
 
   /** Creates a file with the content, or replaces the content of one. */
-  commit(view: DropboxView, info: files.CommitInfo, content: Buffer, fail: WriteFailure): FakeDropboxNode {
-    const target = view.target(info.path, fail)
+  commit(view: DropboxView, info: files.CommitInfo, content: Buffer, createError: WriteFailure): FakeDropboxNode {
+    const target = view.target(info.path, createError)
     const { node } = target
     const clientModified = info.client_modified === undefined ? undefined : new Date(info.client_modified)
-    const found = this.#judge(node, info, content)
-    if (found === 'same' && node !== undefined) return node
-    const growth = content.length - (found === 'replaces' ? (node?.content?.length ?? 0) : 0)
+    const resolution = this.#resolveConflict(node, info, content)
+    if (resolution === 'same' && node !== undefined) return node
+    const growth = content.length - (resolution === 'replaces' ? (node?.content?.length ?? 0) : 0)
     if (growth > 0 && view.tree.usedBytes() + growth > this.#knobs.quotaBytes) {
-      throw fail({ '.tag': 'insufficient_space' })
+      throw createError({ '.tag': 'insufficient_space' })
     }
-    if (found === 'replaces' && node !== undefined) {
+    if (resolution === 'replaces' && node !== undefined) {
       view.tree.write(node, content, clientModified)
       return node
     }
-    const name = found === 'conflict' ? freeName(view, target, info, fail) : target.name
+    const name = resolution === 'conflict' ? freeName(view, target, info, createError) : target.name
     const parent = folderOf(view, target)
     return view.tree.addFile({ name, parent, content, ...(clientModified && { clientModified }) })
   }
 
   createFolder(view: DropboxView, { path, autorename = false }: files.CreateFolderArg): FakeDropboxNode {
-    const fail: WriteFailure = (error) =>
+    const createError: WriteFailure = (error) =>
       new DropboxFailure(endpointError({ '.tag': 'path', path: error } satisfies files.CreateFolderError))
-    const target = view.target(path, fail)
-    const name = target.node === undefined ? target.name : freeName(view, target, { autorename }, fail)
+    const target = view.target(path, createError)
+    const name = target.node === undefined ? target.name : freeName(view, target, { autorename }, createError)
     return view.tree.addFolder({ name, parent: folderOf(view, target) })
   }
 
@@ -58,7 +58,7 @@ export class FakeDropboxWrites {
   }
 
   /** Checks the existing node against the mode (Dropbox, at `WriteMode`). */
-  #judge(
+  #resolveConflict(
     node: FakeDropboxNode | undefined,
     { mode = { '.tag': 'add' }, strict_conflict = false }: files.CommitInfo,
     content: Buffer
@@ -83,14 +83,14 @@ function freeName(
   { tree }: DropboxView,
   { folder, name, node }: DropboxTarget,
   { autorename = false, mode }: Pick<files.CommitInfo, 'autorename' | 'mode'>,
-  fail: WriteFailure
+  createError: WriteFailure
 ): string {
-  if (!autorename) throw fail(conflictWith(node))
-  const [, stem = '', extension = ''] = /^(.+?)(\.[^.]*)?$/.exec(name) ?? []
+  if (!autorename) throw createError(conflictWith(node))
+  const [, baseName = '', extension = ''] = /^(.+?)(\.[^.]*)?$/.exec(name) ?? []
   const isUpdate = mode?.['.tag'] === 'update'
   for (let count = 1; ; count++) {
-    const mark = isUpdate ? `conflicted copy${count > 1 ? ` ${count}` : ''}` : String(count)
-    const other = `${stem} (${mark})${extension}`
+    const suffix = isUpdate ? `conflicted copy${count > 1 ? ` ${count}` : ''}` : String(count)
+    const other = `${baseName} (${suffix})${extension}`
     if (tree.child(folder, other) === undefined) return other
   }
 }

@@ -3,7 +3,7 @@ import { Secret } from '../../../src/core/secret.ts'
 import type { StorageBackend } from '../../../src/core/backend.ts'
 import { googleDrive } from '../../../src/providers/google-drive/index.ts'
 import { openEgress } from '../../support/backend/egress.ts'
-import { startFront, type FrontRequest } from './emulate-front.ts'
+import { startProxy, type ProxiedRequest } from './emulate-proxy.ts'
 import { GOOGLE_ISSUER } from './emulate-seed.ts'
 import type { EmulatedGoogle } from './emulate.ts'
 import { TEST_SPOOL } from '../../support/backend/spool.ts'
@@ -12,7 +12,7 @@ import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
 export interface EmulatedDrive {
   readonly backend: StorageBackend
   /** The requests that the emulated Drive received. */
-  readonly requests: FrontRequest[]
+  readonly requests: ProxiedRequest[]
 }
 
 /**
@@ -24,20 +24,20 @@ export interface EmulatedDrive {
  * sizes of downloads; exports, shortcuts, resource keys, the trash, upload sessions, `about`.
  */
 export async function openEmulatedDrive(t: Test, google: EmulatedGoogle): Promise<EmulatedDrive> {
-  const requests: FrontRequest[] = []
-  const api = await startFront(t, google.url, {
-    instead: (request) => {
+  const requests: ProxiedRequest[] = []
+  const api = await startProxy(t, google.url, {
+    respondInstead: (request) => {
       requests.push(request)
       if (request.url.pathname !== '/drive/v3/drives') return undefined
       return { status: 200, json: { kind: 'drive#driveList', drives: [] } }
     }
   })
-  const token = async () => new Secret('any token will do')
+  const anyToken = async () => new Secret('any token will do')
   const egress = openEgress()
   t.teardown(() => egress.close())
   const { authorizationEndpoint, tokenEndpoint } = google
   const provider = googleDrive({ api, server: { issuer: GOOGLE_ISSUER, authorizationEndpoint, tokenEndpoint } })
-  const accessTokens = { current: token, renewed: token }
+  const accessTokens = { current: anyToken, renewed: anyToken }
   return {
     backend: await provider.open({ accessTokens, egress, timeouts: TEST_TIMEOUTS, spool: TEST_SPOOL }),
     requests

@@ -5,9 +5,9 @@ export interface PageForm {
 
 /** Returns the forms of a page, with the fields that each button submits. */
 export function readForms(html: string): PageForm[] {
-  return [...html.matchAll(/<form\b([^>]*)>(.*?)<\/form>/gs)].map(([, head = '', body = '']) => {
-    const { method, action } = attributesOf(head)
-    if (method !== 'post' || action === undefined) throw new Error(`a form that is not known here: ${head}`)
+  return [...html.matchAll(/<form\b([^>]*)>(.*?)<\/form>/gs)].map(([, attributesText = '', body = '']) => {
+    const { method, action } = attributesOf(attributesText)
+    if (method !== 'post' || action === undefined) throw new Error(`a form that is not known here: ${attributesText}`)
     const inputs = [...body.matchAll(/<input\b([^>]*?)\/?>/g)].map(([, input = '']) => attributesOf(input))
     return {
       action,
@@ -18,7 +18,7 @@ export function readForms(html: string): PageForm[] {
 
 function attributesOf(tag: string): Record<string, string> {
   return Object.fromEntries(
-    [...tag.matchAll(/([\w-]+)="([^"]*)"/g)].map(([, name = '', value = '']) => [name, plain(value)])
+    [...tag.matchAll(/([\w-]+)="([^"]*)"/g)].map(([, name = '', value = '']) => [name, decodeEntities(value)])
   )
 }
 
@@ -30,7 +30,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
   '&#39;': "'"
 }
 
-function plain(text: string): string {
+function decodeEntities(text: string): string {
   return text.replace(/&[#\w]+;/g, (entity) => {
     const character = ENTITIES[entity]
     if (character === undefined) throw new Error(`an entity that is not known here: ${entity}`)

@@ -1,5 +1,5 @@
 import type { AuthorizationServer } from '../../../src/core/oauth.ts'
-import { startFront, type FrontAnswer, type FrontRequest } from './emulate-front.ts'
+import { startProxy, type ProxiedResponse, type ProxiedRequest } from './emulate-proxy.ts'
 import { GOOGLE_CLIENT, GOOGLE_ISSUER } from './emulate-seed.ts'
 import type { EmulatedGoogle } from './emulate.ts'
 import type { DriveCaller } from '../drive/view.ts'
@@ -22,7 +22,7 @@ export interface GoogleGrant {
   readonly accessTokens: string[]
 }
 
-interface TokenAnswer {
+interface TokenResponse {
   readonly access_token: string
   readonly refresh_token?: string
   readonly id_token?: string
@@ -47,7 +47,7 @@ export class GoogleTokens {
   /** Requests that no client should send. The test fails if there are any at its end. */
   readonly mistakes: string[] = []
   readonly server: AuthorizationServer
-  readonly #live = new Map<string, GoogleGrant>()
+  readonly #active = new Map<string, GoogleGrant>()
   readonly #idTokens: string[] = []
 
   private constructor(server: AuthorizationServer) {
@@ -55,10 +55,10 @@ export class GoogleTokens {
   }
 
   static async start(t: Lifetime, google: EmulatedGoogle): Promise<GoogleTokens> {
-    const origin = await startFront(t, google.url, {
-      instead: (request) => tokens.#refuse(request),
-      note: (request, answer) => {
-        tokens.#note(request, answer)
+    const origin = await startProxy(t, google.url, {
+      respondInstead: (request) => tokens.#rejectInvalid(request),
+      onExchange: (request, response) => {
+        tokens.#record(request, response)
       }
     })
     const tokens: GoogleTokens = new GoogleTokens({
@@ -75,18 +75,18 @@ export class GoogleTokens {
 
   /** Returns the caller of an access token while it is valid. */
   check(bearer: string): DriveCaller | null {
-    const grant = this.#live.get(bearer)
+    const grant = this.#active.get(bearer)
     return grant === undefined ? null : { user: grant.user, scopes: grant.scopes }
   }
 
   /** Returns the number of requests of a kind. */
-  count(what: 'authorization_code' | 'refresh_token' | 'revocation'): number {
-    return this.calls.filter(({ params }) => kindOf(params) === what).length
+  count(grantType: 'authorization_code' | 'refresh_token' | 'revocation'): number {
+    return this.calls.filter(({ params }) => kindOf(params) === grantType).length
   }
 
   /** Expires all access tokens. */
-  endAccessTokens(): void {
-    this.#live.clear()
+  expireAccessTokens(): void {
+    this.#active.clear()
   }
 
   /** Returns all values that no response and no log may contain. */
@@ -95,35 +95,38 @@ export class GoogleTokens {
       const { code, code_verifier, refresh_token, token } = params
       return [code, code_verifier, refresh_token, token].filter((secret) => secret !== undefined)
     })
-    const given = this.grants.flatMap(({ refreshToken, accessTokens }) => [refreshToken, ...accessTokens])
-    return [...new Set([GOOGLE_CLIENT.clientSecret, ...this.#idTokens, ...sent, ...given])]
+    const issued = this.grants.flatMap(({ refreshToken, accessTokens }) => [refreshToken, ...accessTokens])
+    return [...new Set([GOOGLE_CLIENT.clientSecret, ...this.#idTokens, ...sent, ...issued])]
   }
 
-  #refuse({ method, url, contentType = '', body }: FrontRequest): FrontAnswer | undefined {
+  #rejectInvalid({ method, url, contentType = '', body }: ProxiedRequest): ProxiedResponse | undefined {
     const params = Object.fromEntries(new URLSearchParams(body))
     const kind = kindOf(params)
-    const isRight =
+    const isValid =
       method === 'POST' &&
       url.search === '' &&
       url.pathname === (kind === 'revocation' ? '/oauth2/revoke' : '/oauth2/token') &&
       contentType.startsWith('application/x-www-form-urlencoded') &&
       String(Object.keys(params).sort()) === String(PARAMETERS[kind] ?? 'nothing')
-    if (isRight) return undefined
+    if (isValid) return undefined
     this.mistakes.push(`${method} ${url.pathname}${url.search} with ${String(Object.keys(params))}`)
     return { status: 400, json: { error: 'invalid_request' } }
   }
 
-  #note({ url, body }: FrontRequest, { status, json }: FrontAnswer): void {
+  #record({ url, body }: ProxiedRequest, { status, json }: ProxiedResponse): void {
     const params = Object.fromEntries(new URLSearchParams(body))
     this.calls.push({ endpoint: url.pathname as Endpoint, params, status })
     if (status !== 200) return
     const kind = kindOf(params)
-    if (kind === 'revocation') this.#end(params['token'])
-    else this.#issue(kind === 'refresh_token' ? params['refresh_token'] : undefined, json as TokenAnswer)
+    if (kind === 'revocation') this.#revoke(params['token'])
+    else this.#issue(kind === 'refresh_token' ? params['refresh_token'] : undefined, json as TokenResponse)
   }
 
-  #issue(refreshed: string | undefined, { access_token, refresh_token, id_token = '', scope }: TokenAnswer): void {
-    let grant = this.grants.find(({ refreshToken }) => refreshToken === refreshed)
+  #issue(
+    usedRefreshToken: string | undefined,
+    { access_token, refresh_token, id_token = '', scope }: TokenResponse
+  ): void {
+    let grant = this.grants.find(({ refreshToken }) => refreshToken === usedRefreshToken)
     if (grant === undefined) {
       const claims = Buffer.from(id_token.split('.')[1] ?? '', 'base64url').toString()
       this.#idTokens.push(id_token)
@@ -132,12 +135,12 @@ export class GoogleTokens {
       this.grants.push(grant)
     }
     grant.accessTokens.push(access_token)
-    this.#live.set(access_token, grant)
+    this.#active.set(access_token, grant)
   }
 
-  #end(token: string | undefined): void {
-    for (const [accessToken, { refreshToken }] of this.#live) {
-      if (token === refreshToken) this.#live.delete(accessToken)
+  #revoke(token: string | undefined): void {
+    for (const [accessToken, { refreshToken }] of this.#active) {
+      if (token === refreshToken) this.#active.delete(accessToken)
     }
   }
 }

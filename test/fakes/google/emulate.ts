@@ -39,9 +39,9 @@ export class EmulatedGoogle {
     if (typeof address !== 'object') throw new Error(`emulate ended with ${address}`)
     assertLoopback(address)
     const google = new EmulatedGoogle(`http://127.0.0.1:${address.port}`)
-    const answer = await fetch(`${google.url}/.well-known/openid-configuration`)
-    if (!answer.ok) throw new Error(`emulate answers ${answer.status}`)
-    await answer.text()
+    const response = await fetch(`${google.url}/.well-known/openid-configuration`)
+    if (!response.ok) throw new Error(`emulate answers ${response.status}`)
+    await response.text()
     return google
   }
 
@@ -50,37 +50,38 @@ export class EmulatedGoogle {
     if (!authorizationUrl.startsWith(`${this.authorizationEndpoint}?`)) {
       throw new Error(`an authorization URL at ${authorizationUrl}`)
     }
-    const shown = await fetch(authorizationUrl)
-    const html = await shown.text()
-    if (shown.status !== 200) throw new Error(`the user sees ${shown.status}: ${html}`)
+    const page = await fetch(authorizationUrl)
+    const html = await page.text()
+    if (page.status !== 200) throw new Error(`the user sees ${page.status}: ${html}`)
     const form = readForms(html).find(({ fields }) => fields.get('email') === email)
     if (form === undefined) throw new Error(`the page knows no ${email}`)
-    const sent = await fetch(new URL(form.action, authorizationUrl), {
+    const submitted = await fetch(new URL(form.action, authorizationUrl), {
       method: 'POST',
       body: form.fields,
       redirect: 'manual'
     })
-    await sent.text()
-    const location = sent.headers.get('location')
-    if (sent.status !== 302 || location === null) throw new Error(`the consent was answered with ${sent.status}`)
+    await submitted.text()
+    const location = submitted.headers.get('location')
+    if (submitted.status !== 302 || location === null)
+      throw new Error(`the consent was answered with ${submitted.status}`)
     return new URL(location)
   }
 
   /** Simulates the user's removal of the application from the account. */
   async removeApplication(refreshToken: string): Promise<void> {
-    if (!(await this.knows(refreshToken))) throw new Error('there is no such grant any more')
+    if (!(await this.isGrantActive(refreshToken))) throw new Error('there is no such grant any more')
     const token = new URLSearchParams({ token: refreshToken })
     await fetch(this.revocationEndpoint, { method: 'POST', headers: { 'content-type': FORM }, body: token })
   }
 
   /** Returns whether a refresh token still works. */
-  async knows(refreshToken: string): Promise<boolean> {
+  async isGrantActive(refreshToken: string): Promise<boolean> {
     const { clientId: client_id, clientSecret: client_secret } = GOOGLE_CLIENT
     const form = { grant_type: 'refresh_token', refresh_token: refreshToken, client_id, client_secret }
-    const answer = await fetch(this.tokenEndpoint, { method: 'POST', body: new URLSearchParams(form) })
-    const { error } = (await answer.json()) as { error?: string }
-    if (answer.status !== 200 && error !== 'invalid_grant') throw new Error(`the token endpoint says ${error}`)
-    return answer.status === 200
+    const response = await fetch(this.tokenEndpoint, { method: 'POST', body: new URLSearchParams(form) })
+    const { error } = (await response.json()) as { error?: string }
+    if (response.status !== 200 && error !== 'invalid_grant') throw new Error(`the token endpoint says ${error}`)
+    return response.status === 200
   }
 }
 
@@ -96,7 +97,8 @@ function assertLoopback({ address, port }: AddressInfo): void {
     .map((line) => line.trim().split(/\s+/))
     .filter(([, local = '', , state]) => state === LISTEN && Number.parseInt(local.split(':')[1] ?? '', 16) === port)
     .map(([, local = '']) => local.split(':')[0] ?? '')
-  const isOpen = address !== '127.0.0.1' || bound.some((host) => !LOOPBACK.includes(host))
-  const isUnseen = existsSync('/proc/net/tcp') && bound.length === 0
-  if (isOpen || isUnseen) throw new Error(`emulate listens on ${address} (${bound.join(', ')}), not on loopback alone`)
+  const isExposed = address !== '127.0.0.1' || bound.some((host) => !LOOPBACK.includes(host))
+  const isNotListed = existsSync('/proc/net/tcp') && bound.length === 0
+  if (isExposed || isNotListed)
+    throw new Error(`emulate listens on ${address} (${bound.join(', ')}), not on loopback alone`)
 }

@@ -11,7 +11,7 @@ import type { GraphRoute } from './routes.ts'
 import type { FakeGraphTree } from './tree.ts'
 import type { FakeGraphUploads } from './uploads.ts'
 import { checkHasChildren, type GraphCaller } from './view.ts'
-import { behaviorOf, checkFolder, FakeGraphWrites, type ConflictBehavior, type GraphSave } from './writes.ts'
+import { parseBehavior, checkFolder, FakeGraphWrites, type ConflictBehavior, type SaveRequest } from './writes.ts'
 import { sendJson } from '../nextcloud/login-flow.ts'
 
 export interface GraphState extends GraphOrigins {
@@ -39,7 +39,7 @@ export class FakeGraphApi {
   }
 
   /** Handles requests to pre-authenticated addresses. */
-  answerOpenly({ operation }: GraphRoute, request: FakeCloudRequest, response: ServerResponse): void {
+  handleUnauthenticated({ operation }: GraphRoute, request: FakeCloudRequest, response: ServerResponse): void {
     const { downloads, uploads } = this.#state
     if (operation === 'content.get') downloads.send(request, response)
     else if (operation === 'session.put') uploads.put(request, response)
@@ -47,9 +47,10 @@ export class FakeGraphApi {
     else uploads.cancel(request, response)
   }
 
-  answer(route: GraphRoute, request: FakeCloudRequest, response: ServerResponse, caller: GraphCaller): void {
-    const { noDrive } = this.#state.knobs
-    if (noDrive !== undefined && /^\/v1\.0\/me\/drive(?:\/|$)/.test(request.path)) throw new GraphFailure(noDrive)
+  handle(route: GraphRoute, request: FakeCloudRequest, response: ServerResponse, caller: GraphCaller): void {
+    const { noDriveError } = this.#state.knobs
+    if (noDriveError !== undefined && /^\/v1\.0\/me\/drive(?:\/|$)/.test(request.path))
+      throw new GraphFailure(noDriveError)
     const call = new GraphCall(route, request, response, this.#state.tree, caller)
     switch (route.operation) {
       case 'me.get':
@@ -105,34 +106,34 @@ export class FakeGraphApi {
     if (content.length > this.#state.knobs.maxSimpleBytes) {
       throw new GraphMistake(`${content.length} bytes without a session`, { code: 'requestEntityTooLarge' })
     }
-    const { node, isNew } = this.#writes.save(this.#saveOf(call, call.text(BEHAVIOR), 'replace'), content)
-    call.send(this.#reads.whole(call, node), isNew ? 201 : 200)
+    const { node, isNew } = this.#writes.save(this.#parseSave(call, call.text(BEHAVIOR), 'replace'), content)
+    call.send(this.#reads.fullResource(call, node), isNew ? 201 : 200)
   }
 
   #createFolder(call: GraphCall): void {
-    const { name, folder, [BEHAVIOR]: said } = call.json(['name', 'folder', BEHAVIOR])
+    const { name, folder, [BEHAVIOR]: requestedBehavior } = call.json(['name', 'folder', BEHAVIOR])
     objectOf(folder, 'folder', [])
     if (typeof name !== 'string') throw new GraphMistake('a folder without a name')
-    const behavior = behaviorOf(said, 'fail')
+    const behavior = parseBehavior(requestedBehavior, 'fail')
     const parent = call.view.node(call.route, true)
     const drive = this.#state.tree.driveOf(parent)
     checkHasChildren(parent)
     checkFolder(parent)
-    checkName(name, [...drive.foldersOf(parent), parent.name])
+    checkName(name, [...drive.folderNamesOf(parent), parent.name])
     const existing = drive.childNamed(parent, name)
-    const made = this.#writes.createFolder({ drive, folder: parent, name, existing }, behavior)
-    call.send(this.#reads.whole(call, made), 201)
+    const folderNode = this.#writes.createFolder({ drive, folder: parent, name, existing }, behavior)
+    call.send(this.#reads.fullResource(call, folderNode), 201)
   }
 
   #createSession(call: GraphCall): void {
     const { item = {}, deferCommit = false } = call.content.length === 0 ? {} : call.json(['item', 'deferCommit'])
     if (deferCommit !== false) throw new GraphMistake('deferCommit, which the fake does not know')
-    const { [BEHAVIOR]: said, name, fileSize, description } = objectOf(item, 'item', SESSION_FIELDS)
-    const save = this.#saveOf(call, said, 'fail')
+    const { [BEHAVIOR]: requestedBehavior, name, fileSize, description } = objectOf(item, 'item', SESSION_FIELDS)
+    const save = this.#parseSave(call, requestedBehavior, 'fail')
     if (name !== undefined && name !== (save.target ?? save.file)?.name)
       throw new GraphMistake('another name in the body')
     const isPersonalOnly = fileSize !== undefined || description !== undefined
-    if (isPersonalOnly && !this.#state.knobs.takesFileSize) {
+    if (isPersonalOnly && !this.#state.knobs.acceptsFileSize) {
       throw invalidRequest('The request is malformed or incorrect: fileSize and description are unknown here.')
     }
     if (fileSize !== undefined && !(Number.isSafeInteger(fileSize) && typeof fileSize === 'number')) {
@@ -140,29 +141,29 @@ export class FakeGraphApi {
     }
     if (fileSize !== undefined && fileSize <= 0) throw invalidRequest('A session cannot make an empty file.')
     this.#writes.check(save, fileSize)
-    const session = this.#state.uploads.begin(this.#state.contentUrl, {
+    const session = this.#state.uploads.createSession(this.#state.contentUrl, {
       fileSize,
       complete: (content, response) => {
         const { node, isNew } = this.#writes.save(save, content)
-        sendJson(response, isNew ? 201 : 200, this.#reads.whole(call, node))
+        sendJson(response, isNew ? 201 : 200, this.#reads.fullResource(call, node))
       }
     })
     call.send({ '@odata.context': `${this.#state.url}/v1.0/$metadata#microsoft.graph.uploadSession`, ...session })
   }
 
   /** Returns the target and the conditions of a request that writes content. */
-  #saveOf(call: GraphCall, said: unknown, byDefault: ConflictBehavior): GraphSave {
+  #parseSave(call: GraphCall, requestedBehavior: unknown, defaultBehavior: ConflictBehavior): SaveRequest {
     const { view, route, request } = call
     const conditions = { ifMatch: request.headers['if-match'], ifNoneMatch: request.headers['if-none-match'] }
     if (route.names.length > 0) {
       const target = view.target(route, true)
       checkFolder(target.folder)
-      return { ...conditions, target, file: undefined, behavior: behaviorOf(said, byDefault) }
+      return { ...conditions, target, file: undefined, behavior: parseBehavior(requestedBehavior, defaultBehavior) }
     }
     const file = view.writable(route)
     checkHasChildren(file)
     if (file.content === undefined) throw invalidRequest('You cannot set the content of a folder')
-    const behavior = behaviorOf(said, 'replace')
+    const behavior = parseBehavior(requestedBehavior, 'replace')
     if (behavior === 'rename') throw new GraphMistake('another name for a file that is known by its id')
     return { ...conditions, target: undefined, file, behavior }
   }

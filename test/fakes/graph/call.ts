@@ -67,11 +67,11 @@ export class GraphCall {
   }
 }
 
-/** @param what description of the value, for the record */
-export function objectOf(value: unknown, what: string, fields: readonly string[]): JsonObject {
+/** @param description description of the value, for the record */
+export function objectOf(value: unknown, description: string, fields: readonly string[]): JsonObject {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new GraphMistake(`${what} is no object`)
+    throw new GraphMistake(`${description} is no object`)
   const unknown = Object.keys(value).filter((name) => !fields.includes(name))
-  if (unknown.length > 0) throw new GraphMistake(`${unknown.join()} in ${what}`)
+  if (unknown.length > 0) throw new GraphMistake(`${unknown.join()} in ${description}`)
   return value as JsonObject
 }

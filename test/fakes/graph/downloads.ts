@@ -15,7 +15,7 @@ interface Download {
   readonly thumbnail?: ThumbnailSize
 }
 
-const PIXELS: Readonly<Record<ThumbnailSize, number>> = { small: 96, medium: 176, large: 800 }
+const THUMBNAIL_PIXELS: Readonly<Record<ThumbnailSize, number>> = { small: 96, medium: 176, large: 800 }
 
 /** Pre-authenticated addresses of content, which expire. */
 export class FakeGraphDownloads {
@@ -41,7 +41,7 @@ export class FakeGraphDownloads {
     if (node.flags.hasThumbnail !== true) return []
     const thumbnails = sizes.map((size) => {
       const url = this.#add({ node, thumbnail: size }, origin, 'thumbnail')
-      return [size, { url, width: PIXELS[size], height: PIXELS[size] }] as const
+      return [size, { url, width: THUMBNAIL_PIXELS[size], height: THUMBNAIL_PIXELS[size] }] as const
     })
     return [{ id: '0', ...Object.fromEntries(thumbnails) } satisfies ThumbnailSet]
   }
@@ -55,29 +55,35 @@ export class FakeGraphDownloads {
     if (this.#tree.find(node.id, node.driveId) !== node) throw itemNotFound()
     if (thumbnail !== undefined) {
       const headers = { 'content-type': 'image/jpeg' }
-      sendContent(response, Buffer.from(`thumbnail of ${node.name}: ${thumbnail}`), undefined, { ...NO_CUT }, headers)
+      sendContent(
+        response,
+        Buffer.from(`thumbnail of ${node.name}: ${thumbnail}`),
+        undefined,
+        { ...NO_RESETS },
+        headers
+      )
       return
     }
     if (node.flags.malware !== undefined) throw new GraphFailure({ code: 'malwareDetected' })
     const { range, 'if-range': ifRange, 'if-match': ifMatch } = request.headers
     checkIfMatch(ifMatch, node, kind)
     const isRange = !this.#knobs.ignoresRanges && (ifRange === undefined || matches(ifRange, node, kind))
-    sendContent(response, node.content ?? Buffer.alloc(0), isRange ? range : undefined, this.#knobs.cutDownloads, {
+    sendContent(response, node.content ?? Buffer.alloc(0), isRange ? range : undefined, this.#knobs.downloadResets, {
       'content-type': node.mimeType,
       etag: kind === 'business' ? eTagOf(node, kind) : `"${eTagOf(node, kind)}"`,
       ...(!this.#knobs.ignoresRanges && { 'accept-ranges': 'bytes' })
     })
   }
 
-  #add(download: Download, origin: string, page: string): string {
+  #add(download: Download, origin: string, pageName: string): string {
     const { kind } = this.#tree
     const secret = newSecret()
     const url =
       kind === 'business'
-        ? `${origin}/personal/me/_layouts/15/${page}?UniqueId=${download.node.guid}&Translate=false&tempauth=v1.${secret}`
-        : `${origin}/y4m${secret}/${page}?psid=1`
+        ? `${origin}/personal/me/_layouts/15/${pageName}?UniqueId=${download.node.guid}&Translate=false&tempauth=v1.${secret}`
+        : `${origin}/y4m${secret}/${pageName}?psid=1`
     return this.#links.add(url, download)
   }
 }
 
-const NO_CUT = { times: 0, afterBytes: 0 }
+const NO_RESETS = { times: 0, afterBytes: 0 }

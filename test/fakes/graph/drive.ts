@@ -9,7 +9,7 @@ interface Folder {
   readonly names: Map<string, FakeGraphNode>
 }
 
-export interface DriveFacts {
+export interface DriveProperties {
   readonly name: string
   /** The owner; undefined for libraries of sites, and for drives of users that never sign in. */
   readonly owner: string | undefined
@@ -31,7 +31,7 @@ export class FakeGraphDrive {
   readonly #folders = new Map<string, Folder>()
   #lastNumber = 100
 
-  constructor(kind: GraphKind, { name, owner, site }: DriveFacts, now: Date) {
+  constructor(kind: GraphKind, { name, owner, site }: DriveProperties, now: Date) {
     this.kind = kind
     this.id = newDriveId(kind)
     this.name = name
@@ -60,7 +60,7 @@ export class FakeGraphDrive {
 
   add(node: NewNode, parent: FakeGraphNode): FakeGraphNode {
     const added = this.#insert(node, false)
-    this.place(added, parent)
+    this.setParent(added, parent)
     return added
   }
 
@@ -77,9 +77,14 @@ export class FakeGraphDrive {
   }
 
   /** Returns the names of the folders between the root and a node. */
-  foldersOf(node: FakeGraphNode): string[] {
+  folderNamesOf(node: FakeGraphNode): string[] {
     const folders: string[] = []
-    for (let at = this.parentOf(node); at !== undefined && !at.isRoot; at = this.parentOf(at)) folders.unshift(at.name)
+    for (
+      let ancestor = this.parentOf(node);
+      ancestor !== undefined && !ancestor.isRoot;
+      ancestor = this.parentOf(ancestor)
+    )
+      folders.unshift(ancestor.name)
     return folders
   }
 
@@ -92,36 +97,37 @@ export class FakeGraphDrive {
 
   rename(node: FakeGraphNode, name: string): void {
     const parent = this.parentOf(node)
-    this.place(node, undefined)
+    this.setParent(node, undefined)
     node.name = name
-    this.place(node, parent)
+    this.setParent(node, parent)
   }
 
-  place(node: FakeGraphNode, parent: FakeGraphNode | undefined): void {
-    const before = this.#folders.get(node.parent ?? '')
-    before?.children.delete(node)
-    if (before?.names.get(nameKey(node.name)) === node) before.names.delete(nameKey(node.name))
-    this.changedBelow(node)
+  setParent(node: FakeGraphNode, parent: FakeGraphNode | undefined): void {
+    const oldFolder = this.#folders.get(node.parent ?? '')
+    oldFolder?.children.delete(node)
+    if (oldFolder?.names.get(nameKey(node.name)) === node) oldFolder.names.delete(nameKey(node.name))
+    this.touchAncestors(node)
     node.parent = parent?.id
     if (parent === undefined) return
     const folder = this.#folders.get(parent.id) ?? { children: new Set(), names: new Map() }
     this.#folders.set(parent.id, folder)
     folder.children.add(node)
     folder.names.set(nameKey(node.name), node)
-    this.changedBelow(node)
+    this.touchAncestors(node)
   }
 
   /** Includes all descendants. */
-  forget(node: FakeGraphNode): void {
-    for (const child of this.children(node)) this.forget(child)
+  delete(node: FakeGraphNode): void {
+    for (const child of this.children(node)) this.delete(child)
     this.#nodes.delete(node.id)
   }
 
-  changedBelow(node: FakeGraphNode): void {
-    for (let at = this.parentOf(node); at !== undefined; at = this.parentOf(at)) at.revision++
+  touchAncestors(node: FakeGraphNode): void {
+    for (let ancestor = this.parentOf(node); ancestor !== undefined; ancestor = this.parentOf(ancestor))
+      ancestor.revision++
   }
 
-  #insert({ id = this.newId(), ...more }: NewNode, isRoot: boolean): FakeGraphNode {
+  #insert({ id = this.newId(), ...rest }: NewNode, isRoot: boolean): FakeGraphNode {
     if (this.#nodes.has(id)) throw new Error(`${id} is already in the drive`)
     const node: FakeGraphNode = {
       id,
@@ -135,7 +141,7 @@ export class FakeGraphDrive {
       mimeType: undefined,
       remote: undefined,
       flags: {},
-      ...more
+      ...rest
     }
     this.#nodes.set(id, node)
     return node

@@ -33,7 +33,7 @@ interface KnownError {
   readonly headers?: OutgoingHttpHeaders
 }
 
-const LATER = { 'retry-after': '1' }
+const RETRY_LATER = { 'retry-after': '1' }
 /** The challenge of a 401, for any account. */
 const CHALLENGE = [
   'Bearer realm=""',
@@ -42,7 +42,7 @@ const CHALLENGE = [
 ].join(', ')
 
 /** Graph's texts and codes (page "Microsoft Graph error responses and resource types", and observed responses). */
-const KNOWN: Readonly<Record<string, KnownError>> = {
+const ERRORS: Readonly<Record<string, KnownError>> = {
   BadRequest: { status: 400, message: 'Bad request' },
   invalidRequest: { status: 400, message: 'Invalid request' },
   InvalidAuthenticationToken: {
@@ -61,9 +61,9 @@ const KNOWN: Readonly<Record<string, KnownError>> = {
   invalidRange: { status: 416, message: 'The byte range is not one that is expected.' },
   malformedEntityTag: { status: 400, message: "ETag does not match current item's value" },
   resourceLocked: { status: 423, message: 'The resource you are attempting to access is locked' },
-  activityLimitReached: { status: 429, message: 'The app or user has been throttled.', headers: LATER },
+  activityLimitReached: { status: 429, message: 'The app or user has been throttled.', headers: RETRY_LATER },
   generalException: { status: 500, message: 'An unspecified error has occurred.' },
-  serviceNotAvailable: { status: 503, message: 'The service is not available. Try again.', headers: LATER },
+  serviceNotAvailable: { status: 503, message: 'The service is not available. Try again.', headers: RETRY_LATER },
   quotaLimitReached: { status: 507, message: 'The user has reached their quota limit' }
 }
 
@@ -72,8 +72,8 @@ export class GraphFailure extends CloudFailure<GraphError> {}
 
 /** A request that no client should send: it is recorded, and fails the test. */
 export class GraphMistake extends GraphFailure {
-  constructor(what: string, error: Partial<GraphError> = {}) {
-    super({ code: 'invalidRequest', ...error, message: `A MISTAKE OF OUR CLIENT: ${what}` }, what)
+  constructor(mistake: string, error: Partial<GraphError> = {}) {
+    super({ code: 'invalidRequest', ...error, message: `A MISTAKE OF OUR CLIENT: ${mistake}` }, mistake)
   }
 }
 
@@ -91,7 +91,7 @@ export const invalidRequest = (message: string) => new GraphFailure({ code: 'inv
 
 /** Sends an error with a body of exactly Graph's shape. */
 export function sendError(response: ServerResponse, error: GraphError, now: Date): void {
-  const known = KNOWN[error.code]
+  const known = ERRORS[error.code]
   const id = randomUUID()
   const headers = { 'request-id': id, 'client-request-id': id, ...known?.headers, ...error.headers }
   for (const [name, value] of Object.entries(headers)) if (value !== undefined) response.setHeader(name, value)

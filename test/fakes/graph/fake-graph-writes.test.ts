@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { request } from 'node:http'
 import t from 'tap'
-import { takeMistakes } from '../../support/dav/ask-dav.ts'
-import { askGraph } from './client.ts'
+import { takeMistakes } from '../../support/dav/requests.ts'
+import { startFakeGraph } from './client.ts'
 import { DOWNLOAD_URL } from './select.ts'
 import { FAKE_GRAPH_TOKEN } from './fake-graph.ts'
 import { until } from '../../support/time/until.ts'
@@ -13,7 +13,7 @@ const JSON_TYPE = { 'content-type': 'application/json' }
 
 t.test('a file without a session', async (t) => {
   t.test('is created if its name is free, unless the request says otherwise', async (t) => {
-    const { fake, put } = await askGraph(t)
+    const { fake, put } = await startFakeGraph(t)
     const url = `/me/drive/items/${fake.tree.root.id}:/a.txt:/content`
     t.match(await put(url, 'one'), { status: 201, json: { name: 'a.txt', file: { mimeType: 'text/plain' } } })
     const other = url.replace('a.txt', 'A.TXT')
@@ -33,7 +33,7 @@ t.test('a file without a session', async (t) => {
   })
 
   t.test('is replaced and deleted only if the condition matches', async (t) => {
-    const { fake, send, put } = await askGraph(t)
+    const { fake, send, put } = await startFakeGraph(t)
     const node = fake.tree.addFile({ name: 'a', content: 'x' })
     const url = `/me/drive/items/${node.id}`
     const { eTag, cTag } = (await send(url)).json
@@ -56,7 +56,7 @@ t.test('a file without a session', async (t) => {
   })
 
   t.test('requires space and a valid name', async (t) => {
-    const { fake, put, post } = await askGraph(t)
+    const { fake, put, post } = await startFakeGraph(t)
     fake.knobs.quotaBytes = 5
     const url = (name: string) => `/me/drive/root:/${encodeURIComponent(name)}:/content`
     t.equal((await put(url('a'), '12345')).status, 201)
@@ -96,14 +96,14 @@ t.test('a file without a session', async (t) => {
 
 t.test('a session', async (t) => {
   t.test('accepts fragments once, in order, and continues after a lost response', async (t) => {
-    const { fake, go, begin, fragment } = await askGraph(t)
+    const { fake, go, begin, fragment } = await startFakeGraph(t)
     const url = await begin('/me/drive/root:/a.bin:')
     const total = 2 * UNIT + 1
     const content = Buffer.alloc(total, 'xyz')
     const piece = (start: number, end = start + UNIT) => fragment(url, content.subarray(start, end), start, total)
     t.match(await piece(0), { status: 202, json: { nextExpectedRanges: [`${UNIT}-${total - 1}`] } })
     t.match(await piece(0), { status: 416, code: 'invalidRange' })
-    fake.knobs.lostFragmentAnswers = 1
+    fake.knobs.lostFragmentResponses = 1
     await t.rejects(piece(UNIT))
     t.match(await go(url), { status: 200, json: { nextExpectedRanges: [`${2 * UNIT}-${total - 1}`] } })
     t.match(await piece(UNIT), { status: 416 })
@@ -115,7 +115,7 @@ t.test('a session', async (t) => {
   })
 
   t.test('discards an interrupted fragment', async (t) => {
-    const { fake, go, begin } = await askGraph(t)
+    const { fake, go, begin } = await startFakeGraph(t)
     const url = await begin('/me/drive/root:/a.bin:')
     const range = { 'content-range': `bytes 0-${UNIT - 1}/${UNIT}`, 'content-length': UNIT }
     const sending = request(url, { method: 'PUT', headers: { ...range, 'content-type': 'application/octet-stream' } })
@@ -132,7 +132,7 @@ t.test('a session', async (t) => {
   })
 
   t.test('does not create a file whose name is taken, at its begin or at its end', async (t) => {
-    const { fake, go, post, begin, fragment } = await askGraph(t)
+    const { fake, go, post, begin, fragment } = await startFakeGraph(t)
     const { tree } = fake
     const taken = tree.addFile({ name: 'taken', content: 'old' })
     const path = '/me/drive/root:/taken:/createUploadSession'
@@ -154,7 +154,7 @@ t.test('a session', async (t) => {
   })
 
   t.test('checks its conditions at its begin and at its end', async (t) => {
-    const { fake, send, post, fragment } = await askGraph(t)
+    const { fake, send, post, fragment } = await startFakeGraph(t)
     const { id } = fake.tree.addFile({ name: 'a', content: 'old' })
     const { eTag } = (await send(`/me/drive/items/${id}`)).json
     const path = `/me/drive/items/${id}/createUploadSession`
@@ -169,20 +169,20 @@ t.test('a session', async (t) => {
   })
 
   t.test('requires space, which personal accounts check at its begin', async (t) => {
-    const { fake, post, begin, fragment } = await askGraph(t)
+    const { fake, post, begin, fragment } = await startFakeGraph(t)
     const path = '/me/drive/root:/a:/createUploadSession'
     fake.knobs.quotaBytes = 2
     t.match(await post(path, { item: { fileSize: 3 } }), { status: 400, code: 'invalidRequest' })
     const url = await begin('/me/drive/root:/a:')
     t.match(await fragment(url, Buffer.from('123'), 0, 3), { status: 507, code: 'quotaLimitReached' })
-    fake.knobs.takesFileSize = true
+    fake.knobs.acceptsFileSize = true
     t.match(await post(path, { item: { fileSize: 3 } }), { status: 507, code: 'quotaLimitReached' })
     t.match(await post(path, { item: { fileSize: 0 } }), { status: 400, code: 'invalidRequest' })
     t.equal((await post(path, { item: { fileSize: 2 } })).status, 200)
   })
 
   t.test('refuses invalid requests', async (t) => {
-    const { fake, go, begin, fragment } = await askGraph(t)
+    const { fake, go, begin, fragment } = await startFakeGraph(t)
     const url = await begin('/me/drive/root:/a:')
     const unit = Buffer.alloc(UNIT)
     const size = 3 * UNIT
@@ -213,7 +213,7 @@ t.test('a session', async (t) => {
 })
 
 t.test('personal accounts', async (t) => {
-  const { fake, go, send, put, begin, fragment } = await askGraph(t, { kind: 'personal' })
+  const { fake, go, send, put, begin, fragment } = await startFakeGraph(t, { kind: 'personal' })
   const { tree, contentUrl } = fake
   t.match(await send('/sites?search=*'), { status: 400, code: 'BadRequest' })
   const { json: drive } = await send('/me/drive?$select=id,driveType')
@@ -246,7 +246,7 @@ t.test('scopes', async (t) => {
   const graph = 'https://graph.microsoft.com/'
   const scopes: string[] = []
   const authorize = (bearer: string) => ({ user: bearer === FAKE_GRAPH_TOKEN ? 'me' : bearer, scopes })
-  const { fake, go, send, put } = await askGraph(t, { authorize })
+  const { fake, go, send, put } = await startFakeGraph(t, { authorize })
   const site = fake.tree.addSite({ name: 'Team' })
   const { driveId } = fake.tree.addDrive({ name: 'Documents', site })
   const asks = {
@@ -279,7 +279,7 @@ t.test('scopes', async (t) => {
 })
 
 t.test('invalid requests are recorded', async (t) => {
-  const { fake, ownId, send, put, post } = await askGraph(t)
+  const { fake, ownId, send, put, post } = await startFakeGraph(t)
   const { id } = fake.tree.addFile({ name: 'a' })
   const root = '/me/drive/root'
   const item = `/me/drive/items/${id}`

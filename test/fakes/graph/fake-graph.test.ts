@@ -3,9 +3,9 @@ import { OneDriveLargeFileUploadTask, PageIterator, ResponseType } from '@micros
 import type { GraphError, PageCollection } from '@microsoft/microsoft-graph-client'
 import type { Drive, DriveItem, Site, User } from '@microsoft/microsoft-graph-types'
 import t from 'tap'
-import { takeMistakes } from '../../support/dav/ask-dav.ts'
-import { answers, resets } from '../faults.ts'
-import { askGraph, graphClientOf, type GraphJson } from './client.ts'
+import { takeMistakes } from '../../support/dav/requests.ts'
+import { respondsWith, resets } from '../faults.ts'
+import { startFakeGraph, startWithClient, type GraphJson } from './client.ts'
 import { quickXorHash } from './hash.ts'
 import { DOWNLOAD_URL } from './select.ts'
 import { FAKE_GRAPH_TOKEN } from './fake-graph.ts'
@@ -15,7 +15,7 @@ const BEHAVIOR = '@microsoft.graph.conflictBehavior'
 
 t.test('the official client', async (t) => {
   t.test('lists a folder over three pages in the order of its names', async (t) => {
-    const { fake, client, root } = await graphClientOf(t)
+    const { fake, client, root } = await startWithClient(t)
     fake.tree.addFiles(4, (index) => ({ name: `file ${9 - index}` }))
     fake.tree.addFolder({ name: 'FILE 75' })
     const first = (await client
@@ -37,24 +37,24 @@ t.test('the official client', async (t) => {
   })
 
   t.test('gets the requested fields and no others', async (t) => {
-    const { fake, client } = await graphClientOf(t)
+    const { fake, client } = await startWithClient(t)
     const modified = new Date('2024-05-06T07:08:09.010Z')
     const { id } = fake.tree.addFile({ name: 'a.txt', content: 'abc', modified })
     const user = (await client.api('/me').select('displayName,mail').get()) as User
-    t.same(without(user), { displayName: 'me', mail: 'me@example.com' })
+    t.same(withoutContext(user), { displayName: 'me', mail: 'me@example.com' })
     const drive = (await client.api('/me/drive').select('driveType,quota').get()) as Drive
     t.match(drive, { driveType: 'business', quota: { used: 3 } })
-    t.same(Object.keys(without(drive)), ['driveType', 'quota'])
+    t.same(Object.keys(withoutContext(drive)), ['driveType', 'quota'])
     const item = (await client.api(`/me/drive/items/${id}`).select('size,file,lastModifiedDateTime').get()) as DriveItem
     const file = { mimeType: 'text/plain', hashes: { quickXorHash: quickXorHash(Buffer.from('abc')) } }
-    t.same(without(item), { size: 3, lastModifiedDateTime: '2024-05-06T07:08:09Z', file })
+    t.same(withoutContext(item), { size: 3, lastModifiedDateTime: '2024-05-06T07:08:09Z', file })
     const all = (await client.api(`/drives/${fake.tree.root.driveId}/root:/A.TXT`).get()) as GraphJson
     t.match(all, { id, cTag: /^"c:\{.*\},1"$/, eTag: /^"\{.*\},1"$/, [DOWNLOAD_URL]: /tempauth=/ })
     t.match(all.parentReference, { id: fake.tree.root.id, path: /\/root:$/, driveType: 'business' })
   })
 
   t.test('downloads from another origin, without its token', async (t) => {
-    const { fake, client } = await graphClientOf(t)
+    const { fake, client } = await startWithClient(t)
     const { id } = fake.tree.addFile({ name: 'a.bin', content: '0123456789' })
     const content = await client.api(`/me/drive/items/${id}/content`).responseType(ResponseType.TEXT).get()
     t.equal(content, '0123456789')
@@ -68,10 +68,13 @@ t.test('the official client', async (t) => {
   })
 
   t.test('creates a folder and a file, replaces the file and deletes it', async (t) => {
-    const { fake, client, root } = await graphClientOf(t)
+    const { fake, client, root } = await startWithClient(t)
     const body = { name: 'new', folder: {}, [BEHAVIOR]: 'fail' }
     const folder = (await client.api(`${root}/children`).post(body)) as DriveItem
-    t.match(await refusalOf(client.api(`${root}/children`).post(body)), { statusCode: 409, code: 'nameAlreadyExists' })
+    t.match(await rejectionOf(client.api(`${root}/children`).post(body)), {
+      statusCode: 409,
+      code: 'nameAlreadyExists'
+    })
     const url = `/me/drive/items/${folder.id}:/${encodeURIComponent('ä #%.txt')}:/content`
     const made = (await client.api(url).header('content-type', 'text/plain').put('one')) as DriveItem
     t.match(made, { name: 'ä #%.txt', parentReference: { id: folder.id } })
@@ -84,11 +87,11 @@ t.test('the official client', async (t) => {
   })
 
   t.test('uploads in fragments, from the offset that the fake reports', async (t) => {
-    const { fake, client } = await graphClientOf(t)
+    const { fake, client } = await startWithClient(t)
     const content = Buffer.alloc(3 * UNIT + 5, 'abc')
     fake.tree.addFolder({ name: 'in' })
     const options = { fileName: 'big #1.bin', path: '/in', rangeSize: 2 * UNIT }
-    fake.knobs.keptOfFragments.push(UNIT)
+    fake.knobs.storedFragmentBytes.push(UNIT)
     const task = await OneDriveLargeFileUploadTask.create(client, content, options)
     t.equal(fake.uploads.open, 1)
     const { responseBody } = (await task.upload()) as { responseBody: DriveItem }
@@ -99,11 +102,11 @@ t.test('the official client', async (t) => {
     const other = await OneDriveLargeFileUploadTask.create(client, content, options)
     await other.cancel()
     t.equal(fake.uploads.open, 0)
-    t.match(await refusalOf(other.getStatus()), { statusCode: 404, code: 'itemNotFound' })
+    t.match(await rejectionOf(other.getStatus()), { statusCode: 404, code: 'itemNotFound' })
   })
 
   t.test('finds sites and their libraries', async (t) => {
-    const { fake, client } = await graphClientOf(t)
+    const { fake, client } = await startWithClient(t)
     const site = fake.tree.addSite({ name: 'Team' })
     const below = fake.tree.addSite({ name: 'Inner', parent: site })
     const library = fake.tree.addDrive({ name: 'Documents', site })
@@ -121,12 +124,12 @@ t.test('the official client', async (t) => {
   })
 
   t.test('sees the reason of a failure', async (t) => {
-    const { fake, client } = await graphClientOf(t)
+    const { fake, client } = await startWithClient(t)
     fake.failNext(1, { code: 'activityLimitReached' })
-    const refusal = (await refusalOf(client.api('/me').get())) as GraphError
+    const refusal = (await rejectionOf(client.api('/me').get())) as GraphError
     t.match(refusal, { statusCode: 429, code: 'activityLimitReached' })
     t.equal(refusal.headers?.get('retry-after'), '1')
-    t.match(await refusalOf(client.api('/me/drive/items/01NOTHING').get()), { statusCode: 404, code: 'itemNotFound' })
+    t.match(await rejectionOf(client.api('/me/drive/items/01NOTHING').get()), { statusCode: 404, code: 'itemNotFound' })
   })
 })
 
@@ -142,7 +145,7 @@ t.test('the hash is QuickXorHash', async (t) => {
 
 t.test('an error has the exact format of Graph', async (t) => {
   const now = () => new Date('2024-05-06T07:08:09.010Z')
-  const { fake, go, send } = await askGraph(t, { now })
+  const { fake, go, send } = await startFakeGraph(t, { now })
   const { json, status } = await send('/me/drive/items/01NOTHING')
   const id = json.error?.innerError['request-id']
   const innerError = { date: '2024-05-06T07:08:09', 'request-id': id, 'client-request-id': id }
@@ -161,7 +164,7 @@ t.test('an error has the exact format of Graph', async (t) => {
 
 t.test('pages', async (t) => {
   t.test('are linked by URLs of Graph with a new token each', async (t) => {
-    const { fake, ownId, send, pages } = await askGraph(t)
+    const { fake, ownId, send, pages } = await startFakeGraph(t)
     fake.tree.addFiles(5, (index) => ({ name: `${index}` }))
     const path = `/drives/${ownId}/root/children?$top=2&$select=name&$orderby=name%20desc`
     t.same(await pages(path), ['4,3', '2,1', '0'])
@@ -179,7 +182,7 @@ t.test('pages', async (t) => {
   })
 
   t.test('have the faults that a test configures', async (t) => {
-    const { fake, send, pages } = await askGraph(t)
+    const { fake, send, pages } = await startFakeGraph(t)
     fake.tree.addFiles(5, (index) => ({ name: `${index}` }))
     const path = '/me/drive/root/children?$top=2&$select=name'
     const linkOf = async (url: string) => (await send(url)).json['@odata.nextLink'] ?? ''
@@ -200,7 +203,7 @@ t.test('pages', async (t) => {
   })
 
   t.test('omit items that were deleted since', async (t) => {
-    const { fake, send } = await askGraph(t)
+    const { fake, send } = await startFakeGraph(t)
     const [, , third] = fake.tree.addFiles(4, (index) => ({ name: `${index}` }))
     const { json } = await send('/me/drive/root/children?$top=2&$select=name')
     fake.tree.remove(third!)
@@ -208,7 +211,7 @@ t.test('pages', async (t) => {
   })
 
   t.test('of 5,000 files are fast', async (t) => {
-    const { fake, pages } = await askGraph(t)
+    const { fake, pages } = await startFakeGraph(t)
     const begun = process.cpuUsage()
     fake.tree.addFiles(5000, (index) => ({ name: `file ${index}`, content: `${index}` }))
     const seeded = process.cpuUsage(begun)
@@ -223,7 +226,7 @@ t.test('pages', async (t) => {
 
 t.test('items', async (t) => {
   t.test('have the facets of their kind', async (t) => {
-    const { fake, ownId, send } = await askGraph(t)
+    const { fake, ownId, send } = await startFakeGraph(t)
     const { tree } = fake
     const notes = tree.addFolder({ name: 'notes', package: { type: 'oneNote' }, specialFolder: { name: 'notes' } })
     tree.addFile({ name: 'part.one', parent: notes })
@@ -249,7 +252,7 @@ t.test('items', async (t) => {
   })
 
   t.test('are found below others by encoded names, in any case', async (t) => {
-    const { fake, ownId, send } = await askGraph(t)
+    const { fake, ownId, send } = await startFakeGraph(t)
     const folder = fake.tree.addFolder({ name: "a+b & 'c'" })
     const { id } = fake.tree.addFile({ name: '100% #1.txt', parent: folder })
     const name = encodeURIComponent('100% #1.TXT')
@@ -266,7 +269,7 @@ t.test('items', async (t) => {
   })
 
   t.test('may have the same id in two drives', async (t) => {
-    const { fake, ownId, send } = await askGraph(t)
+    const { fake, ownId, send } = await startFakeGraph(t)
     const other = fake.tree.addDrive({ name: 'Other' })
     const { id } = fake.tree.addFile({ name: 'mine' })
     const theirs = fake.tree.addFile({ id, name: 'theirs', parent: other, content: 'x' })
@@ -278,7 +281,7 @@ t.test('items', async (t) => {
   })
 
   t.test('in other drives are not found below their shortcuts', async (t) => {
-    const { fake, send } = await askGraph(t)
+    const { fake, send } = await startFakeGraph(t)
     const other = fake.tree.addDrive({ name: 'Other' })
     const target = fake.tree.addFolder({ name: 'real', parent: other })
     fake.tree.addFile({ name: 'inside', parent: target })
@@ -297,7 +300,7 @@ t.test('items', async (t) => {
   })
 
   t.test('have thumbnails if requested', async (t) => {
-    const { fake, go, send } = await askGraph(t)
+    const { fake, go, send } = await startFakeGraph(t)
     const { id } = fake.tree.addFile({ name: 'a.jpg', hasThumbnail: true })
     fake.tree.addFile({ name: 'b.jpg' })
     const { json } = await send('/me/drive/root/children?$select=name&$expand=thumbnails($select=small,large)')
@@ -312,7 +315,7 @@ t.test('items', async (t) => {
   })
 
   t.test('have an eTag for all changes and a cTag for the content', async (t) => {
-    const { fake, send } = await askGraph(t)
+    const { fake, send } = await startFakeGraph(t)
     const { id } = fake.tree.addFile({ name: 'a', content: 'x' })
     const folder = fake.tree.addFolder({ name: 'f' })
     const tags = async (of = id) => (await send(`/me/drive/items/${of}?$select=eTag,cTag`)).json
@@ -336,7 +339,7 @@ t.test('items', async (t) => {
 
 t.test('a download', async (t) => {
   t.test('has ranges at its second URL only', async (t) => {
-    const { fake, go, send } = await askGraph(t)
+    const { fake, go, send } = await startFakeGraph(t)
     const { id } = fake.tree.addFile({ name: 'a.txt', content: '0123456789' })
     const { status, headers } = await send(`/me/drive/items/${id}/content`)
     const url = String(headers['location'])
@@ -366,7 +369,7 @@ t.test('a download', async (t) => {
   })
 
   t.test('is refused for items without content or permission', async (t) => {
-    const { fake, go, send } = await askGraph(t)
+    const { fake, go, send } = await startFakeGraph(t)
     const virus = fake.tree.addFile({ name: 'virus', malware: {} })
     const denied = fake.tree.addFile({ name: 'denied', denied: true })
     const folder = fake.tree.addFolder({ name: 'folder' })
@@ -380,18 +383,18 @@ t.test('a download', async (t) => {
 })
 
 t.test('the quirks of Microsoft are reproduced', async (t) => {
-  const { fake, ownId, go, send } = await askGraph(t)
+  const { fake, ownId, go, send } = await startFakeGraph(t)
   const { id } = fake.tree.addFile({ name: 'a.heic', content: 'abc', listedSize: 7 })
   const { json } = await send(`/me/drive/items/${id}`)
   t.equal(json.size, 7)
   t.equal((await go(json[DOWNLOAD_URL]!)).text, 'abc')
   t.match((await send('/me/drive/root')).json.parentReference, { path: '/drive/root:' })
-  fake.knobs.hidesDownloadUrl = true
+  fake.knobs.omitsDownloadUrl = true
   t.notOk(DOWNLOAD_URL in (await send(`/me/drive/items/${id}`)).json)
   fake.tree.addSite({ name: 'Team' })
   t.match((await send('/sites?search=*')).json.value, [{ name: 'Team', displayName: 'Team' }])
   t.strictSame((await send('/sites?search=*&$select=name,displayName')).json.value, [{ name: 'Team' }])
-  fake.knobs.noDrive = { code: 'BadRequest' }
+  fake.knobs.noDriveError = { code: 'BadRequest' }
   t.match(await send('/me/drive?$select=id'), { status: 400, code: 'BadRequest' })
   t.match(await send('/me/drive/root/children'), { status: 400, code: 'BadRequest' })
   t.equal((await send('/me')).status, 200)
@@ -399,10 +402,10 @@ t.test('the quirks of Microsoft are reproduced', async (t) => {
 })
 
 t.test('a test can script faults', async (t) => {
-  const { fake, go, send } = await askGraph(t)
+  const { fake, go, send } = await startFakeGraph(t)
   const { id } = fake.tree.addFile({ name: 'a', content: 'abc' })
   fake.failNext(1, resets(), { host: 'content' })
-  fake.failNext(1, answers(429, { retryAfter: new Date(0) }), { path: /\/content$/ })
+  fake.failNext(1, respondsWith(429, { retryAfter: new Date(0) }), { path: /\/content$/ })
   const url = `/me/drive/items/${id}/content`
   t.match(await send(url), { status: 429, headers: { 'retry-after': 'Thu, 01 Jan 1970 00:00:00 GMT' } })
   const location = String((await send(url)).headers['location'])
@@ -411,7 +414,7 @@ t.test('a test can script faults', async (t) => {
 })
 
 t.test('a response is compressed for clients that accept it', async (t) => {
-  const { fake } = await askGraph(t)
+  const { fake } = await startFakeGraph(t)
   const headers = { authorization: `Bearer ${FAKE_GRAPH_TOKEN}` }
   const answer = await fetch(`${fake.url}/v1.0/me?$select=displayName`, { headers })
   t.equal(answer.headers.get('content-encoding'), 'gzip')
@@ -421,12 +424,12 @@ t.test('a response is compressed for clients that accept it', async (t) => {
 const sha1 = (content: Buffer) => createHash('sha1').update(content).digest('hex')
 
 /** Returns a response without its `@odata.context`, which depends on the request. */
-function without(thing: object): object {
+function withoutContext(thing: object): object {
   return Object.fromEntries(Object.entries(thing).filter(([name]) => name !== '@odata.context'))
 }
 
 /** Returns the client's error of a failed call. */
-async function refusalOf(call: Promise<unknown>): Promise<unknown> {
+async function rejectionOf(call: Promise<unknown>): Promise<unknown> {
   return call.then(
     () => undefined,
     (error: unknown) => error

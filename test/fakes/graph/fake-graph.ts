@@ -1,10 +1,10 @@
 import type { ServerResponse } from 'node:http'
 import type { Test } from 'tap'
-import { FakeCloud, type CloudAnswer, type FakeCloudRequest } from '../fake-cloud.ts'
+import { FakeCloud, type CloudHandler, type FakeCloudRequest } from '../fake-cloud.ts'
 import { FakeGraphApi, unauthenticated } from './api.ts'
 import { FakeGraphDownloads } from './downloads.ts'
 import { GraphMistake, sendError, type GraphError } from './failure.ts'
-import { checkHead } from './head.ts'
+import { checkRequestHead } from './head.ts'
 import { newKnobs, type FakeGraphKnobs } from './knobs.ts'
 import type { GraphKind } from './node.ts'
 import { FakeGraphPages } from './pages.ts'
@@ -70,7 +70,7 @@ export class FakeGraph extends FakeCloud<GraphError> {
 
   /** Resets `times` downloads, each after `afterBytes`. */
   resetDownloads(times: number, afterBytes: number): void {
-    this.knobs.cutDownloads = { times, afterBytes }
+    this.knobs.downloadResets = { times, afterBytes }
   }
 
   expirePageTokens(): void {
@@ -85,26 +85,26 @@ export class FakeGraph extends FakeCloud<GraphError> {
     this.uploads.expire()
   }
 
-  protected override isGood(bearer: string): boolean {
+  protected override isValidToken(bearer: string): boolean {
     return this.#authorize(bearer) !== null
   }
 
-  protected override refuse(response: ServerResponse, error: GraphError): void {
+  protected override sendError(response: ServerResponse, error: GraphError): void {
     sendError(response, error, this.#now())
   }
 
-  protected override route(request: FakeCloudRequest): CloudAnswer {
+  protected override route(request: FakeCloudRequest): CloudHandler {
     const { authorization } = request.headers
     if (request.host === 'content' && authorization !== undefined) {
       throw new GraphMistake('a token where an address is secret', { code: 'unauthenticated' })
     }
     const route = routeOf(request)
-    checkHead(route, request, this.tree.kind)
+    checkRequestHead(route, request, this.tree.kind)
     return {
       isTransfer: isTransfer(route),
       send: (response) => {
-        if (request.host === 'content') this.#api.answerOpenly(route, request, response)
-        else this.#api.answer(route, request, response, this.#callerOf(authorization))
+        if (request.host === 'content') this.#api.handleUnauthenticated(route, request, response)
+        else this.#api.handle(route, request, response, this.#callerOf(authorization))
       }
     }
   }

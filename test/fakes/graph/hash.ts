@@ -10,11 +10,11 @@ export function quickXorHash(content: Uint8Array): string {
   const padded = new Uint8Array(Math.ceil(content.length / BITS) * BITS)
   padded.set(content)
   const words = new Uint32Array(padded.buffer)
-  const sums = new Uint32Array(BITS / 4)
-  for (let row = 0; row < words.length; row += sums.length) {
-    for (let column = 0; column < sums.length; column++) sums[column]! ^= words[row + column]!
+  const columnSums = new Uint32Array(BITS / 4)
+  for (let row = 0; row < words.length; row += columnSums.length) {
+    for (let column = 0; column < columnSums.length; column++) columnSums[column]! ^= words[row + column]!
   }
-  const columns = new Uint8Array(sums.buffer)
+  const columns = new Uint8Array(columnSums.buffer)
   const ring = Buffer.alloc(BITS / 8)
   columns.forEach((value, column) => {
     const bit = (column * STEP) % BITS

@@ -3,7 +3,7 @@ import { GraphMistake } from './failure.ts'
 import type { GraphKind } from './node.ts'
 import type { GraphOperation, GraphRoute } from './routes.ts'
 
-interface Rules {
+interface RequestRules {
   readonly parameters?: readonly string[]
   readonly headers?: readonly string[]
   /** The kind of body, if any. */
@@ -11,30 +11,30 @@ interface Rules {
 }
 
 /** Headers and parameters that any request may have. */
-const COMMON = [
+const COMMON_HEADERS = [
   ...['host', 'connection', 'user-agent', 'accept', 'accept-encoding', 'accept-language', 'sec-fetch-mode'],
   ...['authorization', 'content-length', 'client-request-id', 'return-client-request-id', 'sdkversion']
 ]
-const ITEM = ['$select', '$expand']
-const PAGED = ['$select', '$top', '$skiptoken']
+const ITEM_PARAMETERS = ['$select', '$expand']
+const PAGE_PARAMETERS = ['$select', '$top', '$skiptoken']
 
 /** The additional ones of each operation. Others are mistakes. */
-const RULES: Readonly<Record<GraphOperation, Rules>> = {
+const RULES: Readonly<Record<GraphOperation, RequestRules>> = {
   'me.get': { parameters: ['$select'] },
   'drive.get': { parameters: ['$select'] },
-  'item.get': { parameters: ITEM, headers: ['if-none-match'] },
+  'item.get': { parameters: ITEM_PARAMETERS, headers: ['if-none-match'] },
   // In business accounts, a folder's tag does not cover its children, so listings have no conditions.
-  'item.list': { parameters: [...ITEM, ...PAGED, '$orderby'] },
+  'item.list': { parameters: [...ITEM_PARAMETERS, ...PAGE_PARAMETERS, '$orderby'] },
   // No range: it belongs to the address that this one redirects to.
   'item.download': {},
   'item.upload': { parameters: ['@microsoft.graph.conflictBehavior'], headers: ['if-match'], body: 'bytes' },
   'item.delete': { headers: ['if-match'] },
   'folder.create': { body: 'json' },
   'session.create': { headers: ['if-match', 'if-none-match'], body: 'json' },
-  'sites.search': { parameters: [...PAGED, 'search'] },
+  'sites.search': { parameters: [...PAGE_PARAMETERS, 'search'] },
   'site.get': { parameters: ['$select'] },
-  'site.drives': { parameters: PAGED },
-  'site.sites': { parameters: PAGED },
+  'site.drives': { parameters: PAGE_PARAMETERS },
+  'site.sites': { parameters: PAGE_PARAMETERS },
   // The query of a pre-authenticated address is opaque.
   'content.get': { headers: ['range', 'if-range', 'if-match'] },
   'session.put': { headers: ['content-range'], body: 'bytes' },
@@ -43,7 +43,7 @@ const RULES: Readonly<Record<GraphOperation, Rules>> = {
 }
 
 const RANGE = /^bytes=(?:\d+-\d*|-\d+)$/
-const TAGS: Readonly<Record<GraphKind, RegExp>> = {
+const TAG_PATTERNS: Readonly<Record<GraphKind, RegExp>> = {
   business: /^(?:\*|"[^"]+"|[^"{}\s]+)$/,
   // Personal accounts send and receive them without quotes.
   personal: /^(?:\*|[^"{}\s]+)$/
@@ -53,22 +53,22 @@ const UNKNOWN_SIZE =
   'Make sure the request is not chunked, and the Content-Length header is specified'
 
 /** Checks parameters and headers, without the tree. */
-export function checkHead({ operation }: GraphRoute, request: FakeCloudRequest, kind: GraphKind): void {
+export function checkRequestHead({ operation }: GraphRoute, request: FakeCloudRequest, kind: GraphKind): void {
   const { query, headers } = request
-  const { parameters = [], headers: itsHeaders = [], body } = RULES[operation]
+  const { parameters = [], headers: operationHeaders = [], body } = RULES[operation]
   if (headers['transfer-encoding'] !== undefined) throw new GraphMistake(UNKNOWN_SIZE)
-  const known = [...COMMON, ...itsHeaders, ...(body === undefined ? [] : ['content-type'])]
+  const known = [...COMMON_HEADERS, ...operationHeaders, ...(body === undefined ? [] : ['content-type'])]
   const unknown = Object.keys(headers).filter((name) => !known.includes(name))
   if (unknown.length > 0) throw new GraphMistake(`the header ${unknown.join()}`)
   for (const name of ['if-match', 'if-none-match']) {
-    if (!TAGS[kind].test(headers[name] ?? '*')) throw new GraphMistake(`the tag ${headers[name]} in ${name}`)
+    if (!TAG_PATTERNS[kind].test(headers[name] ?? '*')) throw new GraphMistake(`the tag ${headers[name]} in ${name}`)
   }
   if (!RANGE.test(headers['range'] ?? 'bytes=0-')) throw new GraphMistake(`the range ${headers['range']}`)
   checkBody(headers, body)
   if (request.host === 'api') checkQuery(query, parameters)
 }
 
-function checkBody(headers: FakeCloudRequest['headers'], body: Rules['body']): void {
+function checkBody(headers: FakeCloudRequest['headers'], body: RequestRules['body']): void {
   const length = headers['content-length']
   if (body === undefined && (length ?? '0') !== '0') throw new GraphMistake('a body where none belongs')
   if (body === undefined) return

@@ -8,7 +8,7 @@ import type { DOWNLOAD_URL, GraphSelect } from './select.ts'
 import { cTagOf, eTagOf } from './tags.ts'
 import type { FakeGraphTree } from './tree.ts'
 
-interface Place {
+interface ItemContext {
   readonly node: FakeGraphNode
   readonly drive: FakeGraphDrive
   readonly tree: FakeGraphTree
@@ -17,12 +17,12 @@ interface Place {
 /** The official types omit names that begin with an at sign. */
 export type GraphItem = DriveItem & { readonly [DOWNLOAD_URL]?: string }
 
-type Makers = { readonly [K in keyof DriveItem]?: (place: Place) => DriveItem[K] }
+type PropertyReaders = { readonly [K in keyof DriveItem]?: (context: ItemContext) => DriveItem[K] }
 
 const hashes = new WeakMap<Buffer, Hashes>()
 
 /** Computes each property; undefined if the item lacks it. */
-const MAKERS: Makers = {
+const PROPERTY_READERS: PropertyReaders = {
   id: ({ node }) => node.id,
   name: ({ node }) => node.name,
   size: ({ node, drive }) => (node.remote === undefined ? listedSizeOf(node, drive) : undefined),
@@ -36,7 +36,7 @@ const MAKERS: Makers = {
     createdDateTime: dateTimeOf(node.created, drive.kind),
     lastModifiedDateTime: dateTimeOf(node.clientModified, drive.kind)
   }),
-  webUrl: ({ node, drive }) => webUrlOf(drive, node.isRoot ? [] : [...drive.foldersOf(node), node.name]),
+  webUrl: ({ node, drive }) => webUrlOf(drive, node.isRoot ? [] : [...drive.folderNamesOf(node), node.name]),
   parentReference: parentReferenceOf,
   root: ({ node }) => (node.isRoot ? {} : undefined),
   file: ({ node, drive }) => fileOf(node, drive.kind),
@@ -51,10 +51,10 @@ const MAKERS: Makers = {
 
 /** Returns the requested properties of an item. Download addresses and thumbnails are added elsewhere. */
 export function itemResource(node: FakeGraphNode, tree: FakeGraphTree, select: GraphSelect): DriveItem {
-  const place = { node, drive: tree.driveOf(node), tree }
+  const context = { node, drive: tree.driveOf(node), tree }
   const item: Record<string, unknown> = {}
-  for (const [name, make] of Object.entries(MAKERS)) {
-    const value = select.has(name) ? make(place) : undefined
+  for (const [name, read] of Object.entries(PROPERTY_READERS)) {
+    const value = select.has(name) ? read(context) : undefined
     if (value !== undefined) item[name] = value
   }
   return item
@@ -64,12 +64,12 @@ function listedSizeOf(node: FakeGraphNode, drive: FakeGraphDrive): number {
   return node.flags.listedSize ?? drive.sizeOf(node)
 }
 
-function parentReferenceOf({ node, drive }: Place): ItemReference {
+function parentReferenceOf({ node, drive }: ItemContext): ItemReference {
   const { id: driveId, driveType } = drive
   const parent = drive.parentOf(node)
   // For a root, this ID is not one of an item that can be requested.
   if (parent === undefined) return { driveId, driveType, id: node.guid, path: '/drive/root:' }
-  const folders = drive.foldersOf(node).map((name) => `/${encodeURIComponent(name)}`)
+  const folders = drive.folderNamesOf(node).map((name) => `/${encodeURIComponent(name)}`)
   return {
     driveId,
     driveType,
@@ -91,7 +91,7 @@ function remoteItemOf(target: FakeGraphNode, tree: FakeGraphTree): RemoteItem {
     size: listedSizeOf(target, drive),
     createdDateTime: dateTimeOf(target.created, kind),
     lastModifiedDateTime: dateTimeOf(target.modified, kind),
-    webUrl: webUrlOf(drive, [...drive.foldersOf(target), target.name]),
+    webUrl: webUrlOf(drive, [...drive.folderNamesOf(target), target.name]),
     parentReference: { driveId, driveType },
     ...(file !== undefined && { file }),
     ...(isFolder(target) && { folder: { childCount: drive.children(target).size } }),
@@ -101,9 +101,9 @@ function remoteItemOf(target: FakeGraphNode, tree: FakeGraphTree): RemoteItem {
 
 function fileOf({ content, mimeType = 'application/octet-stream' }: FakeGraphNode, kind: GraphKind): DriveItem['file'] {
   if (content === undefined) return undefined
-  const known = hashes.get(content) ?? { quickXorHash: quickXorHash(content), ...sha1HashOf(content, kind) }
-  hashes.set(content, known)
-  return { mimeType, hashes: known }
+  const fileHashes = hashes.get(content) ?? { quickXorHash: quickXorHash(content), ...sha1HashOf(content, kind) }
+  hashes.set(content, fileHashes)
+  return { mimeType, hashes: fileHashes }
 }
 
 /** Business accounts have none. */

@@ -1,4 +1,4 @@
-import type { CutDownloads } from '../content.ts'
+import type { DownloadResets } from '../content.ts'
 import type { GraphError } from './failure.ts'
 import type { GraphKind } from './node.ts'
 import type { PageFault } from '../page-fault.ts'
@@ -17,19 +17,19 @@ export interface FakeGraphKnobs {
   /** The limit of an upload without a session; Microsoft's is 250 MB. */
   maxSimpleBytes: number
   /** Resets downloads after some bytes of their content. */
-  cutDownloads: CutDownloads
+  downloadResets: DownloadResets
   /** Omits the download address of items, even if all properties are requested. */
-  hidesDownloadUrl: boolean
+  omitsDownloadUrl: boolean
   /** The response to all `/me/drive` requests of a user without a drive. */
-  noDrive: GraphError | undefined
+  noDriveError: GraphError | undefined
   /** Downloads are complete, regardless of the requested range. */
   ignoresRanges: boolean
   /** Maximum bytes stored of the next fragments, in multiples of 320 KiB. Each is used once. */
-  readonly keptOfFragments: number[]
+  readonly storedFragmentBytes: number[]
   /** The number of fragments that are stored before their connection is reset instead of a response. */
-  lostFragmentAnswers: number
+  lostFragmentResponses: number
   /** Whether sessions accept `fileSize`: Microsoft says "Only on OneDrive Personal"; business sends a 400. */
-  takesFileSize: boolean
+  acceptsFileSize: boolean
 }
 
 export const newKnobs = (kind: GraphKind): FakeGraphKnobs => ({
@@ -39,11 +39,11 @@ export const newKnobs = (kind: GraphKind): FakeGraphKnobs => ({
   tellsCount: false,
   quotaBytes: undefined,
   maxSimpleBytes: 250 * 1024 * 1024,
-  cutDownloads: { times: 0, afterBytes: 0 },
-  hidesDownloadUrl: false,
-  noDrive: undefined,
+  downloadResets: { times: 0, afterBytes: 0 },
+  omitsDownloadUrl: false,
+  noDriveError: undefined,
   ignoresRanges: false,
-  keptOfFragments: [],
-  lostFragmentAnswers: 0,
-  takesFileSize: kind === 'personal'
+  storedFragmentBytes: [],
+  lostFragmentResponses: 0,
+  acceptsFileSize: kind === 'personal'
 })

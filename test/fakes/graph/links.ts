@@ -4,37 +4,37 @@ import { GraphMistake } from './failure.ts'
 
 /** Pre-authenticated addresses: their secret is the only credential. */
 export class FakeGraphLinks<T> {
-  readonly #live = new Map<string, T>()
-  readonly #gone = new Set<string>()
+  readonly #active = new Map<string, T>()
+  readonly #expired = new Set<string>()
 
   /** Returns the address. */
-  add(url: string, what: T): string {
+  add(url: string, value: T): string {
     const { pathname, searchParams } = new URL(url)
-    this.#live.set(keyOf(pathname, searchParams), what)
+    this.#active.set(keyOf(pathname, searchParams), value)
     return url
   }
 
   /** Returns undefined for an expired address. */
   find({ path, query }: FakeCloudRequest): T | undefined {
     const key = keyOf(path, query)
-    const what = this.#live.get(key)
-    if (what === undefined && !this.#gone.has(key)) throw new GraphMistake('an address that was never handed out')
-    return what
+    const value = this.#active.get(key)
+    if (value === undefined && !this.#expired.has(key)) throw new GraphMistake('an address that was never handed out')
+    return value
   }
 
   values(): T[] {
-    return [...this.#live.values()]
+    return [...this.#active.values()]
   }
 
-  end({ path, query }: FakeCloudRequest): void {
+  revoke({ path, query }: FakeCloudRequest): void {
     const key = keyOf(path, query)
-    this.#live.delete(key)
-    this.#gone.add(key)
+    this.#active.delete(key)
+    this.#expired.add(key)
   }
 
   expire(): void {
-    for (const key of this.#live.keys()) this.#gone.add(key)
-    this.#live.clear()
+    for (const key of this.#active.keys()) this.#expired.add(key)
+    this.#active.clear()
   }
 }
 

@@ -41,7 +41,7 @@ export function checkName(name: string, folders: readonly string[] = []): void {
 }
 
 /** Returns the first free name: `report 1.txt` after `report.txt`, and so on. */
-export function freeName(name: string, isTaken: (name: string) => boolean): string {
+export function unusedName(name: string, isTaken: (name: string) => boolean): string {
   const dot = name.lastIndexOf('.')
   const [base, extension] = dot > 0 ? [name.slice(0, dot), name.slice(dot)] : [name, '']
   for (let count = 1; ; count++) {

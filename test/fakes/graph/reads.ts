@@ -45,15 +45,15 @@ export class FakeGraphReads {
   }
 
   item(call: GraphCall): void {
-    const make = this.#maker(call)
+    const toResource = this.#resourceFactory(call)
     const node = call.view.node(call.route)
     const condition = call.request.headers['if-none-match']
     if (condition !== undefined && matches(condition, node, call.view.tree.kind)) call.response.writeHead(304).end()
-    else call.send(this.#entity('driveItems', make(node)))
+    else call.send(this.#entity('driveItems', toResource(node)))
   }
 
   children(call: GraphCall): void {
-    const make = this.#maker(call)
+    const toResource = this.#resourceFactory(call)
     if (call.text('$select')?.includes(properties.DOWNLOAD_URL) === true) {
       throw new GraphMistake('secret addresses of everything in a folder')
     }
@@ -64,10 +64,10 @@ export class FakeGraphReads {
     this.#list(
       call,
       'driveItems',
-      () => ordered(view.tree.children(folder), direction),
+      () => sortNodes(view.tree.children(folder), direction),
       (node) =>
         // Items deleted since the first page are omitted from later ones.
-        view.tree.find(node.id, node.driveId) === node ? [make(node)] : []
+        view.tree.find(node.id, node.driveId) === node ? [toResource(node)] : []
     )
   }
 
@@ -96,17 +96,17 @@ export class FakeGraphReads {
   }
 
   subsites(call: GraphCall): void {
-    const above = call.view.site(call.route.siteId)
+    const parentSite = call.view.site(call.route.siteId)
     this.#sites(
       call,
-      call.view.tree.sites().filter(({ parent }) => parent === above)
+      call.view.tree.sites().filter(({ parent }) => parent === parentSite)
     )
   }
 
   siteDrives(call: GraphCall): void {
     const select = call.select(properties.DRIVE_PROPERTIES)
-    const itsSite = call.view.site(call.route.siteId)
-    const drives = call.view.tree.drives().filter(({ site }) => site === itsSite)
+    const requestedSite = call.view.site(call.route.siteId)
+    const drives = call.view.tree.drives().filter(({ site }) => site === requestedSite)
     this.#list(
       call,
       'drives',
@@ -116,7 +116,7 @@ export class FakeGraphReads {
   }
 
   /** Returns all default properties, as after an upload. */
-  whole(call: GraphCall, node: FakeGraphNode): object {
+  fullResource(call: GraphCall, node: FakeGraphNode): object {
     return this.#entity('driveItems', this.#resource(call, node, new properties.GraphSelect(null, [])))
   }
 
@@ -127,25 +127,25 @@ export class FakeGraphReads {
       'sites',
       () => sites,
       (site): Site[] => {
-        const { displayName, ...more } = select.apply(siteResource(site))
+        const { displayName, ...rest } = select.apply(siteResource(site))
         // Lists omit it if any property is selected (microsoft-graph-docs issue 13345).
-        return [select.isAll && displayName != null ? { ...more, displayName } : more]
+        return [select.isAll && displayName != null ? { ...rest, displayName } : rest]
       }
     )
   }
 
-  #list<T>(call: GraphCall, what: string, list: () => readonly T[], make: (item: T) => object[]): void {
+  #list<T>(call: GraphCall, entityType: string, list: () => readonly T[], toResource: (item: T) => object[]): void {
     const { items, count, nextLink } = this.#pages.page(call.view.caller.user, this.#origins.url, call.request, list)
     call.send({
-      '@odata.context': this.#contextOf(what),
+      '@odata.context': this.#contextOf(entityType),
       ...(this.#knobs.tellsCount && { '@odata.count': count }),
       ...(nextLink !== undefined && { '@odata.nextLink': nextLink }),
-      value: items.flatMap(make)
+      value: items.flatMap(toResource)
     })
   }
 
   /** Validates the request first, so that an invalid one fails for any item. */
-  #maker(call: GraphCall): (node: FakeGraphNode) => GraphItem {
+  #resourceFactory(call: GraphCall): (node: FakeGraphNode) => GraphItem {
     const select = call.select(properties.ITEM_PROPERTIES)
     const sizes = properties.thumbnailSizes(call.text('$expand'))
     return (node) => ({
@@ -157,16 +157,16 @@ export class FakeGraphReads {
   #resource({ view }: GraphCall, node: FakeGraphNode, select: properties.GraphSelect): GraphItem {
     const item = itemResource(node, view.tree, select)
     // Selecting it by name with the dollar sign does not work (microsoft-graph-docs issue 20212).
-    if (node.content === undefined || !select.isAll || this.#knobs.hidesDownloadUrl) return item
+    if (node.content === undefined || !select.isAll || this.#knobs.omitsDownloadUrl) return item
     return { ...item, [properties.DOWNLOAD_URL]: this.#downloads.urlOf(node, this.#origins.contentUrl) }
   }
 
-  #entity(what: string, value: object): object {
-    return { '@odata.context': `${this.#contextOf(what)}/$entity`, ...value }
+  #entity(entityType: string, value: object): object {
+    return { '@odata.context': `${this.#contextOf(entityType)}/$entity`, ...value }
   }
 
-  #contextOf(what: string): string {
-    return `${this.#origins.url}/v1.0/$metadata#${what}`
+  #contextOf(entityType: string): string {
+    return `${this.#origins.url}/v1.0/$metadata#${entityType}`
   }
 }
 
@@ -177,9 +177,9 @@ function directionOf(orderby: string | null): 1 | -1 | null {
   return direction === 'desc' ? -1 : 1
 }
 
-function ordered(nodes: readonly FakeGraphNode[], direction: 1 | -1 | null): readonly FakeGraphNode[] {
+function sortNodes(nodes: readonly FakeGraphNode[], direction: 1 | -1 | null): readonly FakeGraphNode[] {
   if (direction === null) return nodes
-  const keyed = nodes.map((node) => [nameKey(node.name), node] as const)
-  keyed.sort(([a], [b]) => (a < b ? -direction : a > b ? direction : 0))
-  return keyed.map(([, node]) => node)
+  const withKeys = nodes.map((node) => [nameKey(node.name), node] as const)
+  withKeys.sort(([a], [b]) => (a < b ? -direction : a > b ? direction : 0))
+  return withKeys.map(([, node]) => node)
 }

@@ -60,20 +60,27 @@ export const isTransfer = ({ operation }: GraphRoute) =>
 
 export function routeOf({ host, method, path }: FakeCloudRequest): GraphRoute {
   if (!URI.test(path)) throw new GraphMistake('a path that is no URI')
-  const none: Parts = { drive: undefined, item: undefined, path: undefined, end: '', site: undefined, list: undefined }
-  if (host === 'content') return routeWith(contentOperation(method, path), none)
-  if (path === '/v1.0/me') return routeWith(method === 'GET' ? 'me.get' : undefined, none)
+  const noParts: Parts = {
+    drive: undefined,
+    item: undefined,
+    path: undefined,
+    end: '',
+    site: undefined,
+    list: undefined
+  }
+  if (host === 'content') return routeWith(contentOperation(method, path), noParts)
+  if (path === '/v1.0/me') return routeWith(method === 'GET' ? 'me.get' : undefined, noParts)
   const sites = SITES.exec(path)
   if (sites !== null) {
-    const parts = { ...none, ...sites.groups }
+    const parts = { ...noParts, ...sites.groups }
     return routeWith(method === 'GET' ? sitesOperation(parts) : undefined, parts)
   }
   const match = API.exec(path)
-  if (match === null) return routeWith(undefined, none)
-  const parts: Parts = { ...none, ...match.groups }
+  if (match === null) return routeWith(undefined, noParts)
+  const parts: Parts = { ...noParts, ...match.groups }
   const isDrive = match.groups?.['root'] === undefined
-  const whole = method === 'GET' ? ('drive.get' as const) : undefined
-  return routeWith(isDrive ? whole : ITEM_OPERATIONS[`${method} ${parts.end ?? ''}`], parts)
+  const driveOperation = method === 'GET' ? ('drive.get' as const) : undefined
+  return routeWith(isDrive ? driveOperation : ITEM_OPERATIONS[`${method} ${parts.end ?? ''}`], parts)
 }
 
 function contentOperation(method: string, path: string): GraphOperation | undefined {
@@ -89,17 +96,17 @@ function sitesOperation({ site, list }: Parts): GraphOperation | undefined {
 
 function routeWith(operation: GraphOperation | undefined, { drive, item, path, site }: Parts): GraphRoute {
   if (operation === undefined) throw new GraphMistake('a route that there is not')
-  const names = path?.split('/').map(decoded) ?? []
+  const names = path?.split('/').map(decodePart) ?? []
   return {
     operation,
-    driveId: drive === undefined ? undefined : decoded(drive),
-    itemId: decoded(item ?? 'root'),
+    driveId: drive === undefined ? undefined : decodePart(drive),
+    itemId: decodePart(item ?? 'root'),
     names,
-    siteId: decoded(site ?? '')
+    siteId: decodePart(site ?? '')
   }
 }
 
-function decoded(text: string): string {
+function decodePart(text: string): string {
   try {
     return decodeURIComponent(text)
   } catch {

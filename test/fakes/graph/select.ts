@@ -2,19 +2,43 @@ import { GraphMistake } from './failure.ts'
 
 export const DOWNLOAD_URL = '@microsoft.graph.downloadUrl'
 
-const BASE = ['id', 'name', 'webUrl', 'createdDateTime', 'lastModifiedDateTime', 'createdBy', 'lastModifiedBy', 'eTag']
+const BASE_PROPERTIES = [
+  'id',
+  'name',
+  'webUrl',
+  'createdDateTime',
+  'lastModifiedDateTime',
+  'createdBy',
+  'lastModifiedBy',
+  'eTag'
+]
 const SIZES = ['small', 'medium', 'large'] as const
 
 export type ThumbnailSize = (typeof SIZES)[number]
 
 /** All names that `$select` accepts, including those that the fake never returns. */
 export const ITEM_PROPERTIES = [
-  ...[...BASE, 'size', 'cTag', 'parentReference', 'fileSystemInfo', 'description', DOWNLOAD_URL],
+  ...[...BASE_PROPERTIES, 'size', 'cTag', 'parentReference', 'fileSystemInfo', 'description', DOWNLOAD_URL],
   ...['file', 'folder', 'package', 'bundle', 'remoteItem', 'root', 'specialFolder', 'shared', 'malware', 'deleted'],
   ...['audio', 'image', 'location', 'photo', 'video', 'publication', 'searchResult', 'sharepointIds', 'webDavUrl']
 ]
-export const DRIVE_PROPERTIES = [...BASE, 'description', 'driveType', 'owner', 'quota', 'sharePointIds', 'system']
-export const SITE_PROPERTIES = [...BASE, 'description', 'displayName', 'root', 'siteCollection', 'sharepointIds']
+export const DRIVE_PROPERTIES = [
+  ...BASE_PROPERTIES,
+  'description',
+  'driveType',
+  'owner',
+  'quota',
+  'sharePointIds',
+  'system'
+]
+export const SITE_PROPERTIES = [
+  ...BASE_PROPERTIES,
+  'description',
+  'displayName',
+  'root',
+  'siteCollection',
+  'sharepointIds'
+]
 export const USER_PROPERTIES = [
   ...['id', 'displayName', 'givenName', 'surname', 'userPrincipalName', 'mail', 'preferredLanguage'],
   ...['businessPhones', 'mobilePhone', 'jobTitle', 'officeLocation']
@@ -43,8 +67,8 @@ export class GraphSelect {
   }
 
   /** Returns the selected properties. */
-  apply<T extends object>(thing: T): Partial<T> {
-    return Object.fromEntries(Object.entries(thing).filter(([name]) => this.has(name))) as Partial<T>
+  apply<T extends object>(resource: T): Partial<T> {
+    return Object.fromEntries(Object.entries(resource).filter(([name]) => this.has(name))) as Partial<T>
   }
 }
 

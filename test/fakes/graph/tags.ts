@@ -3,12 +3,12 @@ import { isFolder, type FakeGraphNode, type GraphKind } from './node.ts'
 
 /** Changes with each modification. */
 export function eTagOf(node: FakeGraphNode, kind: GraphKind): string {
-  return kind === 'business' ? `"{${node.guid}},${node.version}"` : `a${encoded(`${node.id}.${node.version}`)}`
+  return kind === 'business' ? `"{${node.guid}},${node.version}"` : `a${toBase64Url(`${node.id}.${node.version}`)}`
 }
 
 /** Changes with the content. Folders of business accounts have none. */
 export function cTagOf(node: FakeGraphNode, kind: GraphKind): string | undefined {
-  if (kind === 'personal') return `a${encoded(`c:${node.id}.${node.revision}`)}`
+  if (kind === 'personal') return `a${toBase64Url(`c:${node.id}.${node.revision}`)}`
   return isFolder(node) ? undefined : `"c:{${node.guid}},${node.revision}"`
 }
 
@@ -26,4 +26,4 @@ export function checkIfMatch(condition: string | undefined, node: FakeGraphNode 
   if (!matches(condition, node, kind)) throw preconditionFailed(kind)
 }
 
-const encoded = (text: string) => Buffer.from(text).toString('base64url')
+const toBase64Url = (text: string) => Buffer.from(text).toString('base64url')

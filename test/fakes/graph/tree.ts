@@ -4,7 +4,7 @@ import { mimeTypeOf } from './name.ts'
 import type { DriveSeed, FileSeed, NodeSeed, RemoteSeed, SiteSeed } from './node.ts'
 import type { FakeGraphNode, FakeGraphSite, GraphKind } from './node.ts'
 
-type Facts = Partial<Pick<FakeGraphNode, 'content' | 'mimeType' | 'remote'>>
+type NodeProperties = Partial<Pick<FakeGraphNode, 'content' | 'mimeType' | 'remote'>>
 
 /** All drives and sites. Tests seed and check it directly, without HTTP, and may use any names. */
 export class FakeGraphTree {
@@ -119,7 +119,7 @@ export class FakeGraphTree {
     const node = this.get(id)
     const folder = this.get(parent)
     if (folder.driveId !== node.driveId) throw new Error('a move to another drive is a copy')
-    this.driveOf(node).place(node, folder)
+    this.driveOf(node).setParent(node, folder)
     this.touch(node)
   }
 
@@ -127,7 +127,7 @@ export class FakeGraphTree {
     const node = this.get(id)
     const now = this.#now()
     this.touch(Object.assign(node, { content: Buffer.from(content), revision: node.revision + 1, clientModified: now }))
-    this.driveOf(node).changedBelow(node)
+    this.driveOf(node).touchAncestors(node)
     node.modified = now
   }
 
@@ -140,8 +140,8 @@ export class FakeGraphTree {
   remove(id: string | FakeGraphNode): void {
     const node = this.get(id)
     const drive = this.driveOf(node)
-    drive.place(node, undefined)
-    drive.forget(node)
+    drive.setParent(node, undefined)
+    drive.delete(node)
   }
 
   /** Moves it to the recycle bin, where it is not reachable over HTTP. */
@@ -156,15 +156,16 @@ export class FakeGraphTree {
     return this.driveOf(this.root).newId()
   }
 
-  #add(seed: NodeSeed, facts: Facts): FakeGraphNode {
+  #add(seed: NodeSeed, properties: NodeProperties): FakeGraphNode {
     const { name, parent, id, created, modified, clientModified, deleted = false, ...flags } = seed
-    const above = this.get(parent ?? this.root)
-    if (above.content !== undefined || above.remote !== undefined) throw new Error(`${above.name} is no folder`)
+    const parentNode = this.get(parent ?? this.root)
+    if (parentNode.content !== undefined || parentNode.remote !== undefined)
+      throw new Error(`${parentNode.name} is no folder`)
     const now = this.#now()
-    const changed = modified ?? now
-    const times = { created: created ?? now, modified: changed, clientModified: clientModified ?? changed }
-    const seeded: NewNode = { name, ...(id !== undefined && { id }), ...times, ...facts, flags }
-    const node = this.driveOf(above).add(seeded, above)
+    const modifiedAt = modified ?? now
+    const times = { created: created ?? now, modified: modifiedAt, clientModified: clientModified ?? modifiedAt }
+    const newNode: NewNode = { name, ...(id !== undefined && { id }), ...times, ...properties, flags }
+    const node = this.driveOf(parentNode).add(newNode, parentNode)
     if (deleted) this.recycle(node)
     return node
   }

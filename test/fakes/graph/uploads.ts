@@ -10,7 +10,7 @@ import type { GraphKind } from './node.ts'
 export const FRAGMENT_UNIT = 320 * 1024
 /** Fragments must be shorter than this. */
 const FRAGMENT_LIMIT = 60 * 1024 * 1024
-const LIFE_MS = 7 * 24 * 60 * 60 * 1000
+const LIFETIME_MS = 7 * 24 * 60 * 60 * 1000
 
 export interface UploadPlan {
   /** The declared length of the file, if any. */
@@ -23,7 +23,7 @@ interface Session extends UploadPlan {
   readonly expires: Date
   total: number | undefined
   readonly fragments: Buffer[]
-  stored: number
+  storedBytes: number
 }
 
 /** Upload sessions (Microsoft's page "driveItem: createUploadSession"). */
@@ -48,9 +48,9 @@ export class FakeGraphUploads {
     this.#links.expire()
   }
 
-  begin(origin: string, plan: UploadPlan): UploadSession {
-    const expires = new Date(this.#now().getTime() + LIFE_MS)
-    const session = { ...plan, expires, total: plan.fileSize, fragments: [], stored: 0 }
+  createSession(origin: string, plan: UploadPlan): UploadSession {
+    const expires = new Date(this.#now().getTime() + LIFETIME_MS)
+    const session = { ...plan, expires, total: plan.fileSize, fragments: [], storedBytes: 0 }
     const secret = newSecret()
     const url =
       this.#kind === 'business'
@@ -69,7 +69,7 @@ export class FakeGraphUploads {
 
   cancel(request: FakeCloudRequest, response: ServerResponse): void {
     this.#session(request)
-    this.#links.end(request)
+    this.#links.revoke(request)
     response.writeHead(204).end()
   }
 
@@ -78,19 +78,20 @@ export class FakeGraphUploads {
     const session = this.#session(request)
     const body = request.body ?? Buffer.alloc(0)
     this.#check(session, request, body)
-    const kept = this.#knobs.keptOfFragments.shift() ?? body.length
-    if (kept !== body.length && kept % FRAGMENT_UNIT !== 0) throw new Error(`the test keeps ${kept} bytes`)
-    session.fragments.push(body.subarray(0, kept))
-    session.stored += Math.min(kept, body.length)
-    const isLost = this.#knobs.lostFragmentAnswers > 0
-    if (isLost) {
-      this.#knobs.lostFragmentAnswers--
+    const storedLength = this.#knobs.storedFragmentBytes.shift() ?? body.length
+    if (storedLength !== body.length && storedLength % FRAGMENT_UNIT !== 0)
+      throw new Error(`the test keeps ${storedLength} bytes`)
+    session.fragments.push(body.subarray(0, storedLength))
+    session.storedBytes += Math.min(storedLength, body.length)
+    const losesResponse = this.#knobs.lostFragmentResponses > 0
+    if (losesResponse) {
+      this.#knobs.lostFragmentResponses--
       response.socket?.resetAndDestroy()
     }
-    if (session.stored === session.total) {
+    if (session.storedBytes === session.total) {
       session.complete(Buffer.concat(session.fragments), response)
-      this.#links.end(request)
-    } else if (!isLost) sendJson(response, 202, this.#expected(session))
+      this.#links.revoke(request)
+    } else if (!losesResponse) sendJson(response, 202, this.#expected(session))
   }
 
   #check(session: Session, { headers }: FakeCloudRequest, { length }: Buffer): void {
@@ -99,9 +100,9 @@ export class FakeGraphUploads {
     if (first === undefined || last === undefined || total === undefined) {
       throw new GraphMistake(`the Content-Range ${range}`)
     }
-    const announced = last - first + 1
+    const declaredLength = last - first + 1
     session.total ??= total
-    if (announced !== length) throw new GraphMistake(`${announced} bytes are announced, and ${length} come`)
+    if (declaredLength !== length) throw new GraphMistake(`${declaredLength} bytes are announced, and ${length} come`)
     if (total !== session.total)
       throw new GraphMistake(`${total} bytes in all, where ${session.total} were said before`)
     if (last >= total) throw new GraphMistake(`a fragment to ${last} of ${total} bytes`)
@@ -110,17 +111,19 @@ export class FakeGraphUploads {
       throw new GraphMistake(`a fragment of ${length} bytes that is not the last`)
     }
     // A retry of a client that has not received the response.
-    if (first < session.stored) throw new GraphFailure({ code: 'invalidRange' })
-    if (first > session.stored) {
-      throw new GraphMistake(`a fragment from ${first}, where ${session.stored} are stored`, { code: 'invalidRange' })
+    if (first < session.storedBytes) throw new GraphFailure({ code: 'invalidRange' })
+    if (first > session.storedBytes) {
+      throw new GraphMistake(`a fragment from ${first}, where ${session.storedBytes} are stored`, {
+        code: 'invalidRange'
+      })
     }
   }
 
-  #expected({ expires, stored, total }: Session): UploadSession {
+  #expected({ expires, storedBytes, total }: Session): UploadSession {
     const last = this.#kind === 'business' && total !== undefined ? total - 1 : ''
     return {
       expirationDateTime: expires.toISOString(),
-      nextExpectedRanges: stored === total ? [] : [`${stored}-${last}`]
+      nextExpectedRanges: storedBytes === total ? [] : [`${storedBytes}-${last}`]
     }
   }
 

@@ -38,14 +38,14 @@ export class GraphView {
   }
 
   checkUser(): void {
-    this.#needs(['User.Read', 'User.ReadWrite'])
+    this.#requireScope(['User.Read', 'User.ReadWrite'])
   }
 
   checkSites(): void {
     if (this.tree.kind === 'personal') {
       throw new GraphFailure({ code: 'BadRequest', message: 'This API is not supported for MSA accounts' })
     }
-    this.#needs(['Sites.Read.All', 'Sites.ReadWrite.All'])
+    this.#requireScope(['Sites.Read.All', 'Sites.ReadWrite.All'])
   }
 
   site(id: string): FakeGraphSite {
@@ -63,8 +63,8 @@ export class GraphView {
     }
     const drive = driveId === undefined ? tree.ownDrive(caller.user) : tree.drive(driveId)
     const isOwn = drive?.owner === caller.user
-    if (isWrite) this.#needs([...(isOwn ? ['Files.ReadWrite'] : []), ...WRITE_ALL])
-    else this.#needs([...(isOwn ? ['Files.Read', 'Files.ReadWrite'] : []), ...READ_ALL])
+    if (isWrite) this.#requireScope([...(isOwn ? ['Files.ReadWrite'] : []), ...WRITE_ALL])
+    else this.#requireScope([...(isOwn ? ['Files.Read', 'Files.ReadWrite'] : []), ...READ_ALL])
     if (drive === undefined) throw itemNotFound()
     return drive
   }
@@ -91,13 +91,13 @@ export class GraphView {
     const drive = this.tree.driveOf(folder)
     const names = [...route.names]
     const name = names.pop() ?? ''
-    for (const each of names) {
-      const next = drive.childNamed(folder, each)
-      if (next === undefined && isWrite) throw new GraphMistake('a folder that there is not, which Graph would make')
-      if (next === undefined) throw itemNotFound()
-      folder = next
+    for (const folderName of names) {
+      const child = drive.childNamed(folder, folderName)
+      if (child === undefined && isWrite) throw new GraphMistake('a folder that there is not, which Graph would make')
+      if (child === undefined) throw itemNotFound()
+      folder = child
     }
-    checkName(name, [...drive.foldersOf(folder), folder.isRoot ? '' : folder.name])
+    checkName(name, [...drive.folderNamesOf(folder), folder.isRoot ? '' : folder.name])
     checkHasChildren(folder)
     const existing = drive.childNamed(folder, name)
     if (isWrite && existing !== undefined) checkUnlocked(existing)
@@ -111,7 +111,7 @@ export class GraphView {
     return node
   }
 
-  #needs(scopes: readonly string[]): void {
+  #requireScope(scopes: readonly string[]): void {
     const granted = this.caller.scopes.map((scope) => scope.replace(RESOURCE, ''))
     if (!granted.some((scope) => scopes.includes(scope))) throw new GraphFailure({ code: 'accessDenied' })
   }

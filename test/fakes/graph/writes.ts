@@ -1,7 +1,7 @@
 import type { FakeGraphDrive } from './drive.ts'
 import { GraphFailure, GraphMistake, invalidRequest, preconditionFailed } from './failure.ts'
 import type { FakeGraphKnobs } from './knobs.ts'
-import { freeName } from './name.ts'
+import { unusedName } from './name.ts'
 import { isFolder, type FakeGraphNode } from './node.ts'
 import { checkIfMatch, matches } from './tags.ts'
 import type { FakeGraphTree } from './tree.ts'
@@ -18,7 +18,7 @@ export interface GraphConditions {
   readonly ifNoneMatch: string | undefined
 }
 
-export interface GraphSave extends GraphConditions {
+export interface SaveRequest extends GraphConditions {
   /** Undefined if the file is given by its ID. */
   readonly target: GraphTarget | undefined
   readonly file: FakeGraphNode | undefined
@@ -36,38 +36,41 @@ export class FakeGraphWrites {
   }
 
   /** Makes all checks that do not need the content; `bytes` is its length if known. */
-  check(save: GraphSave, bytes: number | undefined): void {
+  check(request: SaveRequest, bytes: number | undefined): void {
     const { kind } = this.#tree
-    const existing = this.#existing(save)
-    checkIfMatch(save.ifMatch, existing, kind)
-    if (save.ifNoneMatch !== undefined && matches(save.ifNoneMatch, existing, kind)) {
+    const existing = this.#existing(request)
+    checkIfMatch(request.ifMatch, existing, kind)
+    if (request.ifNoneMatch !== undefined && matches(request.ifNoneMatch, existing, kind)) {
       throw preconditionFailed(kind)
     }
-    const isTaken = existing !== undefined && (save.behavior === 'fail' || existing.content === undefined)
-    if (isTaken && save.behavior !== 'rename') throw new GraphFailure({ code: 'nameAlreadyExists' })
-    const drive = save.target?.drive ?? this.#tree.driveOf(save.file ?? this.#tree.root)
-    const before = save.behavior === 'rename' ? 0 : (existing?.content?.length ?? 0)
-    if (bytes !== undefined) this.#checkQuota(drive, bytes - before)
+    const isTaken = existing !== undefined && (request.behavior === 'fail' || existing.content === undefined)
+    if (isTaken && request.behavior !== 'rename') throw new GraphFailure({ code: 'nameAlreadyExists' })
+    const drive = request.target?.drive ?? this.#tree.driveOf(request.file ?? this.#tree.root)
+    const existingBytes = request.behavior === 'rename' ? 0 : (existing?.content?.length ?? 0)
+    if (bytes !== undefined) this.#checkQuota(drive, bytes - existingBytes)
   }
 
   /** Returns the file, and whether it is new. */
-  save(save: GraphSave, content: Buffer): { node: FakeGraphNode; isNew: boolean } {
-    this.check(save, content.length)
-    const existing = this.#existing(save)
-    if (existing !== undefined && save.behavior !== 'rename') {
+  save(request: SaveRequest, content: Buffer): { node: FakeGraphNode; isNew: boolean } {
+    this.check(request, content.length)
+    const existing = this.#existing(request)
+    if (existing !== undefined && request.behavior !== 'rename') {
       this.#tree.write(existing, content)
       return { node: existing, isNew: false }
     }
-    if (save.target === undefined) throw new GraphMistake('another name for a file that is known by its id')
-    const { folder, name } = save.target
-    return { node: this.#tree.addFile({ parent: folder, name: this.#nameOf(save.target, name), content }), isNew: true }
+    if (request.target === undefined) throw new GraphMistake('another name for a file that is known by its id')
+    const { folder, name } = request.target
+    return {
+      node: this.#tree.addFile({ parent: folder, name: this.#unusedNameFor(request.target, name), content }),
+      isNew: true
+    }
   }
 
   createFolder(target: GraphTarget, behavior: ConflictBehavior): FakeGraphNode {
     if (behavior === 'replace') throw new GraphMistake('a folder that replaces another')
     const isTaken = target.drive.childNamed(target.folder, target.name) !== undefined
     if (isTaken && behavior === 'fail') throw new GraphFailure({ code: 'nameAlreadyExists' })
-    return this.#tree.addFolder({ parent: target.folder, name: this.#nameOf(target, target.name) })
+    return this.#tree.addFolder({ parent: target.folder, name: this.#unusedNameFor(target, target.name) })
   }
 
   delete(node: FakeGraphNode, ifMatch: string | undefined): void {
@@ -77,7 +80,7 @@ export class FakeGraphWrites {
   }
 
   /** Looks up the current state, which may change between the start and the end of a session. */
-  #existing({ target, file }: GraphSave): FakeGraphNode | undefined {
+  #existing({ target, file }: SaveRequest): FakeGraphNode | undefined {
     if (target !== undefined) return target.drive.childNamed(target.folder, target.name)
     if (file === undefined || this.#tree.find(file.id, file.driveId) !== file) {
       throw new GraphFailure({ code: 'itemNotFound' })
@@ -85,19 +88,20 @@ export class FakeGraphWrites {
     return file
   }
 
-  #nameOf({ drive, folder }: GraphTarget, name: string): string {
-    const isTaken = (each: string) => drive.childNamed(folder, each) !== undefined
-    return isTaken(name) ? freeName(name, isTaken) : name
+  #unusedNameFor({ drive, folder }: GraphTarget, name: string): string {
+    const isTaken = (candidate: string) => drive.childNamed(folder, candidate) !== undefined
+    return isTaken(name) ? unusedName(name, isTaken) : name
   }
 
-  #checkQuota(drive: FakeGraphDrive, more: number): void {
+  #checkQuota(drive: FakeGraphDrive, addedBytes: number): void {
     const { quotaBytes = Infinity } = this.#knobs
-    if (more > 0 && drive.sizeOf(drive.root) + more > quotaBytes) throw new GraphFailure({ code: 'quotaLimitReached' })
+    if (addedBytes > 0 && drive.sizeOf(drive.root) + addedBytes > quotaBytes)
+      throw new GraphFailure({ code: 'quotaLimitReached' })
   }
 }
 
-export function behaviorOf(value: unknown, byDefault: ConflictBehavior): ConflictBehavior {
-  const behavior = BEHAVIORS.find((each) => each === (value ?? byDefault))
+export function parseBehavior(value: unknown, defaultBehavior: ConflictBehavior): ConflictBehavior {
+  const behavior = BEHAVIORS.find((candidate) => candidate === (value ?? defaultBehavior))
   if (behavior === undefined) throw new GraphMistake(`a conflictBehavior that there is not: ${JSON.stringify(value)}`)
   return behavior
 }

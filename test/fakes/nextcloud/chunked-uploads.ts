@@ -1,11 +1,11 @@
 import type { ServerResponse } from 'node:http'
 import { DavFailure, DavMistake } from '../dav/failure.ts'
 import { requireIf } from '../dav/methods.ts'
-import { destinationOf, locate, type FakeDavRequest } from '../dav/request.ts'
+import { destinationOf, resolvePath, type FakeDavRequest } from '../dav/request.ts'
 import { parentOf, type FakeFile, type FakeTree } from '../dav/tree.ts'
 
-const COMMON = ['host', 'connection', 'authorization', 'user-agent', 'accept', 'accept-encoding']
-const HEADERS: Readonly<Record<string, readonly string[]>> = {
+const COMMON_HEADERS = ['host', 'connection', 'authorization', 'user-agent', 'accept', 'accept-encoding']
+const METHOD_HEADERS: Readonly<Record<string, readonly string[]>> = {
   MKCOL: ['destination', 'content-length'],
   PUT: ['destination', 'oc-total-length', 'content-type', 'content-length'],
   MOVE: ['destination', 'overwrite', 'oc-total-length', 'if', 'content-length'],
@@ -19,7 +19,7 @@ interface ChunkFolder {
   readonly chunks: Map<number, Buffer>
 }
 
-interface Files {
+interface FileStore {
   readonly tree: FakeTree
   readonly basePath: string
   readonly hosts: readonly string[]
@@ -36,29 +36,31 @@ export class FakeChunkedUploads {
   readonly open = new Map<string, ChunkFolder>()
 
   /** @param path relative to the collection of the user's uploads */
-  serve(path: string, request: FakeDavRequest, response: ServerResponse, files: Files): void {
+  serve(path: string, request: FakeDavRequest, response: ServerResponse, store: FileStore): void {
     const { method, headers } = request
-    const [, name = '', member] = /^([\w-]{1,64})(?:\/(.*))?$/.exec(path) ?? []
-    const allowed = HEADERS[method]
+    const [, name = '', memberName] = /^([\w-]{1,64})(?:\/(.*))?$/.exec(path) ?? []
+    const allowed = METHOD_HEADERS[method]
     if (allowed === undefined || name === '') throw new DavMistake(405, `${method} of uploads/${path}`)
-    const unknown = Object.keys(headers).filter((header) => !COMMON.includes(header) && !allowed.includes(header))
+    const unknown = Object.keys(headers).filter(
+      (header) => !COMMON_HEADERS.includes(header) && !allowed.includes(header)
+    )
     if (unknown.length > 0) throw new DavMistake(400, `the header ${unknown.join()}`)
-    if (method === 'MKCOL') this.#begin(name, member, request, files)
+    if (method === 'MKCOL') this.#start(name, memberName, request, store)
     else {
       const folder = this.open.get(name)
       if (folder === undefined) throw new DavFailure(404, 'There is no such upload')
-      if (method === 'DELETE') this.#remove(name, member)
-      else if (method === 'PUT') this.#take(folder, member, request)
+      if (method === 'DELETE') this.#remove(name, memberName)
+      else if (method === 'PUT') this.#storeChunk(folder, memberName, request)
       else {
-        this.#finish(name, member, folder, request, response, files)
+        this.#finish(name, memberName, folder, request, response, store)
         return
       }
     }
     response.writeHead(method === 'DELETE' ? 204 : 201).end()
   }
 
-  #begin(name: string, member: string | undefined, { headers }: FakeDavRequest, { hosts }: Files): void {
-    if (member !== '') throw new DavMistake(400, 'an upload without a slash')
+  #start(name: string, memberName: string | undefined, { headers }: FakeDavRequest, { hosts }: FileStore): void {
+    if (memberName !== '') throw new DavMistake(400, 'an upload without a slash')
     const { destination = '' } = headers
     if (!URL.canParse(destination) || !hosts.includes(new URL(destination).host)) {
       throw new DavMistake(400, `the destination ${destination}`)
@@ -67,14 +69,18 @@ export class FakeChunkedUploads {
     this.open.set(name, { destination, chunks: new Map() })
   }
 
-  #remove(name: string, member: string | undefined): void {
-    if (member !== '') throw new DavMistake(400, 'a part of an upload is removed')
+  #remove(name: string, memberName: string | undefined): void {
+    if (memberName !== '') throw new DavMistake(400, 'a part of an upload is removed')
     this.open.delete(name)
   }
 
-  #take({ destination, chunks }: ChunkFolder, member: string | undefined, { headers, body }: FakeDavRequest): void {
-    const number = /^\d{1,5}$/.test(member ?? '') ? Number(member) : 0
-    if (number < 1 || number > 10_000) throw new DavMistake(400, `the chunk ${member}`)
+  #storeChunk(
+    { destination, chunks }: ChunkFolder,
+    memberName: string | undefined,
+    { headers, body }: FakeDavRequest
+  ): void {
+    const number = /^\d{1,5}$/.test(memberName ?? '') ? Number(memberName) : 0
+    if (number < 1 || number > 10_000) throw new DavMistake(400, `the chunk ${memberName}`)
     if (headers['destination'] !== destination) throw new DavMistake(400, 'a chunk for something else')
     if (headers['content-length'] === undefined) throw new DavMistake(411, 'a chunk of unknown length')
     chunks.set(number, body ?? Buffer.alloc(0))
@@ -82,20 +88,21 @@ export class FakeChunkedUploads {
 
   #finish(
     name: string,
-    member: string | undefined,
+    memberName: string | undefined,
     { destination, chunks }: ChunkFolder,
     request: FakeDavRequest,
     response: ServerResponse,
-    { tree, basePath, hosts, stored }: Files
+    { tree, basePath, hosts, stored }: FileStore
   ): void {
-    if (member !== '.file') throw new DavMistake(404, `the MOVE of ${member}`)
+    if (memberName !== '.file') throw new DavMistake(404, `the MOVE of ${memberName}`)
     const url = destinationOf(request, hosts)
     if (url.href !== destination) throw new DavMistake(400, 'another destination than it began with')
-    const { path } = locate(url.pathname, basePath)
-    const there = tree.get(path)
-    requireIf({ ifHeader: 'checked', etags: 'strong' }, request, url, there)
-    if (there !== undefined && request.headers['overwrite'] === 'F') throw new DavFailure(412, 'The destination exists')
-    if (there?.kind === 'collection') throw new DavFailure(400, 'The given destination is a directory.')
+    const { path } = resolvePath(url.pathname, basePath)
+    const existing = tree.get(path)
+    requireIf({ ifHeader: 'checked', etags: 'strong' }, request, url, existing)
+    if (existing !== undefined && request.headers['overwrite'] === 'F')
+      throw new DavFailure(412, 'The destination exists')
+    if (existing?.kind === 'collection') throw new DavFailure(400, 'The given destination is a directory.')
     if (tree.get(parentOf(path))?.kind !== 'collection') throw new DavFailure(409, 'There is no such parent')
     const parts = [...chunks].sort(([a], [b]) => a - b).map(([, part]) => part)
     if (parts.slice(0, -1).some(({ length }) => length < MIN_CHUNK_BYTES)) throw new DavMistake(400, 'a small chunk')
@@ -106,6 +113,6 @@ export class FakeChunkedUploads {
     }
     this.open.delete(name)
     stored(response, tree.put(path, content))
-    response.writeHead(there === undefined ? 201 : 204).end()
+    response.writeHead(existing === undefined ? 201 : 204).end()
   }
 }

@@ -18,9 +18,9 @@ export const FAKE_APP_PASSWORD = 'aaaaa-BBBBB-ccccc-DDDDD-12345'
 
 const OWNCLOUD = 'http://owncloud.org/ns'
 const NEXTCLOUD = 'http://nextcloud.org/ns'
-const INSTANCE = 'ocfake123'
+const INSTANCE_ID = 'ocfake123'
 const OCS = '/ocs/v2.php/'
-const SABRE = 'OCA\\DAV\\Connector\\Sabre\\Exception\\'
+const SABRE_EXCEPTION = 'OCA\\DAV\\Connector\\Sabre\\Exception\\'
 /** Headers that non-WebDAV requests may have. */
 const HEADERS = ['host', 'connection', 'authorization', 'user-agent', 'accept', 'accept-encoding', 'ocs-apirequest']
 const BODY_HEADERS = ['content-type', 'content-length']
@@ -67,7 +67,7 @@ export class FakeNextcloud {
       // sabre serves a collection with and without a trailing slash.
       collectionSlash: 'serve',
       // With mod_php (Nextcloud 34), an interrupted new file stays only if its length was unknown.
-      keepsCut: ({ isNew, hasLength }) => !isNew || !hasLength,
+      keepsPartialUpload: ({ isNew, hasLength }) => !isNew || !hasLength,
       normalizes: true,
       basePath: `${mountPath ?? ''}/remote.php/dav/files/${FAKE_NEXTCLOUD_UID}/`,
       auth: {
@@ -118,13 +118,13 @@ export class FakeNextcloud {
       // No X-NC-Paginate headers: without a memory cache, Nextcloud loses the second page.
       headers: {},
       features: ['3', 'extended-mkcol', 'nc-paginate'],
-      serve: (request, response) => this.#serve(request, response),
+      serve: (request, response) => this.#handle(request, response),
       properties: (path, node) => this.#properties(path, node),
-      stored
+      stored: setFileHeaders
     }
   }
 
-  #serve(request: FakeDavRequest, response: ServerResponse): boolean {
+  #handle(request: FakeDavRequest, response: ServerResponse): boolean {
     if (this.maintenance) {
       throw new DavFailure(503, 'System in maintenance mode.', {
         'x-nextcloud-maintenance-mode': '1',
@@ -135,27 +135,27 @@ export class FakeNextcloud {
     if (request.path.startsWith(uploads) && request.isAuthorized) {
       const { dav, tree } = this
       const hosts = [new URL(dav.origin).host, ...dav.hosts]
-      const files = { tree, basePath: dav.rules.basePath, hosts, stored }
+      const files = { tree, basePath: dav.rules.basePath, hosts, stored: setFileHeaders }
       this.uploads.serve(request.path.slice(uploads.length), request, response, files)
       return true
     }
     // The brute-force protection counts by client address, and sends no Retry-After.
-    if (this.failedLogins >= 10) throw davFailure(429, `${SABRE}TooManyRequests`, 'Too many requests')
-    const isBelow = request.path.startsWith(`${this.#mountPath}/`)
-    const path = isBelow ? request.path.slice(this.#mountPath.length) : ''
-    if (path.startsWith('/remote.php/')) return this.#davRules(path, request)
+    if (this.failedLogins >= 10) throw davFailure(429, `${SABRE_EXCEPTION}TooManyRequests`, 'Too many requests')
+    const isMounted = request.path.startsWith(`${this.#mountPath}/`)
+    const path = isMounted ? request.path.slice(this.#mountPath.length) : ''
+    if (path.startsWith('/remote.php/')) return this.#checkDavRules(path, request)
     if (!path.startsWith('/ocs/') && !path.startsWith('/index.php/')) return false
     const allowed = [...HEADERS, ...(request.method === 'POST' ? BODY_HEADERS : [])]
     const unknown = Object.keys(request.headers).filter((name) => !allowed.includes(name))
     if (unknown.length > 0) throw new DavMistake(400, `the header ${unknown.join()}`)
     if (this.flows.serve(this.url, path, request, response)) return true
     if (!path.startsWith(OCS)) throw new DavMistake(404, 'a route that there is not')
-    this.#ocs(path.slice(OCS.length), request, response)
+    this.#handleOcs(path.slice(OCS.length), request, response)
     return true
   }
 
   /** Refusals of Nextcloud beyond WebDAV, with its own statuses (34.0.1). */
-  #davRules(path: string, { method, headers, body, isAuthorized }: FakeDavRequest): boolean {
+  #checkDavRules(path: string, { method, headers, body, isAuthorized }: FakeDavRequest): boolean {
     if (!isAuthorized) return false
     if (this.disabled) {
       throw davFailure(503, 'Sabre\\DAV\\Exception\\ServiceUnavailable', 'OC\\User\\LoginException: Account disabled')
@@ -164,16 +164,17 @@ export class FakeNextcloud {
     if (user !== FAKE_NEXTCLOUD_UID && path.startsWith('/remote.php/dav/files/')) {
       throw davFailure(404, 'Sabre\\DAV\\Exception\\NotFound', `Principal with name ${user} not found`)
     }
-    const isNamed = method === 'PUT' || method === 'MKCOL'
-    if (isNamed && /\/\.htaccess\/?$/i.test(path)) throw davFailure(500, 'Sabre\\DAV\\Exception\\Forbidden', '')
+    const createsNode = method === 'PUT' || method === 'MKCOL'
+    if (createsNode && /\/\.htaccess\/?$/i.test(path)) throw davFailure(500, 'Sabre\\DAV\\Exception\\Forbidden', '')
     if (method === 'PUT' && (body?.length ?? 0) > this.freeBytes) {
-      if (headers['content-length'] === undefined) throw davFailure(413, `${SABRE}EntityTooLarge`, 'Too large')
+      if (headers['content-length'] === undefined)
+        throw davFailure(413, `${SABRE_EXCEPTION}EntityTooLarge`, 'Too large')
       throw davFailure(507, 'Sabre\\DAV\\Exception\\InsufficientStorage', 'Insufficient space')
     }
     return false
   }
 
-  #ocs(route: string, request: FakeDavRequest, response: ServerResponse): void {
+  #handleOcs(route: string, request: FakeDavRequest, response: ServerResponse): void {
     const { method, headers, query, isAuthorized } = request
     if (headers['ocs-apirequest'] !== 'true') throw new DavMistake(412, 'OCS without OCS-APIRequest: true')
     // Otherwise the response would be XML.
@@ -227,7 +228,7 @@ export class FakeNextcloud {
   }
 }
 
-function stored(response: ServerResponse, node: FakeNode, etag = `"${node.id}-${node.version}"`): void {
+function setFileHeaders(response: ServerResponse, node: FakeNode, etag = `"${node.id}-${node.version}"`): void {
   response.setHeader('OC-ETag', etag)
   response.setHeader('OC-FileId', globalId(node))
 }
@@ -237,7 +238,7 @@ function davFailure(status: number, exception: string, message: string): DavFail
 }
 
 function globalId({ id }: FakeNode): string {
-  return String(id).padStart(8, '0') + INSTANCE
+  return String(id).padStart(8, '0') + INSTANCE_ID
 }
 
 function passwordOf(authorization: string | undefined): string {

@@ -42,7 +42,7 @@ export class FakeLoginFlows {
     if (request.method !== 'POST') throw new DavMistake(405, 'a login flow without POST')
     if (request.headers['authorization'] !== undefined) throw new DavMistake(400, 'credentials in a login flow')
     if (request.query.size > 0) throw new DavMistake(400, 'a query in a login flow')
-    if (path === START) this.#begin(base, request, response)
+    if (path === START) this.#start(base, request, response)
     else this.#poll(base, request, response)
     return true
   }
@@ -52,7 +52,7 @@ export class FakeLoginFlows {
     flow.appPassword = appPassword
   }
 
-  #begin(base: string, { headers, body }: FakeDavRequest, response: ServerResponse): void {
+  #start(base: string, { headers, body }: FakeDavRequest, response: ServerResponse): void {
     if (body !== undefined && body.length > 0) throw new DavMistake(400, 'a body at the beginning of a login flow')
     const token = randomBytes(64).toString('hex')
     const login = this.overrides.login ?? `${base}${START}/flow/${randomBytes(16).toString('hex')}`

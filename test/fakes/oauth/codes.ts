@@ -1,10 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { OAuthRefusal } from './answer.ts'
+import { OAuthFailure } from './response.ts'
 import type { FakeGrant } from './grants.ts'
 import type { FakeOAuthUser } from './rules.ts'
 
 /** The maximum that RFC 6749 (4.1.2) recommends. */
-const CODE_MS = 600_000
+const CODE_LIFETIME_MS = 600_000
 
 export interface FakeAuthorization {
   readonly redirectUri: string
@@ -30,25 +30,25 @@ export class FakeCodes {
   issue(authorization: FakeAuthorization, now: number): string {
     // Contains characters that must be encoded in a URL and in a form, like Google's codes.
     const code = `4/${randomBytes(24).toString('base64')}+=`
-    this.#codes.set(code, { ...authorization, expiresAt: now + CODE_MS, isUsed: false, grant: undefined })
+    this.#codes.set(code, { ...authorization, expiresAt: now + CODE_LIFETIME_MS, isUsed: false, grant: undefined })
     return code
   }
 
   /** Returns the authorization of a code. The caller must set `grant`: a second use revokes it (RFC 6749, 4.1.2). */
   use(code: string, redirectUri: string, verifier: string | null, now: number): Code {
-    const found = this.#codes.get(code)
-    if (found === undefined) throw new OAuthRefusal('invalid_grant', 'The code is unknown.')
-    if (found.isUsed) {
-      found.grant?.end('code reuse')
-      throw new OAuthRefusal('invalid_grant', 'The code was used before.')
+    const stored = this.#codes.get(code)
+    if (stored === undefined) throw new OAuthFailure('invalid_grant', 'The code is unknown.')
+    if (stored.isUsed) {
+      stored.grant?.end('code reuse')
+      throw new OAuthFailure('invalid_grant', 'The code was used before.')
     }
     // Even if the request fails, so that no client can try several verifiers.
-    found.isUsed = true
-    if (now >= found.expiresAt) throw new OAuthRefusal('invalid_grant', 'The code has expired.')
-    if (redirectUri !== found.redirectUri) throw new OAuthRefusal('invalid_grant', 'The redirect URI is another.')
+    stored.isUsed = true
+    if (now >= stored.expiresAt) throw new OAuthFailure('invalid_grant', 'The code has expired.')
+    if (redirectUri !== stored.redirectUri) throw new OAuthFailure('invalid_grant', 'The redirect URI is another.')
     // Also rejects a verifier without a challenge: an attacker has removed it from the authorization request.
     const challenge = verifier === null ? undefined : createHash('sha256').update(verifier).digest('base64url')
-    if (challenge !== found.challenge) throw new OAuthRefusal('invalid_grant', 'The verifier is wrong.')
-    return found
+    if (challenge !== stored.challenge) throw new OAuthFailure('invalid_grant', 'The verifier is wrong.')
+    return stored
   }
 }

@@ -1,4 +1,4 @@
-import { OAuthMistake, type OAuthAnswer, type OAuthErrorCode } from './answer.ts'
+import { OAuthMistake, type OAuthResponse, type OAuthErrorCode } from './response.ts'
 import type { FakeCodes } from './codes.ts'
 import { checkParams, type OAuthRequest } from './request.ts'
 import { FAKE_OAUTH_USER, type FakeOAuthRules, type FakeOAuthUser } from './rules.ts'
@@ -21,8 +21,8 @@ export class FakeConsent {
   /** The signed-in user. */
   user: FakeOAuthUser = FAKE_OAUTH_USER
   /** The scopes that the user grants in the next authorization; afterwards all of them again. */
-  only: readonly string[] | undefined
-  patch: CallbackPatch = {}
+  grantedScopes: readonly string[] | undefined
+  callbackPatch: CallbackPatch = {}
   readonly #rules: FakeOAuthRules
   readonly #codes: FakeCodes
   readonly #issuer: () => string
@@ -34,8 +34,8 @@ export class FakeConsent {
   }
 
   /** Checks the request and returns the function that responds. */
-  prepare({ method, query }: OAuthRequest): () => OAuthAnswer {
-    const { clientId, redirectUris, scopes: known, defaultScopes, extraParameters } = this.#rules
+  prepare({ method, query }: OAuthRequest): () => OAuthResponse {
+    const { clientId, redirectUris, scopes: supportedScopes, defaultScopes, extraParameters } = this.#rules
     if (method !== 'GET') throw new OAuthMistake('invalid_request', `the method ${method}`, { status: 405 })
     const redirectUri = query.get('redirect_uri') ?? ''
     // An unknown client is not redirected (RFC 6749, 4.1.2.1).
@@ -46,10 +46,10 @@ export class FakeConsent {
       throw new OAuthMistake('invalid_request', `the redirect URI ${redirectUri}`)
     }
     const state = query.get('state') ?? ''
-    const check = (isRight: boolean, what: string, error: OAuthErrorCode = 'invalid_request') => {
-      if (isRight) return
-      const sent = this.#redirect(redirectUri, { error, error_description: what, state: state || undefined })
-      throw new OAuthMistake(error, what, sent)
+    const check = (isValid: boolean, description: string, error: OAuthErrorCode = 'invalid_request') => {
+      if (isValid) return
+      const response = this.#redirect(redirectUri, { error, error_description: description, state: state || undefined })
+      throw new OAuthMistake(error, description, response)
     }
     try {
       checkParams(query, [...PARAMETERS, ...extraParameters])
@@ -62,30 +62,30 @@ export class FakeConsent {
     check(['online', 'offline', null].includes(query.get('access_type')), 'an unknown access type')
     const challenge = query.get('code_challenge') ?? undefined
     this.#checkChallenge(challenge, query.get('code_challenge_method'), check)
-    const asked = query.get('scope')?.split(' ') ?? defaultScopes
-    check(asked !== undefined, 'no scope', 'invalid_scope')
-    const scopes = asked ?? []
-    for (const scope of scopes) check(known.includes(scope), `the scope ${scope}`, 'invalid_scope')
+    const requestedScopes = query.get('scope')?.split(' ') ?? defaultScopes
+    check(requestedScopes !== undefined, 'no scope', 'invalid_scope')
+    const scopes = requestedScopes ?? []
+    for (const scope of scopes) check(supportedScopes.includes(scope), `the scope ${scope}`, 'invalid_scope')
 
     const isConsented = query.get('prompt')?.split(' ').includes('consent') ?? false
     const isOffline = query.get('access_type') === 'offline'
     return () => {
-      const { only, patch, user } = this
-      this.only = undefined
-      this.patch = {}
+      const { grantedScopes, callbackPatch, user } = this
+      this.grantedScopes = undefined
+      this.callbackPatch = {}
       const iss = this.#issuer()
-      if (patch['error'] !== undefined) return this.#redirect(redirectUri, { state, iss, ...patch })
-      const granted = scopes.filter((scope) => only?.includes(scope) ?? true)
+      if (callbackPatch['error'] !== undefined) return this.#redirect(redirectUri, { state, iss, ...callbackPatch })
+      const granted = scopes.filter((scope) => grantedScopes?.includes(scope) ?? true)
       const authorization = { redirectUri, challenge, user, scopes: granted, isConsented, isOffline }
       const code = this.#codes.issue(authorization, this.#rules.now())
-      return this.#redirect(redirectUri, { code, state, iss, scope: granted.join(' '), ...patch })
+      return this.#redirect(redirectUri, { code, state, iss, scope: granted.join(' '), ...callbackPatch })
     }
   }
 
   #checkChallenge(
     challenge: string | undefined,
     method: string | null,
-    check: (isRight: boolean, what: string) => void
+    check: (isValid: boolean, description: string) => void
   ): void {
     if (challenge === undefined) {
       check(this.#rules.pkce === 'optional' && method === null, 'no code challenge')
@@ -96,7 +96,7 @@ export class FakeConsent {
     check(/^[\w-]{43}$/.test(challenge), 'a challenge that is no SHA-256')
   }
 
-  #redirect(redirectUri: string, params: CallbackPatch): OAuthAnswer {
+  #redirect(redirectUri: string, params: CallbackPatch): OAuthResponse {
     const location = new URL(redirectUri)
     for (const [name, value] of Object.entries(params)) {
       if (value !== undefined) location.searchParams.append(name, value)

@@ -1,8 +1,19 @@
 import t, { type Test } from 'tap'
 import * as client from 'openid-client'
-import { ask, basic, takeMistakes } from '../../support/dav/ask-dav.ts'
-import { CLIENT, encode, REDIRECT_URI, SCOPE, startByHand, type Params } from './by-hand.ts'
-import { answers, answersHtml, breaksOff, cutsJson, hangs, lies, pads, performed, redirects, resets } from './faults.ts'
+import { sendRequest, basicAuth, takeMistakes } from '../../support/dav/requests.ts'
+import { CLIENT, encodeForm, REDIRECT_URI, SCOPE, startFakeOAuth, type Params } from './client.ts'
+import {
+  respondsWith,
+  respondsWithHtml,
+  disconnectsMidBody,
+  truncatesJson,
+  hangs,
+  patchesResponse,
+  padsResponse,
+  afterPerforming,
+  redirects,
+  resets
+} from './faults.ts'
 import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET, FAKE_OAUTH_USER, FAKE_SCOPES, type ClientAuthentication } from './rules.ts'
 import { FakeOAuth } from './fake-oauth.ts'
 import { until } from '../../support/time/until.ts'
@@ -17,7 +28,7 @@ const AUTHENTICATIONS: readonly (readonly [ClientAuthentication, client.ClientAu
 
 for (const [clientAuthentication, authentication] of AUTHENTICATIONS) {
   t.test(`openid-client completes the flow with ${clientAuthentication}`, async (t) => {
-    const { oauth } = await startByHand(t, { clientAuthentication, rotation: 'single-use' })
+    const { oauth } = await startFakeOAuth(t, { clientAuthentication, rotation: 'single-use' })
     const { url: issuer } = oauth
     const configuration = new client.Configuration(
       {
@@ -65,7 +76,7 @@ for (const [clientAuthentication, authentication] of AUTHENTICATIONS) {
 }
 
 t.test('the fake records invalid authorization requests before the user is asked', async (t) => {
-  const { oauth, authorizationUrl } = await startByHand(t)
+  const { oauth, authorizationUrl } = await startFakeOAuth(t)
   const sent: [string, string, Params][] = [
     ['unsupported_response_type', 'a response type that is not code', { response_type: 'token' }],
     ['invalid_request', 'no state', { state: undefined }],
@@ -97,13 +108,13 @@ t.test('the fake records invalid authorization requests before the user is asked
     await t.rejects(oauth.consent(authorizationUrl(more)), /the user sees 400/)
     t.same(takeMistakes(oauth), [what])
   }
-  t.equal((await ask(authorizationUrl(), { method: 'POST' })).status, 405)
-  t.equal((await ask(`${oauth.url}/.well-known/openid-configuration`)).status, 404)
+  t.equal((await sendRequest(authorizationUrl(), { method: 'POST' })).status, 405)
+  t.equal((await sendRequest(`${oauth.url}/.well-known/openid-configuration`)).status, 404)
   t.same(takeMistakes(oauth), ['the method POST', 'a route that there is not'])
 })
 
 t.test('the fake records invalid requests at the token endpoint', async (t) => {
-  const { oauth, post } = await startByHand(t)
+  const { oauth, post } = await startFakeOAuth(t)
   const { refresh_token } = oauth.issueGrant({ scopes: ['files.read'] })
   const right = { grant_type: 'refresh_token', refresh_token, ...CLIENT }
   const exchange = { grant_type: 'authorization_code', code: 'c', redirect_uri: REDIRECT_URI, ...CLIENT }
@@ -124,8 +135,8 @@ t.test('the fake records invalid requests at the token endpoint', async (t) => {
   }
   await post('token', right, { 'content-type': 'application/json' })
   await post('token?grant_type=refresh_token', right)
-  await post('token', right, basic(FAKE_CLIENT_ID, 'secret'))
-  t.equal((await ask(`${oauth.url}/token`)).status, 405)
+  await post('token', right, basicAuth(FAKE_CLIENT_ID, 'secret'))
+  t.equal((await sendRequest(`${oauth.url}/token`)).status, 405)
   t.same(takeMistakes(oauth), [
     'the content type application/json',
     'a query besides the form',
@@ -136,7 +147,7 @@ t.test('the fake records invalid requests at the token endpoint', async (t) => {
 })
 
 t.test('a wrong secret is invalid_client, with a challenge only for an Authorization header', async (t) => {
-  const { oauth, refresh } = await startByHand(t)
+  const { oauth, refresh } = await startFakeOAuth(t)
   const { refresh_token } = oauth.issueGrant()
   const wrong = await refresh(refresh_token, { client_secret: 'wrong' })
   t.match(wrong, { status: 401, json: { error: 'invalid_client' }, headers: { 'cache-control': 'no-store' } })
@@ -145,15 +156,15 @@ t.test('a wrong secret is invalid_client, with a challenge only for an Authoriza
   const none = { grant_type: 'refresh_token', refresh_token }
   const url = `${oauth.url}/token`
   const asked = (headers: Readonly<Record<string, string>>) =>
-    ask(url, {
+    sendRequest(url, {
       method: 'POST',
       headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
-      body: encode(none).toString()
+      body: encodeForm(none).toString()
     })
   // Without the form encoding that must precede base64.
-  const header = await asked(basic(FAKE_CLIENT_ID, FAKE_CLIENT_SECRET))
+  const header = await asked(basicAuth(FAKE_CLIENT_ID, FAKE_CLIENT_SECRET))
   t.match(header, { status: 401, headers: { 'www-authenticate': /^Basic realm=/ } })
-  t.equal((await asked(basic(FAKE_CLIENT_ID, encodeURIComponent(FAKE_CLIENT_SECRET)))).status, 200)
+  t.equal((await asked(basicAuth(FAKE_CLIENT_ID, encodeURIComponent(FAKE_CLIENT_SECRET)))).status, 200)
   t.same(
     oauth.calls.token.map(({ authentication, status }) => [authentication, status]),
     [
@@ -166,7 +177,7 @@ t.test('a wrong secret is invalid_client, with a challenge only for an Authoriza
 
 t.test('a code is bound to its redirect URI, verifier and lifetime, and consumed by a failed attempt', async (t) => {
   let now = 0
-  const { oauth, code, exchange } = await startByHand(t, { pkce: 'optional', now: () => now })
+  const { oauth, code, exchange } = await startFakeOAuth(t, { pkce: 'optional', now: () => now })
   const other = 'http://127.0.0.1:1/other'
   oauth.rules.redirectUris.push(other)
   for (const more of [
@@ -189,7 +200,7 @@ t.test('a code is bound to its redirect URI, verifier and lifetime, and consumed
 })
 
 t.test('a redirect URI keeps its query', async (t) => {
-  const { oauth, authorizationUrl, exchange } = await startByHand(t)
+  const { oauth, authorizationUrl, exchange } = await startFakeOAuth(t)
   const redirectUri = `${REDIRECT_URI}?from=fake`
   oauth.rules.redirectUris = [redirectUri]
   const { searchParams } = await oauth.consent(authorizationUrl({ redirect_uri: redirectUri }))
@@ -198,7 +209,7 @@ t.test('a redirect URI keeps its query', async (t) => {
 })
 
 t.test('a code that is used twice ends its grant', async (t) => {
-  const { oauth, code, exchange, refresh } = await startByHand(t)
+  const { oauth, code, exchange, refresh } = await startFakeOAuth(t)
   const used = await code()
   const { json } = await exchange(used)
   t.ok(oauth.check(json.access_token))
@@ -209,7 +220,7 @@ t.test('a code that is used twice ends its grant', async (t) => {
 })
 
 t.test('without rotation the refresh token stays valid, and is not returned again', async (t) => {
-  const { oauth, refresh } = await startByHand(t, { rotation: 'keep' })
+  const { oauth, refresh } = await startFakeOAuth(t, { rotation: 'keep' })
   const { refresh_token } = oauth.issueGrant()
   for (const times of [1, 2]) {
     const { status, json } = await refresh(refresh_token)
@@ -220,7 +231,7 @@ t.test('without rotation the refresh token stays valid, and is not returned agai
 })
 
 t.test('with rotation each refresh returns another token, and previous ones stay valid', async (t) => {
-  const { oauth, refresh } = await startByHand(t, { rotation: 'rotate' })
+  const { oauth, refresh } = await startFakeOAuth(t, { rotation: 'rotate' })
   const { refresh_token: first } = oauth.issueGrant()
   const { json } = await refresh(first)
   t.not(json.refresh_token, first)
@@ -229,7 +240,7 @@ t.test('with rotation each refresh returns another token, and previous ones stay
 })
 
 t.test('a single-use token that is used twice ends the grant with all of its tokens', async (t) => {
-  const { oauth, refresh } = await startByHand(t, { rotation: 'single-use' })
+  const { oauth, refresh } = await startFakeOAuth(t, { rotation: 'single-use' })
   const { refresh_token: first } = oauth.issueGrant()
   const { refresh_token: other } = oauth.issueGrant({ user: BOB })
   const { json } = await refresh(first)
@@ -242,11 +253,11 @@ t.test('a single-use token that is used twice ends the grant with all of its tok
 })
 
 t.test('of twelve concurrent refreshes with a single-use token one succeeds, and the grant ends', async (t) => {
-  const { oauth, refresh } = await startByHand(t, { rotation: 'single-use' })
+  const { oauth, refresh } = await startFakeOAuth(t, { rotation: 'single-use' })
   const { refresh_token } = oauth.issueGrant()
   const gate = oauth.hold('token')
   const asked = Promise.all(Array.from({ length: 12 }, () => refresh(refresh_token)))
-  await until(() => gate.held === 12)
+  await until(() => gate.heldCount === 12)
   gate.release()
   const statuses = (await asked).map(({ status }) => status)
   t.equal(statuses.filter((status) => status === 200).length, 1)
@@ -257,7 +268,11 @@ t.test('of twelve concurrent refreshes with a single-use token one succeeds, and
 
 t.test('an access token expires by the clock of the test, and can have fewer scopes', async (t) => {
   let now = Date.UTC(2026, 0, 1)
-  const { oauth, refresh } = await startByHand(t, { now: () => now, accessTokenSeconds: 60, refreshEndsAccess: true })
+  const { oauth, refresh } = await startFakeOAuth(t, {
+    now: () => now,
+    accessTokenSeconds: 60,
+    refreshEndsAccess: true
+  })
   const issued = oauth.issueGrant({ expiresInSeconds: 10 })
   t.equal(issued.expires_in, 10)
   now += 9_999
@@ -281,7 +296,7 @@ t.test('an access token expires by the clock of the test, and can have fewer sco
 })
 
 t.test('a refresh token requires offline access, and a first authorization or a consent', async (t) => {
-  const { oauth, code, exchange } = await startByHand(t, { needsOfflineAccess: true })
+  const { oauth, code, exchange } = await startFakeOAuth(t, { needsOfflineAccess: true })
   const hasOne = async (more: Params) => 'refresh_token' in (await exchange(await code(more))).json
   t.notOk(await hasOne({}))
   t.ok(await hasOne({ access_type: 'offline' }))
@@ -295,17 +310,17 @@ t.test('a refresh token requires offline access, and a first authorization or a 
 })
 
 t.test('a decision of the user applies to one authorization', async (t) => {
-  const { oauth, authorizationUrl, code, exchange } = await startByHand(t)
+  const { oauth, authorizationUrl, code, exchange } = await startFakeOAuth(t)
   const callback = async () => Object.fromEntries((await oauth.consent(authorizationUrl())).searchParams)
   oauth.deny()
   const denied = await callback()
   t.match(denied, { error: 'access_denied', state: 'state-1', iss: oauth.url })
   t.notOk('code' in denied)
-  oauth.answerWith({ error: 'server_error' })
+  oauth.patchCallback({ error: 'server_error' })
   t.match(await callback(), { error: 'server_error' })
-  oauth.answerWith({ iss: 'https://evil.example' })
+  oauth.patchCallback({ iss: 'https://evil.example' })
   t.match(await callback(), { code: String, iss: 'https://evil.example' })
-  oauth.answerWith({ iss: undefined })
+  oauth.patchCallback({ iss: undefined })
   t.notOk('iss' in (await callback()))
   oauth.grantOnly(['files.read'])
   const { json } = await exchange(await code())
@@ -317,7 +332,7 @@ t.test('a decision of the user applies to one authorization', async (t) => {
 })
 
 t.test('a user who removes the application ends only their own grants, at once', async (t) => {
-  const { oauth, refresh } = await startByHand(t)
+  const { oauth, refresh } = await startFakeOAuth(t)
   const alice = oauth.issueGrant()
   const bob = oauth.issueGrant({ user: BOB })
   oauth.revokeGrant(FAKE_OAUTH_USER.id)
@@ -330,7 +345,7 @@ t.test('a user who removes the application ends only their own grants, at once',
 })
 
 t.test('a revocation with any valid token ends the grant, and accepts unknown tokens', async (t) => {
-  const { oauth, refresh, revoke } = await startByHand(t, { rotation: 'single-use' })
+  const { oauth, refresh, revoke } = await startFakeOAuth(t, { rotation: 'single-use' })
   const first = oauth.issueGrant()
   t.equal((await revoke('unknown')).status, 200)
   const { json } = await refresh(first.refresh_token)
@@ -350,13 +365,13 @@ t.test('a revocation with any valid token ends the grant, and accepts unknown to
 })
 
 t.test('a scripted fault applies to the configured number of requests of its endpoint', async (t) => {
-  const { oauth, authorizationUrl, refresh, revoke } = await startByHand(t)
+  const { oauth, authorizationUrl, refresh, revoke } = await startFakeOAuth(t)
   const { refresh_token } = oauth.issueGrant()
   oauth.failNext(1, { status: 429, error: 'slow_down', headers: { 'retry-after': '7' } })
-  oauth.failNext(2, answersHtml(503))
-  oauth.failNext(1, answersHtml(200))
+  oauth.failNext(2, respondsWithHtml(503))
+  oauth.failNext(1, respondsWithHtml(200))
   oauth.failNext(1, redirects('http://127.0.0.1:1/'))
-  oauth.failNext(1, answers({ status: 500, error: 'server_error' }), { endpoint: 'revoke' })
+  oauth.failNext(1, respondsWith({ status: 500, error: 'server_error' }), { endpoint: 'revoke' })
   t.equal((await revoke(refresh_token)).status, 500)
   t.match(await refresh(refresh_token), { status: 429, headers: { 'retry-after': '7' }, json: { error: 'slow_down' } })
   for (const status of [503, 503, 200]) {
@@ -373,27 +388,27 @@ t.test('a scripted fault applies to the configured number of requests of its end
 })
 
 t.test('a mistake is recorded even if the request gets a scripted fault', async (t) => {
-  const { oauth, refresh } = await startByHand(t)
+  const { oauth, refresh } = await startFakeOAuth(t)
   oauth.failNext(1, { status: 503, error: 'server_error' })
   t.equal((await refresh('token', { unknown: '1' })).status, 503)
   t.same(takeMistakes(oauth), ['the parameter unknown'])
 })
 
 t.test('a faulty or truncated response follows a performed request', async (t) => {
-  const { oauth, refresh } = await startByHand(t, { rotation: 'rotate' })
+  const { oauth, refresh } = await startFakeOAuth(t, { rotation: 'rotate' })
   const { refresh_token } = oauth.issueGrant()
-  oauth.failNext(1, lies({ access_token: undefined, token_type: 'mac', expires_in: '-1' }))
+  oauth.failNext(1, patchesResponse({ access_token: undefined, token_type: 'mac', expires_in: '-1' }))
   const { json } = await refresh(refresh_token)
   t.match(json, { token_type: 'mac', expires_in: '-1', refresh_token: oauth.grants[0]?.refreshToken })
   t.notOk('access_token' in json)
-  oauth.failNext(1, cutsJson())
+  oauth.failNext(1, truncatesJson())
   await t.rejects(refresh(refresh_token), SyntaxError)
-  for (const fault of [breaksOff(), performed(resets())]) {
+  for (const fault of [disconnectsMidBody(), afterPerforming(resets())]) {
     oauth.failNext(1, fault)
     await t.rejects(refresh(refresh_token))
   }
   await until(() => oauth.calls.token.at(-1)?.isBroken === true)
-  oauth.failNext(1, pads(1_000_000))
+  oauth.failNext(1, padsResponse(1_000_000))
   const { text } = await refresh(refresh_token)
   t.equal(text.trimStart().length, text.length - 1_000_000)
   t.match(JSON.parse(text), { access_token: oauth.grants[0]?.accessToken })
@@ -401,17 +416,17 @@ t.test('a faulty or truncated response follows a performed request', async (t) =
   oauth.failNext(1, resets())
   await t.rejects(refresh(refresh_token), { code: 'ECONNRESET' })
   t.equal(oauth.grants[0]?.refreshes, 5)
-  oauth.failNext(1, lies({ token_type: 'mac' }))
+  oauth.failNext(1, patchesResponse({ token_type: 'mac' }))
   t.match(await refresh('unknown'), { status: 400, json: { error: 'invalid_grant', token_type: undefined } })
 })
 
 t.test('a hanging request ends when the client disconnects', async (t) => {
-  const { oauth } = await startByHand(t)
+  const { oauth } = await startFakeOAuth(t)
   oauth.failNext(1, hangs())
   const controller = new AbortController()
   const asked = fetch(`${oauth.url}/token`, {
     method: 'POST',
-    body: encode({ grant_type: 'refresh_token', refresh_token: 'token', ...CLIENT }),
+    body: encodeForm({ grant_type: 'refresh_token', refresh_token: 'token', ...CLIENT }),
     signal: controller.signal
   })
   await until(() => oauth.tokenCalls() === 1)
@@ -422,7 +437,7 @@ t.test('a hanging request ends when the client disconnects', async (t) => {
 })
 
 t.test('a gate holds requests before or after they are performed', async (t) => {
-  const { oauth, refresh } = await startByHand(t, { rotation: 'single-use' })
+  const { oauth, refresh } = await startFakeOAuth(t, { rotation: 'single-use' })
   const { refresh_token } = oauth.issueGrant()
   const before = oauth.hold()
   const first = refresh(refresh_token)
@@ -448,13 +463,17 @@ t.test('a gate holds requests before or after they are performed', async (t) => 
 t.test('a test whose application sends an invalid request fails', async (t) => {
   const hooks: (() => Promise<void>)[] = []
   const oauth = await FakeOAuth.start({ teardown: (hook: () => Promise<void>) => hooks.push(hook) } as unknown as Test)
-  await ask(`${oauth.url}/userinfo`)
+  await sendRequest(`${oauth.url}/userinfo`)
   await t.rejects(hooks[0]!(), /nobody asks: GET \/userinfo: a route that there is not/)
 })
 
 t.test('responses must not be stored', async (t) => {
-  const { authorizationUrl, code, exchange, revoke } = await startByHand(t)
-  for (const { headers } of [await ask(authorizationUrl()), await exchange(await code()), await revoke('unknown')]) {
+  const { authorizationUrl, code, exchange, revoke } = await startFakeOAuth(t)
+  for (const { headers } of [
+    await sendRequest(authorizationUrl()),
+    await exchange(await code()),
+    await revoke('unknown')
+  ]) {
     t.equal(headers['cache-control'], 'no-store')
   }
 })

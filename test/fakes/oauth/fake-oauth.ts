@@ -2,14 +2,14 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Test } from 'tap'
 import type { AuthorizationServer } from '../../../src/core/oauth.ts'
 import { FakeServer } from '../fake-server.ts'
-import { OAuthMistake, OAuthRefusal, sendAnswer, type OAuthAnswer } from './answer.ts'
+import { OAuthMistake, OAuthFailure, sendResponse, type OAuthResponse } from './response.ts'
 import { FakeCodes } from './codes.ts'
 import { FakeConsent, type CallbackPatch } from './consent.ts'
-import { OAuthFaults, type OAuthErrorAnswer, type OAuthFault } from './faults.ts'
+import { OAuthFaults, type OAuthErrorResponse, type OAuthFault } from './faults.ts'
 import { OAuthGate } from './gate.ts'
 import { FakeGrants, type FakeGrant, type FakeTokenResponse } from './grants.ts'
-import { callOf, type FakeOAuthCall, type OAuthEndpoint, type OAuthRequest } from './request.ts'
-import { rulesOf, type FakeOAuthOptions, type FakeOAuthRules, type FakeOAuthUser } from './rules.ts'
+import { toCall, type FakeOAuthCall, type OAuthEndpoint, type OAuthRequest } from './request.ts'
+import { withDefaults, type FakeOAuthOptions, type FakeOAuthRules, type FakeOAuthUser } from './rules.ts'
 import { FakeTokens } from './tokens.ts'
 import { readBody } from '../../support/app/read-body.ts'
 
@@ -41,7 +41,7 @@ export class FakeOAuth extends FakeServer {
   private constructor(options: FakeOAuthOptions) {
     super()
     const codes = new FakeCodes()
-    this.rules = rulesOf(options)
+    this.rules = withDefaults(options)
     this.#grants = new FakeGrants(this.rules)
     this.#consent = new FakeConsent(this.rules, codes, () => this.url)
     this.#tokens = new FakeTokens(this.rules, codes, this.#grants)
@@ -96,17 +96,17 @@ export class FakeOAuth extends FakeServer {
 
   /** Makes the user deny the next authorization. */
   deny(): void {
-    this.answerWith({ error: 'access_denied', error_description: 'The user said no.' })
+    this.patchCallback({ error: 'access_denied', error_description: 'The user said no.' })
   }
 
   /** Makes the user grant only these scopes in the next authorization. */
   grantOnly(scopes: readonly string[]): void {
-    this.#consent.only = scopes
+    this.#consent.grantedScopes = scopes
   }
 
   /** Overrides parameters of the next callback: an `error` (then without a code), another `iss`, or undefined. */
-  answerWith(patch: CallbackPatch): void {
-    this.#consent.patch = { ...this.#consent.patch, ...patch }
+  patchCallback(patch: CallbackPatch): void {
+    this.#consent.callbackPatch = { ...this.#consent.callbackPatch, ...patch }
   }
 
   /** Returns the user and the scopes of an access token if it is valid now. */
@@ -124,7 +124,7 @@ export class FakeOAuth extends FakeServer {
   issueGrant({ user, scopes, expiresInSeconds }: IssuedGrant = {}): FakeTokenResponse & {
     readonly refresh_token: string
   } {
-    const response = this.#grants.begin({
+    const response = this.#grants.create({
       user: user ?? this.#consent.user,
       scopes: scopes ?? this.rules.scopes,
       hasRefreshToken: true,
@@ -148,7 +148,7 @@ export class FakeOAuth extends FakeServer {
   /** Makes the next `times` requests fail. Failures planned later begin after that. */
   failNext(
     times: number,
-    failure: OAuthErrorAnswer | OAuthFault,
+    failure: OAuthErrorResponse | OAuthFault,
     { endpoint = 'token' }: { readonly endpoint?: OAuthEndpoint } = {}
   ): void {
     this.#faults.plan(endpoint, times, failure)
@@ -180,7 +180,7 @@ export class FakeOAuth extends FakeServer {
         response.writeHead(404).end()
         return
       }
-      await this.#answer(endpoint, request, response)
+      await this.#handle(endpoint, request, response)
     } catch (error) {
       // After an interrupted body the socket is closed. Any other error is a bug of the fake.
       if (message.complete) this.mistakes.push(`${method} ${path}: ${String(error)}`)
@@ -188,25 +188,25 @@ export class FakeOAuth extends FakeServer {
     }
   }
 
-  async #answer(endpoint: OAuthEndpoint, request: OAuthRequest, response: ServerResponse): Promise<void> {
-    const call = callOf(endpoint, request)
+  async #handle(endpoint: OAuthEndpoint, request: OAuthRequest, response: ServerResponse): Promise<void> {
+    const call = toCall(endpoint, request)
     this.calls[endpoint].push(call)
     response.once('close', () => (call.isBroken = !response.writableFinished))
     const fault = this.#faults.take(endpoint)
     const gate = this.#gates.get(endpoint)
-    const guarded = <T>(act: () => T): T | OAuthAnswer => this.#guard(`${request.method} /${endpoint}`, act)
+    const withErrors = <T>(run: () => T): T | OAuthResponse => this.#catchFailure(`${request.method} /${endpoint}`, run)
     // Checks the request even if a fault determines the response.
-    const prepared = guarded(() => this.#prepare(endpoint, request))
-    const perform = () => (typeof prepared === 'function' ? guarded(prepared) : prepared)
-    if (gate?.isPerformed === false) await gate.pass()
-    const answer = fault?.isPerformed === false ? undefined : perform()
-    if (gate?.isPerformed === true) await gate.pass()
+    const operation = withErrors(() => this.#prepare(endpoint, request))
+    const perform = () => (typeof operation === 'function' ? withErrors(operation) : operation)
+    if (gate?.isPerformed === false) await gate.wait()
+    const result = fault?.isPerformed === false ? undefined : perform()
+    if (gate?.isPerformed === true) await gate.wait()
     if (fault?.isPerformed === false) fault.strike(response)
-    else if (answer !== undefined) (fault?.strike ?? sendAnswer)(response, answer)
+    else if (result !== undefined) (fault?.strike ?? sendResponse)(response, result)
     if (response.headersSent) call.status = response.statusCode
   }
 
-  #prepare(endpoint: OAuthEndpoint, request: OAuthRequest): () => OAuthAnswer {
+  #prepare(endpoint: OAuthEndpoint, request: OAuthRequest): () => OAuthResponse {
     switch (endpoint) {
       case 'authorize':
         return this.#consent.prepare(request)
@@ -217,13 +217,13 @@ export class FakeOAuth extends FakeServer {
     }
   }
 
-  #guard<T>(what: string, act: () => T): T | OAuthAnswer {
+  #catchFailure<T>(description: string, run: () => T): T | OAuthResponse {
     try {
-      return act()
+      return run()
     } catch (error) {
-      if (!(error instanceof OAuthRefusal)) throw error
-      if (error instanceof OAuthMistake) this.mistakes.push(`${what}: ${error.message}`)
-      return error.answer
+      if (!(error instanceof OAuthFailure)) throw error
+      if (error instanceof OAuthMistake) this.mistakes.push(`${description}: ${error.message}`)
+      return error.response
     }
   }
 }

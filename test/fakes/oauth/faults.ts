@@ -1,15 +1,15 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
-import { errorAnswer, sendAnswer, type OAuthAnswer } from './answer.ts'
+import { errorResponse, sendResponse, type OAuthResponse } from './response.ts'
 import type { OAuthEndpoint } from './request.ts'
 
 /** An error of the server or of RFC 6749. */
-export interface OAuthErrorAnswer {
+export interface OAuthErrorResponse {
   readonly status: number
   readonly error: string
   readonly error_description?: string
   readonly headers?: OutgoingHttpHeaders
   /** Members that a provider adds to those of RFC 6749. */
-  readonly more?: Readonly<Record<string, unknown>>
+  readonly extraFields?: Readonly<Record<string, unknown>>
 }
 
 /** Applies instead of performing the request. */
@@ -21,31 +21,37 @@ interface EarlyFault {
 /** Applies after the request was performed: a code is used or a token rotated, but the response is faulty. */
 interface LateFault {
   readonly isPerformed: true
-  readonly strike: (response: ServerResponse, answer: OAuthAnswer) => void
+  readonly strike: (response: ServerResponse, result: OAuthResponse) => void
 }
 
 export type OAuthFault = EarlyFault | LateFault
 
-const early = (strike: EarlyFault['strike']): EarlyFault => ({ isPerformed: false, strike })
-const late = (strike: LateFault['strike']): LateFault => ({ isPerformed: true, strike })
+const beforePerforming = (strike: EarlyFault['strike']): EarlyFault => ({ isPerformed: false, strike })
+const afterwards = (strike: LateFault['strike']): LateFault => ({ isPerformed: true, strike })
 
 /** Applies the same fault after the request was performed. */
-export function performed({ strike }: EarlyFault): OAuthFault {
-  return late((response) => {
+export function afterPerforming({ strike }: EarlyFault): OAuthFault {
+  return afterwards((response) => {
     strike(response)
   })
 }
 
-export function answers({ status, error, error_description = 'Scripted.', headers = {}, more = {} }: OAuthErrorAnswer) {
-  const answer = errorAnswer(status, error, error_description, headers)
-  return early((response) => {
-    sendAnswer(response, { ...answer, json: { ...answer.json, ...more } })
+export function respondsWith({
+  status,
+  error,
+  error_description = 'Scripted.',
+  headers = {},
+  extraFields = {}
+}: OAuthErrorResponse) {
+  const errorBody = errorResponse(status, error, error_description, headers)
+  return beforePerforming((response) => {
+    sendResponse(response, { ...errorBody, json: { ...errorBody.json, ...extraFields } })
   })
 }
 
 /** Responds with HTML, like a proxy in front of the server. */
-export function answersHtml(status: number, headers: OutgoingHttpHeaders = {}) {
-  return early((response) => {
+export function respondsWithHtml(status: number, headers: OutgoingHttpHeaders = {}) {
+  return beforePerforming((response) => {
     response.writeHead(status, { 'content-type': 'text/html; charset=utf-8', ...headers })
     response.end('<!doctype html><title>Sorry</title><p>Bearer SECRET</p>')
   })
@@ -53,72 +59,72 @@ export function answersHtml(status: number, headers: OutgoingHttpHeaders = {}) {
 
 /** A 307 requests the same POST elsewhere, with all of its secrets. */
 export function redirects(location: string, status = 307) {
-  return early((response) => response.writeHead(status, { location }).end())
+  return beforePerforming((response) => response.writeHead(status, { location }).end())
 }
 
 /** Never responds; ends when the client disconnects. */
 export function hangs() {
-  return early(() => {})
+  return beforePerforming(() => {})
 }
 
 export function resets() {
-  return early((response) => response.socket?.resetAndDestroy())
+  return beforePerforming((response) => response.socket?.resetAndDestroy())
 }
 
 /** Replaces members of the response; undefined removes one. Applies to successful responses only. */
-export function lies(patch: Readonly<Record<string, unknown>>): OAuthFault {
-  return late((response, answer) => {
-    sendAnswer(response, answer.status === 200 ? { ...answer, json: { ...answer.json, ...patch } } : answer)
+export function patchesResponse(patch: Readonly<Record<string, unknown>>): OAuthFault {
+  return afterwards((response, result) => {
+    sendResponse(response, result.status === 200 ? { ...result, json: { ...result.json, ...patch } } : result)
   })
 }
 
 /** Sends half of the response with a matching length. */
-export function cutsJson(): OAuthFault {
-  return late((response, { status, json }) => {
-    const half = halfOf(json)
+export function truncatesJson(): OAuthFault {
+  return afterwards((response, { status, json }) => {
+    const half = firstHalfOf(json)
     response.writeHead(status, { 'content-type': 'application/json', 'content-length': half.length }).end(half)
   })
 }
 
 /** Sends half of the response with the full length, then closes the connection. */
-export function breaksOff(): OAuthFault {
-  return late((response, { status, json }) => {
-    const half = halfOf(json)
+export function disconnectsMidBody(): OAuthFault {
+  return afterwards((response, { status, json }) => {
+    const half = firstHalfOf(json)
     response.writeHead(status, { 'content-type': 'application/json', 'content-length': half.length * 2 })
     response.write(half, () => response.socket?.destroy())
   })
 }
 
 /** Prepends white space to the response, which remains valid JSON. */
-export function pads(bytes: number): OAuthFault {
-  return late((response, { status, json }) => {
+export function padsResponse(bytes: number): OAuthFault {
+  return afterwards((response, { status, json }) => {
     response.writeHead(status, { 'content-type': 'application/json' })
     response.write(Buffer.alloc(bytes, ' '))
     response.end(JSON.stringify(json))
   })
 }
 
-function halfOf(json: OAuthAnswer['json']): Buffer {
-  const whole = Buffer.from(JSON.stringify(json ?? {}))
-  return whole.subarray(0, Math.floor(whole.length / 2))
+function firstHalfOf(json: OAuthResponse['json']): Buffer {
+  const full = Buffer.from(JSON.stringify(json ?? {}))
+  return full.subarray(0, Math.floor(full.length / 2))
 }
 
 /** Planned faults of the next requests, in the order of planning. */
 export class OAuthFaults {
-  #planned: { readonly endpoint: OAuthEndpoint; readonly fault: OAuthFault; left: number }[] = []
+  #plan: { readonly endpoint: OAuthEndpoint; readonly fault: OAuthFault; remaining: number }[] = []
 
-  plan(endpoint: OAuthEndpoint, times: number, failure: OAuthErrorAnswer | OAuthFault): void {
-    const fault = 'strike' in failure ? failure : answers(failure)
-    this.#planned.push({ endpoint, fault, left: times })
+  plan(endpoint: OAuthEndpoint, times: number, failure: OAuthErrorResponse | OAuthFault): void {
+    const fault = 'strike' in failure ? failure : respondsWith(failure)
+    this.#plan.push({ endpoint, fault, remaining: times })
   }
 
   take(endpoint: OAuthEndpoint): OAuthFault | undefined {
-    const next = this.#planned.find((planned) => planned.endpoint === endpoint && planned.left > 0)
-    if (next !== undefined) next.left--
+    const next = this.#plan.find((planned) => planned.endpoint === endpoint && planned.remaining > 0)
+    if (next !== undefined) next.remaining--
     return next?.fault
   }
 
   clear(): void {
-    this.#planned = []
+    this.#plan = []
   }
 }

@@ -5,7 +5,7 @@ export class OAuthGate {
   /** Whether requests are performed before they are held, so that only their responses wait. */
   readonly isPerformed: boolean
   /** The number of requests held so far. */
-  held = 0
+  heldCount = 0
   readonly #reached = new Deferred<void>()
   readonly #released = new Deferred<void>()
   readonly #onRelease: () => void
@@ -26,8 +26,8 @@ export class OAuthGate {
     this.#released.resolve()
   }
 
-  async pass(): Promise<void> {
-    this.held++
+  async wait(): Promise<void> {
+    this.heldCount++
     this.#reached.resolve()
     await this.#released.promise
   }

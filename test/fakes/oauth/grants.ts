@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { OAuthMistake, OAuthRefusal } from './answer.ts'
+import { OAuthMistake, OAuthFailure } from './response.ts'
 import type { FakeOAuthRules, FakeOAuthUser } from './rules.ts'
 
 export interface FakeTokenResponse {
@@ -39,8 +39,8 @@ export class FakeGrant {
     return this.endedBy === 'refresh token reuse'
   }
 
-  end(by: GrantEnd): void {
-    this.endedBy ??= by
+  end(reason: GrantEnd): void {
+    this.endedBy ??= reason
   }
 }
 
@@ -52,10 +52,10 @@ interface AccessToken {
 
 interface RefreshToken {
   readonly grant: FakeGrant
-  isSpent: boolean
+  isUsed: boolean
 }
 
-export interface NewGrant {
+export interface GrantOptions {
   readonly user: FakeOAuthUser
   readonly scopes: readonly string[]
   readonly hasRefreshToken: boolean
@@ -66,50 +66,51 @@ export interface NewGrant {
 export class FakeGrants {
   readonly all: FakeGrant[] = []
   readonly #rules: FakeOAuthRules
-  readonly #access = new Map<string, AccessToken>()
-  readonly #refresh = new Map<string, RefreshToken>()
+  readonly #accessTokens = new Map<string, AccessToken>()
+  readonly #refreshTokens = new Map<string, RefreshToken>()
 
   constructor(rules: FakeOAuthRules) {
     this.#rules = rules
   }
 
-  begin({ user, scopes, hasRefreshToken, expiresInSeconds }: NewGrant): FakeTokenResponse {
+  create({ user, scopes, hasRefreshToken, expiresInSeconds }: GrantOptions): FakeTokenResponse {
     const grant = new FakeGrant(user, scopes)
     this.all.push(grant)
     if (hasRefreshToken) this.#rotate(grant)
     return this.#respond(grant, scopes, hasRefreshToken, expiresInSeconds)
   }
 
-  refresh(token: string, narrowed: readonly string[] | undefined): FakeTokenResponse {
-    const found = this.#refresh.get(token)
-    if (found === undefined) throw new OAuthRefusal('invalid_grant', 'The refresh token is unknown.')
-    const { grant } = found
+  refresh(token: string, requestedScopes: readonly string[] | undefined): FakeTokenResponse {
+    const stored = this.#refreshTokens.get(token)
+    if (stored === undefined) throw new OAuthFailure('invalid_grant', 'The refresh token is unknown.')
+    const { grant } = stored
     const { rotation, accessTokenSeconds, refreshEndsAccess } = this.#rules
-    if (!grant.isAlive) throw new OAuthRefusal('invalid_grant', 'The grant has ended.')
-    if (found.isSpent) {
+    if (!grant.isAlive) throw new OAuthFailure('invalid_grant', 'The grant has ended.')
+    if (stored.isUsed) {
       grant.end('refresh token reuse')
-      throw new OAuthRefusal('invalid_grant', 'The refresh token was used before.')
+      throw new OAuthFailure('invalid_grant', 'The refresh token was used before.')
     }
-    const foreign = narrowed?.find((scope) => !grant.scopes.includes(scope))
-    if (foreign !== undefined) throw new OAuthMistake('invalid_scope', `the scope ${foreign}, which was not granted`)
+    const ungrantedScope = requestedScopes?.find((scope) => !grant.scopes.includes(scope))
+    if (ungrantedScope !== undefined)
+      throw new OAuthMistake('invalid_scope', `the scope ${ungrantedScope}, which was not granted`)
 
     grant.refreshes++
-    if (refreshEndsAccess) this.#access.delete(grant.accessToken)
-    if (rotation === 'single-use') found.isSpent = true
+    if (refreshEndsAccess) this.#accessTokens.delete(grant.accessToken)
+    if (rotation === 'single-use') stored.isUsed = true
     if (rotation !== 'keep') this.#rotate(grant)
-    return this.#respond(grant, narrowed ?? grant.scopes, rotation !== 'keep', accessTokenSeconds)
+    return this.#respond(grant, requestedScopes ?? grant.scopes, rotation !== 'keep', accessTokenSeconds)
   }
 
   /** Returns the access token if it is valid now: not expired, and its grant not ended. */
   check(token: string): { readonly grant: FakeGrant; readonly scopes: readonly string[] } | null {
-    const found = this.#access.get(token)
-    return found?.grant.isAlive === true && this.#rules.now() < found.expiresAt ? found : null
+    const stored = this.#accessTokens.get(token)
+    return stored?.grant.isAlive === true && this.#rules.now() < stored.expiresAt ? stored : null
   }
 
   /** Revoking an invalid token has no effect, although the application may assume one. */
   revoke(token: string): void {
-    const refresh = this.#refresh.get(token)
-    const grant = refresh?.isSpent === false ? refresh.grant : this.check(token)?.grant
+    const refresh = this.#refreshTokens.get(token)
+    const grant = refresh?.isUsed === false ? refresh.grant : this.check(token)?.grant
     grant?.end('client')
   }
 
@@ -118,30 +119,30 @@ export class FakeGrants {
   }
 
   expireAccessTokens(): void {
-    for (const token of this.#access.values()) token.expiresAt = -Infinity
+    for (const token of this.#accessTokens.values()) token.expiresAt = -Infinity
   }
 
   #rotate(grant: FakeGrant): void {
     // Not base64url, so that a wrongly encoded token is unknown.
     const token = `rt//${randomBytes(33).toString('base64')}+=`
     grant.refreshToken = token
-    this.#refresh.set(token, { grant, isSpent: false })
+    this.#refreshTokens.set(token, { grant, isUsed: false })
   }
 
   #respond(
     grant: FakeGrant,
     scopes: readonly string[],
-    withRefreshToken: boolean,
-    seconds: number | undefined
+    includesRefreshToken: boolean,
+    expiresInSeconds: number | undefined
   ): FakeTokenResponse {
     grant.accessToken = `at-${randomBytes(32).toString('base64url')}`
-    const expiresAt = seconds === undefined ? Infinity : this.#rules.now() + seconds * 1000
-    this.#access.set(grant.accessToken, { grant, scopes, expiresAt })
+    const expiresAt = expiresInSeconds === undefined ? Infinity : this.#rules.now() + expiresInSeconds * 1000
+    this.#accessTokens.set(grant.accessToken, { grant, scopes, expiresAt })
     return {
       access_token: grant.accessToken,
       token_type: 'Bearer',
-      ...(seconds !== undefined && { expires_in: seconds }),
-      ...(withRefreshToken && grant.refreshToken !== undefined && { refresh_token: grant.refreshToken }),
+      ...(expiresInSeconds !== undefined && { expires_in: expiresInSeconds }),
+      ...(includesRefreshToken && grant.refreshToken !== undefined && { refresh_token: grant.refreshToken }),
       scope: scopes.join(' ')
     }
   }

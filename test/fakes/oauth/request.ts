@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { OAuthMistake, OAuthRefusal } from './answer.ts'
+import { OAuthMistake, OAuthFailure } from './response.ts'
 import type { ClientAuthentication, FakeOAuthRules } from './rules.ts'
 
 export type OAuthEndpoint = 'authorize' | 'token' | 'revoke'
@@ -25,19 +25,22 @@ export interface OAuthRequest {
   readonly body: string
 }
 
-export function callOf(endpoint: OAuthEndpoint, request: OAuthRequest): FakeOAuthCall {
+export function toCall(endpoint: OAuthEndpoint, request: OAuthRequest): FakeOAuthCall {
   const params = endpoint === 'authorize' ? request.query : new URLSearchParams(request.body)
   return {
     endpoint,
     params: Object.fromEntries(params),
-    authentication: authenticationOf(request.headers.authorization, params.has('client_secret')),
+    authentication: authenticationMethodOf(request.headers.authorization, params.has('client_secret')),
     headers: request.headers,
     status: undefined,
     isBroken: false
   }
 }
 
-function authenticationOf(authorization: string | undefined, hasSecret: boolean): FakeOAuthCall['authentication'] {
+function authenticationMethodOf(
+  authorization: string | undefined,
+  hasSecret: boolean
+): FakeOAuthCall['authentication'] {
   if (authorization === undefined) return hasSecret ? 'client_secret_post' : 'none'
   if (hasSecret) return 'several'
   return authorization.startsWith('Basic ') ? 'client_secret_basic' : 'other'
@@ -46,8 +49,8 @@ function authenticationOf(authorization: string | undefined, hasSecret: boolean)
 /** Checks that each parameter occurs once and has a value (RFC 6749, 3.1 and 3.2). */
 export function checkParams(params: URLSearchParams, allowed: readonly string[]): void {
   const names = [...params.keys()]
-  const twice = names.find((name, index) => names.indexOf(name) !== index)
-  if (twice !== undefined) throw new OAuthMistake('invalid_request', `the parameter ${twice} twice`)
+  const repeated = names.find((name, index) => names.indexOf(name) !== index)
+  if (repeated !== undefined) throw new OAuthMistake('invalid_request', `the parameter ${repeated} twice`)
   const unknown = names.find((name) => !allowed.includes(name))
   if (unknown !== undefined) throw new OAuthMistake('invalid_request', `the parameter ${unknown}`)
   const empty = names.find((name) => params.get(name) === '')
@@ -55,7 +58,7 @@ export function checkParams(params: URLSearchParams, allowed: readonly string[])
 }
 
 /** Parses a form POST. Secrets may only be in its body. */
-export function formOf({ method, headers, query, body }: OAuthRequest): URLSearchParams {
+export function parseForm({ method, headers, query, body }: OAuthRequest): URLSearchParams {
   const type = headers['content-type']
   if (method !== 'POST') throw new OAuthMistake('invalid_request', `the method ${method}`, { status: 405 })
   if (query.size > 0) throw new OAuthMistake('invalid_request', 'a query besides the form')
@@ -65,7 +68,7 @@ export function formOf({ method, headers, query, body }: OAuthRequest): URLSearc
   return new URLSearchParams(body)
 }
 
-export function required(form: URLSearchParams, name: string): string {
+export function requireParam(form: URLSearchParams, name: string): string {
   const value = form.get(name)
   if (value === null) throw new OAuthMistake('invalid_request', `no ${name}`)
   return value
@@ -74,24 +77,24 @@ export function required(form: URLSearchParams, name: string): string {
 /** Checks that the client is the registered one and uses the registered authentication method. */
 export function checkClient(rules: FakeOAuthRules, { headers }: OAuthRequest, form: URLSearchParams): void {
   const { authorization } = headers
-  const used = authenticationOf(authorization, form.has('client_secret'))
-  if (used === 'several') throw new OAuthMistake('invalid_request', 'several ways to authenticate')
+  const method = authenticationMethodOf(authorization, form.has('client_secret'))
+  if (method === 'several') throw new OAuthMistake('invalid_request', 'several ways to authenticate')
   // A challenge is only for clients that sent the header (RFC 6749, 5.2).
   const challenge = authorization === undefined ? {} : { headers: { 'www-authenticate': 'Basic realm="fake"' } }
-  if (used !== rules.clientAuthentication)
-    throw new OAuthMistake('invalid_client', `authentication by ${used}`, challenge)
+  if (method !== rules.clientAuthentication)
+    throw new OAuthMistake('invalid_client', `authentication by ${method}`, challenge)
 
   const { id, secret } =
-    used === 'client_secret_basic'
-      ? basicOf(authorization ?? '')
+    method === 'client_secret_basic'
+      ? parseBasic(authorization ?? '')
       : { id: form.get('client_id'), secret: form.get('client_secret') }
-  const isOther = (form.get('client_id') ?? id) !== id
-  if (isOther) throw new OAuthMistake('invalid_request', 'another client in the form than in the header')
-  const isRight = id === rules.clientId && (used === 'none' || secret === rules.clientSecret)
-  if (!isRight) throw new OAuthRefusal('invalid_client', 'The client or its secret is wrong.', challenge)
+  const isDifferentClient = (form.get('client_id') ?? id) !== id
+  if (isDifferentClient) throw new OAuthMistake('invalid_request', 'another client in the form than in the header')
+  const isValid = id === rules.clientId && (method === 'none' || secret === rules.clientSecret)
+  if (!isValid) throw new OAuthFailure('invalid_client', 'The client or its secret is wrong.', challenge)
 }
 
-function basicOf(authorization: string): { id: string; secret: string } {
+function parseBasic(authorization: string): { id: string; secret: string } {
   const pair = Buffer.from(authorization.slice('Basic '.length), 'base64').toString()
   const colon = pair.indexOf(':')
   // Text that is not form-encoded identifies no client.

@@ -50,7 +50,7 @@ export interface FakeOAuthRules {
 
 export type FakeOAuthOptions = Partial<FakeOAuthRules>
 
-export function rulesOf(options: FakeOAuthOptions): FakeOAuthRules {
+export function withDefaults(options: FakeOAuthOptions): FakeOAuthRules {
   return {
     clientId: FAKE_CLIENT_ID,
     clientSecret: FAKE_CLIENT_SECRET,

@@ -2,9 +2,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Test } from 'tap'
 import { FakeServer } from '../fake-server.ts'
 import { FakeObjects, S3Failure, type FakeObject } from './objects.ts'
-import { escapeXml, listing, sendError, sendXml, wrap } from './xml.ts'
+import { escapeXml, listing, sendError, sendXml, xmlDocument } from './xml.ts'
 
-export interface FakeRequest {
+export interface FakeS3Request {
   /** `ListObjectsV2`, `GetObject` … */
   readonly operation: string
   readonly method: string
@@ -16,10 +16,10 @@ export interface FakeRequest {
 }
 
 /** Responds in place of the fake and returns true, or leaves the request to the fake. */
-export type Script = (request: FakeRequest, response: ServerResponse) => boolean | undefined
+export type S3Script = (request: FakeS3Request, response: ServerResponse) => boolean | undefined
 
 export const FAKE_BUCKET = 'fake-bucket'
-export const FAKE_KEYS = { accessKeyId: 'AKFAKE', secretAccessKey: 'SKFAKE' }
+export const FAKE_CREDENTIALS = { accessKeyId: 'AKFAKE', secretAccessKey: 'SKFAKE' }
 
 /** Allowed parameters of each operation. Others are mistakes of the backend or of the SDK. */
 const OPERATIONS: Readonly<Record<string, readonly string[]>> = {
@@ -36,7 +36,7 @@ const OPERATIONS: Readonly<Record<string, readonly string[]>> = {
 }
 
 const AUTHORIZATION = new RegExp(
-  `^AWS4-HMAC-SHA256 Credential=${FAKE_KEYS.accessKeyId}/\\d{8}/us-east-1/s3/aws4_request, ` +
+  `^AWS4-HMAC-SHA256 Credential=${FAKE_CREDENTIALS.accessKeyId}/\\d{8}/us-east-1/s3/aws4_request, ` +
     'SignedHeaders=[a-z0-9;-]*host[a-z0-9;-]*, Signature=[0-9a-f]{64}$'
 )
 const SIGNED_QUERY = /^(?:X-Amz-(?:Algorithm|Content-Sha256|Credential|Date|Expires|Signature|SignedHeaders))$/
@@ -47,8 +47,8 @@ const SIGNED_QUERY = /^(?:X-Amz-(?:Algorithm|Content-Sha256|Credential|Date|Expi
  */
 export class FakeS3 extends FakeServer {
   readonly store = new FakeObjects()
-  readonly requests: FakeRequest[] = []
-  script: Script = () => undefined
+  readonly requests: FakeS3Request[] = []
+  script: S3Script = () => undefined
   /** Like OpenStack Swift: all conditional completions get a 412, whatever the object; the upload stays open. */
   refusesConditionalCompletion = false
   readonly #tokens = new Map<string, string>()
@@ -76,14 +76,14 @@ export class FakeS3 extends FakeServer {
     try {
       const request = await this.#read(message)
       this.requests.push(request)
-      if (this.script(request, response) !== true) this.#answer(request, response)
+      if (this.script(request, response) !== true) this.#handle(request, response)
     } catch (error) {
       if (error instanceof S3Failure) sendError(message.method, response, error.status, error.code)
       else message.socket.destroy()
     }
   }
 
-  async #read(message: IncomingMessage): Promise<FakeRequest> {
+  async #read(message: IncomingMessage): Promise<FakeS3Request> {
     const { method = '', headers } = message
     const [path = '', search = ''] = (message.url ?? '').split('?')
     const query = new URLSearchParams(search)
@@ -96,7 +96,7 @@ export class FakeS3 extends FakeServer {
     const known = OPERATIONS[operation]
     const isSigned = query.has('X-Amz-Signature') || AUTHORIZATION.test(headers.authorization ?? '')
     const unknown = [...query.keys()].filter((name) => !(known?.includes(name) ?? false) && !SIGNED_QUERY.test(name))
-    for (const [isWrong, what] of [
+    for (const [isWrong, mistake] of [
       [known === undefined, 'an unknown operation'],
       [unknown.length > 0, `the query ${unknown.join()}`],
       [!isSigned, `the authorization ${headers.authorization}`],
@@ -106,13 +106,13 @@ export class FakeS3 extends FakeServer {
       [/^\/?(?:.*\/)?\.\.?(?:\/|$)/.test(key), 'a key with dots']
     ] as const) {
       if (!isWrong) continue
-      this.mistakes.push(`${method} ${message.url} (${operation}): ${what}`)
+      this.mistakes.push(`${method} ${message.url} (${operation}): ${mistake}`)
       throw new S3Failure(400, 'Mistake')
     }
     return { operation, method, key, query, headers, body: Buffer.concat(chunks) }
   }
 
-  #answer(request: FakeRequest, response: ServerResponse): void {
+  #handle(request: FakeS3Request, response: ServerResponse): void {
     const { operation, key, query, headers, body } = request
     const mimeType = headers['content-type'] ?? 'application/octet-stream'
     const conditions = { ifMatch: headers['if-match'], ifNoneMatch: headers['if-none-match'] }
@@ -140,7 +140,7 @@ export class FakeS3 extends FakeServer {
         sendXml(
           response,
           200,
-          wrap('InitiateMultipartUploadResult', `<UploadId>${this.store.begin(key, mimeType)}</UploadId>`)
+          xmlDocument('InitiateMultipartUploadResult', `<UploadId>${this.store.startUpload(key, mimeType)}</UploadId>`)
         )
         return
       case 'UploadPart':
@@ -152,7 +152,7 @@ export class FakeS3 extends FakeServer {
         if (this.refusesConditionalCompletion && isConditional) throw new S3Failure(412, 'PreconditionFailed')
         const numbers = [...body.toString().matchAll(/<PartNumber>(\d+)</g)].map((match) => Number(match[1]))
         const { etag } = this.store.complete(uploadId, numbers, conditions)
-        sendXml(response, 200, wrap('CompleteMultipartUploadResult', `<ETag>${escapeXml(etag)}</ETag>`))
+        sendXml(response, 200, xmlDocument('CompleteMultipartUploadResult', `<ETag>${escapeXml(etag)}</ETag>`))
         return
       }
       default:
@@ -175,12 +175,12 @@ export class FakeS3 extends FakeServer {
       this.#tokens.set(next, items.at(-1) ?? '')
     }
     const isCommon = (item: string) => delimiter !== '' && item !== prefix && item.endsWith(delimiter)
-    const shown = items.map((item) => (isCommon(item) ? item : this.store.get(item)))
-    return listing(shown, next === undefined ? {} : { next })
+    const listed = items.map((item) => (isCommon(item) ? item : this.store.get(item)))
+    return listing(listed, next === undefined ? {} : { next })
   }
 }
 
-function sendObject({ method, headers, query }: FakeRequest, response: ServerResponse, object: FakeObject): void {
+function sendObject({ method, headers, query }: FakeS3Request, response: ServerResponse, object: FakeObject): void {
   const { content } = object
   const disposition = query.get('response-content-disposition')
   if (disposition !== null) response.setHeader('content-disposition', disposition)

@@ -40,7 +40,7 @@ export class FakeObjects {
   put(
     key: string,
     content: Buffer,
-    facts: { mimeType?: string; storageClass?: string; parts?: number } = {},
+    properties: { mimeType?: string; storageClass?: string; parts?: number } = {},
     conditions?: Conditions
   ): FakeObject {
     this.#check(key, conditions)
@@ -48,10 +48,10 @@ export class FakeObjects {
     const object: FakeObject = {
       key,
       content,
-      etag: facts.parts === undefined ? `"${digest}"` : `"${digest}-${facts.parts}"`,
-      mimeType: facts.mimeType ?? 'application/octet-stream',
+      etag: properties.parts === undefined ? `"${digest}"` : `"${digest}-${properties.parts}"`,
+      mimeType: properties.mimeType ?? 'application/octet-stream',
       modified: new Date(),
-      storageClass: facts.storageClass ?? 'STANDARD'
+      storageClass: properties.storageClass ?? 'STANDARD'
     }
     this.objects.set(key, object)
     return object
@@ -63,7 +63,7 @@ export class FakeObjects {
     return object
   }
 
-  begin(key: string, mimeType: string): string {
+  startUpload(key: string, mimeType: string): string {
     const id = randomUUID()
     this.uploads.set(id, { key, mimeType, parts: new Map() })
     return id

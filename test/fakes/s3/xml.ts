@@ -16,7 +16,7 @@ export function listing(
   })
   const token = next === undefined ? '' : `<NextContinuationToken>${next}</NextContinuationToken>`
   const head = `<EncodingType>url</EncodingType><IsTruncated>${isTruncated}</IsTruncated>${token}`
-  return wrap('ListBucketResult', head + body.join(''))
+  return xmlDocument('ListBucketResult', head + body.join(''))
 }
 
 export function sendXml(response: ServerResponse, status: number, xml: string): void {
@@ -33,7 +33,7 @@ function encodeKey(key: string): string {
   return encodeURIComponent(key).replaceAll('%2F', '/').replaceAll('%20', '+')
 }
 
-export function wrap(name: string, content: string): string {
+export function xmlDocument(name: string, content: string): string {
   return `<?xml version="1.0" encoding="UTF-8"?><${name} xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${content}</${name}>`
 }
 

@@ -2,16 +2,16 @@ import t, { type Test } from 'tap'
 import type { Entry } from '../../../src/core/entry.ts'
 import type { ListCall } from '../../../src/core/backend.ts'
 import { openBox } from '../../contract/harness/box.ts'
-import { call, listAll, rejectsWith } from '../../contract/suite/arrange.ts'
-import { throughAllLayers } from '../../contract/layers.ts'
-import { answers, htmlPage } from '../../fakes/faults.ts'
+import { callOptions, listAll, rejectsWith } from '../../contract/suite/arrange.ts'
+import { withAllLayers } from '../../contract/layers.ts'
+import { respondsWith, htmlPage } from '../../fakes/faults.ts'
 import { FakeBox } from '../../fakes/box/fake-box.ts'
 
 async function start(t: Test) {
   const fake = await FakeBox.start(t)
   const { backend } = await openBox(t, fake)
   const list = (id: string | null, options: Partial<ListCall> = {}) =>
-    backend.listFolder(id, { ...call(), limit: 100, ...options })
+    backend.listFolder(id, { ...callOptions(), limit: 100, ...options })
   /** The requests since the last call. */
   let seen = 0
   const asked = () => {
@@ -24,7 +24,7 @@ async function start(t: Test) {
 
 const namesOf = (entries: readonly Entry[]) => entries.map(({ name }) => name)
 const json = (value: unknown) =>
-  answers(200, { headers: { 'content-type': 'application/json' }, body: JSON.stringify(value) })
+  respondsWith(200, { headers: { 'content-type': 'application/json' }, body: JSON.stringify(value) })
 
 t.test('each kind of item has an id with its type, and all metadata of Box', async (t) => {
   const { tree, list, backend, asked } = await start(t)
@@ -82,16 +82,16 @@ t.test('each kind of item has an id with its type, and all metadata of Box', asy
   })
   t.equal(byName.get('script')?.webUrl, null, `${script.name} has no webUrl`)
   for (const entry of entries) {
-    t.same(await backend.stat(entry.id, call()), entry, entry.name)
+    t.same(await backend.stat(entry.id, callOptions()), entry, entry.name)
   }
 })
 
 t.test('renaming changes the version, which If-Match compares', async (t) => {
   const { tree, backend } = await start(t)
   const { id } = tree.addFile({ name: 'file' })
-  const { version } = await backend.stat(`file:${id}`, call())
+  const { version } = await backend.stat(`file:${id}`, callOptions())
   tree.rename(tree.get(id, 'file'), 'other')
-  t.not((await backend.stat(`file:${id}`, call())).version, version)
+  t.not((await backend.stat(`file:${id}`, callOptions())).version, version)
 })
 
 t.test('the root has one id', async (t) => {
@@ -101,14 +101,14 @@ t.test('the root has one id', async (t) => {
   t.match(page.folder, { id: 'folder:0', name: null, parentId: null })
   t.match(page.entries, [{ parentId: 'folder:0' }])
   t.same(await list('folder:0'), page)
-  const root = await backend.stat('folder:0', call())
+  const root = await backend.stat('folder:0', callOptions())
   t.match(root, { id: 'folder:0', parentId: null, kind: 'folder', name: 'All Files', createdAt: null, version: null })
   asked()
   for (const id of ['0', 'folder:00', 'folder:', 'file:0', 'link:0', 'folder:0/', 'folder:-1', ' folder:0', 'root']) {
     await rejectsWith(t, list(id), 'FOLDER_NOT_FOUND', id)
   }
   for (const id of ['1', 'folder:01', 'web_link:1', 'file:1\n', 'file:x', 'File:1', `file:${'1'.repeat(21)}`]) {
-    await rejectsWith(t, backend.stat(id, call()), 'OBJECT_NOT_FOUND', id)
+    await rejectsWith(t, backend.stat(id, callOptions()), 'OBJECT_NOT_FOUND', id)
   }
   t.same(asked(), [], 'no request is sent')
 })
@@ -117,7 +117,7 @@ t.test('a shared item whose parent folder is not visible has parentId null', asy
   const { fake, tree, backend } = await start(t)
   const { id } = tree.addFile({ name: 'file' })
   fake.failNext(1, json({ type: 'file', id, name: 'file', parent: null }))
-  t.equal((await backend.stat(`file:${id}`, call())).parentId, null)
+  t.equal((await backend.stat(`file:${id}`, callOptions())).parentId, null)
 })
 
 t.test('a folder of 3,000 items needs three calls, and one for the number of items', async (t) => {
@@ -159,7 +159,7 @@ t.test('a cycle of pages ends', async (t) => {
   const { fake, tree, backend } = await start(t)
   tree.addFiles(7, (index) => ({ name: `file ${index}` }))
   fake.knobs.pageFault = 'loops'
-  const guarded = throughAllLayers()(backend)
+  const guarded = withAllLayers()(backend)
   t.ok((await listAll(guarded, null, { limit: 3 })).length < 20)
 })
 
@@ -208,7 +208,7 @@ t.test('items in the trash are not listed, although Box counts them', async (t) 
   fake.failNext(1, json({ entries: [{ ...item, item_status: 'active' }, item] }))
   t.equal((await list(null)).entries.length, 2)
   fake.failNext(1, json({ ...item, item_status: 'trashed' }))
-  await rejectsWith(t, backend.stat(`file:${id}`, call()), 'OBJECT_NOT_FOUND')
+  await rejectsWith(t, backend.stat(`file:${id}`, callOptions()), 'OBJECT_NOT_FOUND')
   fake.failNext(1, json({ entries: [{ ...item, item_status: 'trashed' }], next_marker: 'x' }))
   const { next } = await list(null, { limit: 1 })
   t.equal(next, '["x",1]')
@@ -257,10 +257,10 @@ t.test('a response that is not a listing is an error and never an empty page', a
   const file = { type: 'file', id: '1', name: 'a' }
   for (const [name, fault] of Object.entries({
     page: htmlPage(),
-    text: answers(200, { body: 'ok' }),
-    nothing: answers(200),
-    'no content': answers(204),
-    cut: answers(200, { body: '{"entries": [{"type": "file"' }),
+    text: respondsWith(200, { body: 'ok' }),
+    nothing: respondsWith(200),
+    'no content': respondsWith(204),
+    cut: respondsWith(200, { body: '{"entries": [{"type": "file"' }),
     'no object': json([]),
     'no list': json({}),
     'another list': json({ entries: {} }),
@@ -285,7 +285,7 @@ t.test('a response that is not a listing is an error and never an empty page', a
     { ...file, type: 'folder' }
   ]) {
     fake.failNext(1, json(other))
-    await rejectsWith(t, backend.stat('file:1', call()), 'PROVIDER_ERROR', 'another item')
+    await rejectsWith(t, backend.stat('file:1', callOptions()), 'PROVIDER_ERROR', 'another item')
   }
 })
 

@@ -6,10 +6,10 @@ import { Diagnosis, StorageError, type StorageErrorCode } from '../../../src/err
 import type { AccessTokens } from '../../../src/core/oauth.ts'
 import { isProviderDefinition } from '../../../src/core/provider.ts'
 import { provider } from '../../../src/providers/box/index.ts'
-import { GOOD_TOKENS, openBox } from '../../contract/harness/box.ts'
-import { call, failureOf, rejectsWith } from '../../contract/suite/arrange.ts'
-import { piecesOf, upload } from '../../contract/suite/uploads.ts'
-import { answers, cutsShort, hangs, htmlPage, resets } from '../../fakes/faults.ts'
+import { VALID_TOKENS, openBox } from '../../contract/harness/box.ts'
+import { callOptions, failureOf, rejectsWith } from '../../contract/suite/arrange.ts'
+import { chunkedStream, upload } from '../../contract/suite/uploads.ts'
+import { respondsWith, truncates, hangs, htmlPage, resets } from '../../fakes/faults.ts'
 import { openEgress } from '../../support/backend/egress.ts'
 import { BOX_READ_SCOPE, FakeBox, type FakeBoxOptions } from '../../fakes/box/fake-box.ts'
 import { readBody } from '../../support/app/read-body.ts'
@@ -19,7 +19,7 @@ import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
 /** The statuses of an unavailable service. */
 const OUTAGE = /answered 50[234]\b/
 
-async function start(t: Test, tokens: AccessTokens = GOOD_TOKENS, options: FakeBoxOptions = {}) {
+async function start(t: Test, tokens: AccessTokens = VALID_TOKENS, options: FakeBoxOptions = {}) {
   const fake = await FakeBox.start(t, options)
   const egress = openEgress({ timeouts: { headersMs: 500 } })
   const { backend } = await openBox(t, fake, tokens, egress)
@@ -57,7 +57,7 @@ function openReal(location: () => string) {
     return { status: isContent ? 302 : 200, headers, url, body, discard: async () => {} }
   }
   const context = {
-    accessTokens: GOOD_TOKENS,
+    accessTokens: VALID_TOKENS,
     egress: { ...openEgress(), request },
     timeouts: TEST_TIMEOUTS,
     spool: TEST_SPOOL
@@ -70,16 +70,16 @@ t.test('Box is reached at its own hosts, and content at documented hosts only', 
   const { asked, opening } = openReal(() => location)
   const backend = await opening
   for (location of ['https://dl.boxcloud.com/d/1/x/download', 'https://a.b.boxcloud.com/x', 'https://dl.box.com/x']) {
-    await rejectsWith(t, backend.download('file:1', call()), 'PROVIDER_UNAVAILABLE', location)
+    await rejectsWith(t, backend.download('file:1', callOptions()), 'PROVIDER_UNAVAILABLE', location)
     t.equal(asked.at(-1), new URL(location).origin)
   }
   for (location of ['https://notbox.com/x', 'http://dl.boxcloud.com/x', 'https://dl.boxcloud.com:444/x']) {
-    await rejectsWith(t, backend.download('file:1', call()), 'PROVIDER_ERROR', location)
+    await rejectsWith(t, backend.download('file:1', callOptions()), 'PROVIDER_ERROR', location)
     t.equal(asked.at(-1), 'https://api.box.com')
   }
   await rejectsWith(
     t,
-    upload(backend, { parentId: null, name: 'x' }, piecesOf(Buffer.from('x'))),
+    upload(backend, { parentId: null, name: 'x' }, chunkedStream(Buffer.from('x'))),
     'PROVIDER_UNAVAILABLE'
   )
   t.equal(asked.at(-1), 'https://upload.box.com')
@@ -89,11 +89,11 @@ t.test('the account is the Box user, with or without a quota', async (t) => {
   const { fake, tree, backend } = await start(t)
   tree.addFile({ name: 'a', content: 'hello' })
   fake.knobs.quotaBytes = 100
-  const account = await backend.account(call())
+  const account = await backend.account(callOptions())
   t.match(account, { name: 'me', email: 'me@example.com', quota: { used: 5, total: 100 } })
   t.match(account.id, /^\d+$/)
   const says = (body: unknown) => {
-    fake.failNext(1, answers(200, { body: JSON.stringify(body) }))
+    fake.failNext(1, respondsWith(200, { body: JSON.stringify(body) }))
   }
   for (const [space_amount, total] of [
     [-1, null],
@@ -105,17 +105,22 @@ t.test('the account is the Box user, with or without a quota', async (t) => {
     [null, null]
   ] as const) {
     says({ id: '1', space_amount, space_used: 7 })
-    t.same((await backend.account(call())).quota, { used: 7, total }, String(space_amount))
+    t.same((await backend.account(callOptions())).quota, { used: 7, total }, String(space_amount))
   }
   for (const space_used of [-1, '7', null, undefined]) {
     says({ id: '1', name: '', login: 'x@example.com', space_amount: 5, space_used })
-    t.same(await backend.account(call()), { id: '1', name: 'x@example.com', email: 'x@example.com', quota: null })
+    t.same(await backend.account(callOptions()), {
+      id: '1',
+      name: 'x@example.com',
+      email: 'x@example.com',
+      quota: null
+    })
   }
   says({ id: '1' })
-  t.same(await backend.account(call()), { id: '1', name: '1', email: null, quota: null })
+  t.same(await backend.account(callOptions()), { id: '1', name: '1', email: null, quota: null })
   for (const body of [null, 'text', {}, [], { id: '' }, { id: 1 }]) {
     says(body)
-    await rejectsWith(t, backend.account(call()), 'PROVIDER_ERROR', JSON.stringify(body))
+    await rejectsWith(t, backend.account(callOptions()), 'PROVIDER_ERROR', JSON.stringify(body))
   }
 })
 
@@ -156,8 +161,8 @@ t.test('each Box error is mapped by its code', async (t) => {
   ]
   for (const [refusal, code, more = {}, waitMs] of cases) {
     for (const [limits, ask] of [
-      [{}, () => backend.stat(`file:${id}`, call())],
-      [{ path: /content$/ }, () => backend.download(`file:${id}`, call())]
+      [{}, () => backend.stat(`file:${id}`, callOptions())],
+      [{ path: /content$/ }, () => backend.download(`file:${id}`, callOptions())]
     ] as const) {
       fake.failNext(1, { code: refusal, message: 'Bearer SECRET', ...more }, limits)
       const before = fake.requests.length
@@ -173,52 +178,55 @@ t.test('each Box error is mapped by its code', async (t) => {
     }
   }
   fake.failNext(1, { code: 'not_found' })
-  await rejectsWith(t, backend.listFolder('folder:5', { ...call(), limit: 1 }), 'FOLDER_NOT_FOUND')
+  await rejectsWith(t, backend.listFolder('folder:5', { ...callOptions(), limit: 1 }), 'FOLDER_NOT_FOUND')
 })
 
 t.test('an error response that is not from Box says nothing about an item', async (t) => {
   const { fake, backend } = await start(t)
   const scope = { 'www-authenticate': 'Bearer realm="Service", error="insufficient_scope"' }
   for (const [fault, code] of [
-    [answers(404), 'PROVIDER_ERROR'],
-    [answers(404, { body: '<html>' }), 'PROVIDER_ERROR'],
-    [answers(404, { body: '{"code": "not_found"}' }), 'PROVIDER_ERROR'],
-    [answers(404, { body: '{"type": "error"}' }), 'PROVIDER_ERROR'],
-    [answers(404, { body: '{"type": "error", "code": "invalid_parameter"}' }), 'OBJECT_NOT_FOUND'],
-    [answers(409), 'PROVIDER_ERROR'],
-    [answers(403), 'ACCESS_DENIED'],
-    [answers(403, { body: '{"type": "error", "code": "constructor"}' }), 'ACCESS_DENIED'],
-    [answers(403, { headers: scope }), 'INSUFFICIENT_SCOPE'],
-    [answers(400), 'PROVIDER_ERROR'],
-    [answers(429), 'PROVIDER_THROTTLED'],
-    [answers(500, { body: '<html>' }), 'PROVIDER_UNAVAILABLE'],
-    [answers(302), 'PROVIDER_ERROR'],
-    [answers(304), 'PROVIDER_ERROR'],
+    [respondsWith(404), 'PROVIDER_ERROR'],
+    [respondsWith(404, { body: '<html>' }), 'PROVIDER_ERROR'],
+    [respondsWith(404, { body: '{"code": "not_found"}' }), 'PROVIDER_ERROR'],
+    [respondsWith(404, { body: '{"type": "error"}' }), 'PROVIDER_ERROR'],
+    [respondsWith(404, { body: '{"type": "error", "code": "invalid_parameter"}' }), 'OBJECT_NOT_FOUND'],
+    [respondsWith(409), 'PROVIDER_ERROR'],
+    [respondsWith(403), 'ACCESS_DENIED'],
+    [respondsWith(403, { body: '{"type": "error", "code": "constructor"}' }), 'ACCESS_DENIED'],
+    [respondsWith(403, { headers: scope }), 'INSUFFICIENT_SCOPE'],
+    [respondsWith(400), 'PROVIDER_ERROR'],
+    [respondsWith(429), 'PROVIDER_THROTTLED'],
+    [respondsWith(500, { body: '<html>' }), 'PROVIDER_UNAVAILABLE'],
+    [respondsWith(302), 'PROVIDER_ERROR'],
+    [respondsWith(304), 'PROVIDER_ERROR'],
     [htmlPage(), 'PROVIDER_ERROR'],
     [resets(), 'PROVIDER_UNAVAILABLE'],
     [hangs(), 'PROVIDER_TIMEOUT'],
-    [cutsShort({ content: '{"id": "1"}', afterBytes: 5 }), 'PROVIDER_UNAVAILABLE']
+    [truncates({ content: '{"id": "1"}', afterBytes: 5 }), 'PROVIDER_UNAVAILABLE']
   ] as const) {
     fake.failNext(1, fault)
-    await rejectsWith(t, backend.stat('file:1', call()), code)
+    await rejectsWith(t, backend.stat('file:1', callOptions()), code)
   }
 })
 
 t.test('with a read-only scope nothing is written', async (t) => {
   const options = { authorize: () => ({ user: 'me', scopes: [BOX_READ_SCOPE] }) }
-  const { tree, backend } = await start(t, GOOD_TOKENS, options)
+  const { tree, backend } = await start(t, VALID_TOKENS, options)
   const { id } = tree.addFile({ name: 'a', content: 'content' })
-  t.equal((await readBody((await backend.download(`file:${id}`, call())).body)).toString(), 'content')
-  const work = upload(backend, { parentId: null, name: 'x' }, piecesOf(Buffer.from('x')))
+  t.equal((await readBody((await backend.download(`file:${id}`, callOptions())).body)).toString(), 'content')
+  const work = upload(backend, { parentId: null, name: 'x' }, chunkedStream(Buffer.from('x')))
   await rejectsWith(t, work, 'INSUFFICIENT_SCOPE')
-  for (const writing of [backend.remove?.(`file:${id}`, call()), backend.createFolder?.(null, 'x', call())]) {
+  for (const writing of [
+    backend.remove?.(`file:${id}`, callOptions()),
+    backend.createFolder?.(null, 'x', callOptions())
+  ]) {
     await rejectsWith(t, writing ?? Promise.resolve(), 'INSUFFICIENT_SCOPE')
   }
 })
 
 t.test('removing deletes a file or a link, never a folder', async (t) => {
   const { fake, tree, backend } = await start(t)
-  const remove = async (id: string) => backend.remove?.(id, call())
+  const remove = async (id: string) => backend.remove?.(id, callOptions())
   const file = tree.addFile({ name: 'file' })
   const link = tree.addWebLink({ name: 'link', url: 'https://example.org/' })
   const folder = tree.addFolder({ name: 'folder' })
@@ -229,7 +237,7 @@ t.test('removing deletes a file or a link, never a folder', async (t) => {
   await remove(`link:${link.id}`)
   await rejectsWith(t, remove(`folder:${folder.id}`), 'INVALID_REQUEST')
   await rejectsWith(t, remove(`file:${kept.id}`), 'ACCESS_DENIED')
-  fake.failNext(1, answers(404))
+  fake.failNext(1, respondsWith(404))
   await rejectsWith(t, remove(`file:${kept.id}`), 'PROVIDER_ERROR', 'a 404 that is not from Box')
   t.same(
     tree.children().map(({ name }) => name),
@@ -239,9 +247,9 @@ t.test('removing deletes a file or a link, never a folder', async (t) => {
 
 t.test('a folder is created once, in an existing folder', async (t) => {
   const { tree, backend } = await start(t)
-  const create = async (parentId: string | null, name: string) => backend.createFolder?.(parentId, name, call())
+  const create = async (parentId: string | null, name: string) => backend.createFolder?.(parentId, name, callOptions())
   const made = await create('folder:0', 'made')
-  t.same(made, await backend.stat(made?.id ?? '', call()))
+  t.same(made, await backend.stat(made?.id ?? '', callOptions()))
   await rejectsWith(t, create(null, 'MADE'), 'ALREADY_EXISTS')
   const file = tree.addFile({ name: 'file' })
   await rejectsWith(t, create(null, 'file'), 'ALREADY_EXISTS')

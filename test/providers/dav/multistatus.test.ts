@@ -3,7 +3,7 @@ import { Readable } from 'node:stream'
 import { type DavResource, readMultistatus } from '../../../src/providers/dav/multistatus.ts'
 import { ManualClock } from '../../support/time/clock.ts'
 import { rejectsWith } from '../../contract/suite/arrange.ts'
-import { leastCpuOf, pieces, repeated } from '../../support/time/cpu-time.ts'
+import { minCpuTime, splitIntoChunks, repeatTo } from '../../support/time/cpu-time.ts'
 
 const clock = { now: () => performance.now() }
 const XML = '<?xml version="1.0" encoding="utf-8"?>'
@@ -177,7 +177,7 @@ t.test('a million resources can be stopped early and do not block the event loop
 
 /** A multistatus of many resources of the maximum size, filled with the given content. */
 function hostile(inner: string, length: number): string {
-  return multistatus(repeated(`<D:response><D:href>/a</D:href>${inner}</D:response>`, length))
+  return multistatus(repeatTo(`<D:response><D:href>/a</D:href>${inner}</D:response>`, length))
 }
 
 const property = (inner: string): string =>
@@ -187,26 +187,28 @@ const attributes = (count: number): string => Array.from({ length: count }, (_, 
 
 /** Content that is more expensive to parse than usual: each resource has nearly the maximum size. */
 const HOSTILE: Readonly<Record<string, string>> = {
-  elements: repeated('<a/>', 60_000),
-  comments: repeated('<!---->', 60_000),
-  instructions: repeated('<?a?>', 60_000),
-  CDATA: property(repeated('<![CDATA[a]]>', 60_000)),
-  references: property(repeated('&lt;', 60_000)),
-  'one property': property(repeated('x ', 60_000)),
-  'white space': property(repeated(' ', 30_000) + 'x' + repeated('\n', 30_000)),
-  propstats: repeated('<D:propstat><D:status>HTTP/1.1 200 OK</D:status></D:propstat>', 60_000),
-  hrefs: repeated('<D:href>/a</D:href>', 60_000),
-  'brackets in CDATA': property(`<![CDATA[${repeated(']', 60_000)}]]>`),
-  'dashes in a comment': `<!--${repeated('- ', 60_000)}-->`,
-  attributes: repeated(`<a ${attributes(250)}/>`, 60_000),
-  nesting: repeated(`${'<a>'.repeat(60)}${'</a>'.repeat(60)}`, 60_000)
+  elements: repeatTo('<a/>', 60_000),
+  comments: repeatTo('<!---->', 60_000),
+  instructions: repeatTo('<?a?>', 60_000),
+  CDATA: property(repeatTo('<![CDATA[a]]>', 60_000)),
+  references: property(repeatTo('&lt;', 60_000)),
+  'one property': property(repeatTo('x ', 60_000)),
+  'white space': property(repeatTo(' ', 30_000) + 'x' + repeatTo('\n', 30_000)),
+  propstats: repeatTo('<D:propstat><D:status>HTTP/1.1 200 OK</D:status></D:propstat>', 60_000),
+  hrefs: repeatTo('<D:href>/a</D:href>', 60_000),
+  'brackets in CDATA': property(`<![CDATA[${repeatTo(']', 60_000)}]]>`),
+  'dashes in a comment': `<!--${repeatTo('- ', 60_000)}-->`,
+  attributes: repeatTo(`<a ${attributes(250)}/>`, 60_000),
+  nesting: repeatTo(`${'<a>'.repeat(60)}${'</a>'.repeat(60)}`, 60_000)
 }
 
 t.test('the CPU time of any XML is linear in its length, within a factor of that of a plain listing', async (t) => {
   const short = 128 * 1024
-  const plain = await leastCpuOf(() => readAll(pieces(multistatus(repeated(response('/a', PLAIN), 4 * short)), 65_536)))
+  const plain = await minCpuTime(() =>
+    readAll(splitIntoChunks(multistatus(repeatTo(response('/a', PLAIN), 4 * short)), 65_536))
+  )
   for (const [name, inner] of Object.entries(HOSTILE)) {
-    const cost = (length: number) => leastCpuOf(() => readAll(pieces(hostile(inner, length), 65_536)))
+    const cost = (length: number) => minCpuTime(() => readAll(splitIntoChunks(hostile(inner, length), 65_536)))
     const [once, fourfold] = [await cost(short), await cost(4 * short)]
     t.ok(fourfold < 12 * Math.max(once, 5_000), `${name}: ${once} and ${fourfold} us`)
     t.ok(fourfold < 40 * plain, `${name}: ${fourfold} us, and ${plain} us of a plain listing`)
@@ -218,15 +220,16 @@ const PLAIN =
   '<D:getlastmodified>Mon, 30 Nov 2026 11:52:00 GMT</D:getlastmodified>'
 
 t.test('single bytes and one huge chunk cost at most a small multiple of usual chunks', async (t) => {
-  const text = multistatus(repeated(response('/a', PLAIN), 96 * 1024))
-  const usual = await leastCpuOf(() => readAll(pieces(text, 16_384)))
+  const text = multistatus(repeatTo(response('/a', PLAIN), 96 * 1024))
+  const usual = await minCpuTime(() => readAll(splitIntoChunks(text, 16_384)))
   // The cost of a stream of single bytes, without parsing.
-  const bare = await leastCpuOf(async () => {
-    for await (const chunk of Readable.from(pieces(text, 1)) as AsyncIterable<Buffer>) if (chunk.length > 1) t.fail()
+  const bare = await minCpuTime(async () => {
+    for await (const chunk of Readable.from(splitIntoChunks(text, 1)) as AsyncIterable<Buffer>)
+      if (chunk.length > 1) t.fail()
   })
-  const single = await leastCpuOf(() => readAll(pieces(text, 1)))
+  const single = await minCpuTime(() => readAll(splitIntoChunks(text, 1)))
   t.ok(single < 4 * bare + 4 * usual, `${single} us, ${bare} us of the stream alone, ${usual} us with usual chunks`)
-  const whole = await leastCpuOf(() => read(text))
+  const whole = await minCpuTime(() => read(text))
   t.ok(whole < 4 * usual, `${whole} us, ${usual} us with usual chunks`)
 })
 
@@ -249,8 +252,8 @@ t.test('a response that is larger than any real one is refused', async (t) => {
   const many = (count: number) => Array.from({ length: count }, (_, index) => `<p${index}/>`).join('')
   for (const [name, inner] of Object.entries({
     'a resource of 300 KB': property('x'.repeat(300_000)),
-    'a resource of 300 KB of small elements': repeated('<a/>', 300_000),
-    'a resource of 300 KB of names': repeated('<D:href>/a</D:href>', 300_000),
+    'a resource of 300 KB of small elements': repeatTo('<a/>', 300_000),
+    'a resource of 300 KB of names': repeatTo('<D:href>/a</D:href>', 300_000),
     '300 attributes': `<a ${attributes(300)}/>`,
     'deep nesting': '<a>'.repeat(100) + '</a>'.repeat(100),
     'many properties': `<D:propstat><D:prop>${many(2000)}</D:prop></D:propstat>`,
@@ -278,9 +281,9 @@ t.test('element names such as __proto__ have no special meaning', async (t) => {
 t.test('a response that takes too long to parse times out, according to the injected clock', async (t) => {
   const slow = new ManualClock()
   const resources: DavResource[] = []
-  const text = multistatus(repeated(response('/a'), 1024 * 1024))
+  const text = multistatus(repeatTo(response('/a'), 1024 * 1024))
   const reading = (async () => {
-    for await (const resource of readMultistatus(Readable.from(pieces(text, 65_536)), slow)) {
+    for await (const resource of readMultistatus(Readable.from(splitIntoChunks(text, 65_536)), slow)) {
       resources.push(resource)
       // A block contains about a hundred of them.
       slow.tick(20)

@@ -7,9 +7,9 @@ import { readSettings } from '../../../src/providers/nextcloud/settings.ts'
 import { chunkBytesFor, uploadFile } from '../../../src/providers/nextcloud/upload.ts'
 import { uploadFrom } from '../../../src/providers/shared/upload.ts'
 import { openNextcloud } from '../../contract/harness/nextcloud.ts'
-import { call, rejectsWith } from '../../contract/suite/arrange.ts'
-import { piecesOf, upload } from '../../contract/suite/uploads.ts'
-import { answers, faulty, resets } from '../../fakes/faults.ts'
+import { callOptions, rejectsWith } from '../../contract/suite/arrange.ts'
+import { chunkedStream, upload } from '../../contract/suite/uploads.ts'
+import { respondsWith, faultScript, resets } from '../../fakes/faults.ts'
 import {
   FAKE_APP_PASSWORD,
   FAKE_NEXTCLOUD_LOGIN,
@@ -29,7 +29,7 @@ async function start(t: Test) {
   const { backend } = await openNextcloud(t, fake)
   fake.dav.requests.length = 0
   const store = (content: Buffer, options: Partial<UploadCall> = {}, target: UploadTarget = TARGET) =>
-    upload(backend, target, piecesOf(content), options)
+    upload(backend, target, chunkedStream(content), options)
   /** The write operations, without the ID of the upload. */
   const writes = () =>
     fake.dav
@@ -74,7 +74,7 @@ t.test('a file is emptied by a single PUT', async (t) => {
   await store(Buffer.alloc(0))
   t.same(writes(), [`PUT files/${FAKE_NEXTCLOUD_UID}/a`])
   t.equal(fake.tree.read('a').length, 0)
-  const { version } = await backend.stat('a', call())
+  const { version } = await backend.stat('a', callOptions())
   await store(Buffer.alloc(0), { ifMatch: version ?? '' })
   await rejectsWith(t, store(Buffer.alloc(0), { ifMatch: version ?? '' }), 'PRECONDITION_FAILED')
 })
@@ -109,7 +109,7 @@ t.test('the server checks conditions when the file is replaced', async (t) => {
   const during = async (change: (fake: FakeNextcloud) => void, options: Partial<UploadCall>, hasFile: boolean) => {
     const { fake, backend } = await start(t)
     if (hasFile) fake.tree.put('a', OLD)
-    const version = hasFile ? (await backend.stat('a', call())).version : null
+    const version = hasFile ? (await backend.stat('a', callOptions())).version : null
     const body = Readable.from(
       (async function* () {
         yield randomBytes(11 * MIB)
@@ -158,8 +158,8 @@ t.test('a chunk is sent again after a transient failure, and a permanent failure
   const { fake, store } = await start(t)
   const isChunk = ({ method, path }: { method: string; path: string }) => method === 'PUT' && path.endsWith('/00002')
   const content = randomBytes(25 * MIB)
-  for (const fault of [resets(), answers(503), answers(500)]) {
-    fake.dav.script = faulty(fault, { matching: isChunk, times: 2 })
+  for (const fault of [resets(), respondsWith(503), respondsWith(500)]) {
+    fake.dav.script = faultScript(fault, { matching: isChunk, times: 2 })
     await store(content)
     t.ok(fake.tree.read('a').equals(content))
   }
@@ -182,7 +182,7 @@ t.test('a chunk is sent again after a transient failure, and a permanent failure
     [404, 'PROVIDER_ERROR'],
     [401, 'ACCESS_DENIED']
   ] as const) {
-    fake.dav.script = faulty(answers(status), { matching: isChunk })
+    fake.dav.script = faultScript(respondsWith(status), { matching: isChunk })
     await rejectsWith(t, store(content), code, String(status))
     t.equal(fake.uploads.open.size, 0)
   }
@@ -193,12 +193,12 @@ t.test('a failed MOVE leaves the old content and no chunks', async (t) => {
   const { fake, store } = await start(t)
   fake.tree.put('a', OLD)
   for (const [fault, code] of [
-    [answers(423), 'LOCKED'],
-    [answers(507), 'QUOTA_EXCEEDED'],
-    [answers(400), 'INVALID_REQUEST'],
+    [respondsWith(423), 'LOCKED'],
+    [respondsWith(507), 'QUOTA_EXCEEDED'],
+    [respondsWith(400), 'INVALID_REQUEST'],
     [resets(), 'PROVIDER_UNAVAILABLE']
   ] as const) {
-    fake.dav.script = faulty(fault, { matching: ({ method }) => method === 'MOVE' })
+    fake.dav.script = faultScript(fault, { matching: ({ method }) => method === 'MOVE' })
     await rejectsWith(t, store(Buffer.from('new')), code)
     t.equal(fake.uploads.open.size, 0)
     t.ok(fake.tree.read('a').equals(OLD))
@@ -208,7 +208,7 @@ t.test('a failed MOVE leaves the old content and no chunks', async (t) => {
 t.test('a file that another client has changed is not emptied', async (t) => {
   const { fake, backend, store } = await start(t)
   fake.tree.put('a', OLD)
-  const ifMatch = (await backend.stat('a', call())).version ?? ''
+  const ifMatch = (await backend.stat('a', callOptions())).version ?? ''
   fake.dav.earlyScript = ({ method }) => {
     if (method === 'PUT') fake.tree.put('a', 'theirs')
     return false
@@ -229,8 +229,8 @@ t.test('an upload of unknown size ends with the last chunk that Nextcloud accept
   t.teardown(() => egress.close())
   const server = openSession(settings, { egress, timeouts: TEST_TIMEOUTS })
   const target = { id: 'a', url: server.paths.urlOf('a'), mimeType: undefined }
-  const storing = uploadFrom(piecesOf(randomBytes(21 * MIB)), call(), (source) =>
-    uploadFile(server, uploadPathsOf(settings), target, source, call(), { maxChunks: 2 })
+  const storing = uploadFrom(chunkedStream(randomBytes(21 * MIB)), callOptions(), (source) =>
+    uploadFile(server, uploadPathsOf(settings), target, source, callOptions(), { maxChunks: 2 })
   )
   await rejectsWith(t, storing, 'PAYLOAD_TOO_LARGE')
   t.equal(fake.uploads.open.size, 0)

@@ -8,10 +8,10 @@ import { provider } from '../../../src/providers/nextcloud/index.ts'
 import { listingPager } from '../../../src/providers/shared/paging.ts'
 import { backendContract } from '../../contract/backend.ts'
 import { harness, openNextcloud } from '../../contract/harness/nextcloud.ts'
-import { call, find, rejectsWith } from '../../contract/suite/arrange.ts'
+import { callOptions, find, rejectsWith } from '../../contract/suite/arrange.ts'
 import { lists } from '../../contract/suite/lists.ts'
 import { upload } from '../../contract/suite/uploads.ts'
-import { answers, faulty, htmlPage, hrefs } from '../../fakes/faults.ts'
+import { respondsWith, faultScript, htmlPage, hrefs } from '../../fakes/faults.ts'
 import { openEgress } from '../../support/backend/egress.ts'
 import {
   FAKE_APP_PASSWORD,
@@ -20,7 +20,7 @@ import {
   FakeNextcloud,
   type FakeNextcloudOptions
 } from '../../fakes/nextcloud/fake-nextcloud.ts'
-import { takeMistakes } from '../../support/dav/ask-dav.ts'
+import { takeMistakes } from '../../support/dav/requests.ts'
 import { readBody } from '../../support/app/read-body.ts'
 import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
 
@@ -38,7 +38,7 @@ async function start(t: Test, options: FakeNextcloudOptions = {}) {
   const fake = await FakeNextcloud.start(t, options)
   const egress = openEgress()
   t.teardown(() => egress.close())
-  const context = { egress, timeouts: TEST_TIMEOUTS, ...call() }
+  const context = { egress, timeouts: TEST_TIMEOUTS, ...callOptions() }
   const { connect } = provider
   if (connect.type !== 'login-flow' || connect.complete === undefined) throw new Error('another way to connect')
   return { fake, context, connect, complete: connect.complete.bind(connect) }
@@ -51,7 +51,7 @@ t.test('the account is the user id of the server, and any copied URL of the serv
     t.equal(parsed.accountId, `${fake.url}/#${FAKE_NEXTCLOUD_UID}`, path)
     const backend = await provider.open({ ...context, credentials: parsed.credentials })
     t.equal(backend.capabilities.paging, 'emulated')
-    t.match(await backend.account(call()), {
+    t.match(await backend.account(callOptions()), {
       id: parsed.accountId,
       name: 'Alice Example',
       email: 'alice@example.com',
@@ -69,12 +69,19 @@ t.test('a server without Nextcloud, and a rejected password, are not connected',
   })
   t.equal(fake.failedLogins, 1, 'the password is sent once')
   const right = connect.parse({ baseUrl: fake.url, ...LOGIN })
-  const user = (id: unknown) => answers(200, { body: JSON.stringify({ ocs: { data: { id } } }) })
-  for (const fault of [answers(404), htmlPage(), user('../x'), user(5), answers(200, { body: 'null' }), answers(405)]) {
-    fake.dav.script = faulty(fault, { matching: ({ path }) => path.startsWith('/ocs/') })
+  const user = (id: unknown) => respondsWith(200, { body: JSON.stringify({ ocs: { data: { id } } }) })
+  for (const fault of [
+    respondsWith(404),
+    htmlPage(),
+    user('../x'),
+    user(5),
+    respondsWith(200, { body: 'null' }),
+    respondsWith(405)
+  ]) {
+    fake.dav.script = faultScript(fault, { matching: ({ path }) => path.startsWith('/ocs/') })
     await rejectsWith(t, complete(right, context), 'INVALID_ADDRESS')
   }
-  fake.dav.script = faulty(answers(404), { matching: ({ path }) => path.includes(FAKE_NEXTCLOUD_UID) })
+  fake.dav.script = faultScript(respondsWith(404), { matching: ({ path }) => path.includes(FAKE_NEXTCLOUD_UID) })
   await rejectsWith(t, complete(right, context), 'FOLDER_NOT_FOUND', 'no files endpoint')
 })
 
@@ -89,19 +96,19 @@ t.test('an address without a Nextcloud has another error than a wrong password',
   }
   takeMistakes(fake.dav)
   for (const fault of [
-    answers(404),
-    answers(405),
-    answers(400),
-    answers(403),
+    respondsWith(404),
+    respondsWith(405),
+    respondsWith(400),
+    respondsWith(403),
     htmlPage(),
-    answers(200, { body: 'OK' })
+    respondsWith(200, { body: 'OK' })
   ]) {
-    fake.dav.script = faulty(fault)
+    fake.dav.script = faultScript(fault)
     await rejectsWith(t, complete(right(fake.url), context), 'INVALID_ADDRESS')
   }
-  fake.dav.script = faulty(answers(302, { headers: { location: 'http://127.0.0.1:1/' } }))
+  fake.dav.script = faultScript(respondsWith(302, { headers: { location: 'http://127.0.0.1:1/' } }))
   await rejectsWith(t, complete(right(fake.url), context), 'INVALID_ADDRESS', 'redirected to another host')
-  fake.dav.script = faulty(answers(429))
+  fake.dav.script = faultScript(respondsWith(429))
   await rejectsWith(t, complete(right(fake.url), context), 'PROVIDER_THROTTLED')
   takeMistakes(fake.dav)
 })
@@ -123,11 +130,11 @@ t.test('a server that refers to itself with another scheme has its own error', a
   }
   const { backend } = await openNextcloud(t, fake)
   for (const status of [301, 302, 307, 308]) {
-    fake.dav.script = faulty(answers(status, { headers: { location: `${other}/elsewhere` } }))
+    fake.dav.script = faultScript(respondsWith(status, { headers: { location: `${other}/elsewhere` } }))
     await rejectsWith(t, complete(connect.parse({ baseUrl: fake.url, ...LOGIN }), context), 'SCHEME_MISMATCH')
     await rejectsWith(t, connect.begin(fake.url, context), 'SCHEME_MISMATCH')
-    await rejectsWith(t, backend.listFolder(null, { ...call(), limit: 1 }), 'SCHEME_MISMATCH')
-    await rejectsWith(t, backend.account(call()), 'SCHEME_MISMATCH')
+    await rejectsWith(t, backend.listFolder(null, { ...callOptions(), limit: 1 }), 'SCHEME_MISMATCH')
+    await rejectsWith(t, backend.account(callOptions()), 'SCHEME_MISMATCH')
   }
 })
 
@@ -146,13 +153,17 @@ t.test('permissions, shares and encryption determine the capabilities of an entr
   t.equal((await find(backend, 'viewed')).can.download, false)
   t.equal((await find(backend, 'viewed29')).can.download, false)
   t.equal((await find(backend, 'odd')).can.download, true)
-  const { entries } = await backend.listFolder('secret/', { ...call(), limit: 10 })
+  const { entries } = await backend.listFolder('secret/', { ...callOptions(), limit: 10 })
   t.same(
     entries.map(({ id, can }) => [id, can.download]),
     [['secret/b', false]],
     'a file in an encrypted folder'
   )
-  t.equal((await readBody((await backend.download('old', call())).body)).toString(), 'x', 'the download is attempted')
+  t.equal(
+    (await readBody((await backend.download('old', callOptions())).body)).toString(),
+    'x',
+    'the download is attempted'
+  )
   const { webUrl } = await find(backend, 'read')
   t.match(webUrl, /^http:\/\/127\.0\.0\.1:\d+\/index\.php\/f\/\d+$/)
 })
@@ -164,7 +175,7 @@ t.test('placeholder times are null', async (t) => {
   fake.tree.put('unknown', 'x', { modified: new Date(0) })
   t.match(await find(backend, 'known'), { createdAt: null, modifiedAt: '2026-11-30T11:52:00.000Z' })
   t.match(await find(backend, 'unknown'), { createdAt: null, modifiedAt: null })
-  const { body, modifiedAt } = await backend.download('unknown', call())
+  const { body, modifiedAt } = await backend.download('unknown', callOptions())
   t.equal(modifiedAt, null)
   body.destroy()
 })
@@ -194,21 +205,21 @@ t.test('a name is listed in NFC, whatever form it is given in', async (t) => {
   const { backend } = await openNextcloud(t, fake)
   const [nfc, nfd] = ['Ä\u00e9 \uac00'.normalize('NFC'), 'Ä\u00e9 \uac00'.normalize('NFD')]
   t.not(nfc, nfd)
-  const folder = await backend.createFolder?.(null, nfd, call())
+  const folder = await backend.createFolder?.(null, nfd, callOptions())
   t.equal(folder?.id, `${nfc}/`)
   const stored = await upload(backend, { parentId: `${nfd}/`, name: `${nfd}.txt` }, Readable.from(['x']))
   t.match(stored, { id: `${nfc}/${nfc}.txt`, name: `${nfc}.txt`, parentId: `${nfc}/`, path: `${nfc}/${nfc}.txt` })
-  const listing = await backend.listFolder(`${nfd}/`, { ...call(), limit: 10 })
+  const listing = await backend.listFolder(`${nfd}/`, { ...callOptions(), limit: 10 })
   t.equal(listing.folder.id, `${nfc}/`)
   t.same(
     listing.entries.map(({ id }) => id),
     [stored.id]
   )
-  t.equal((await backend.stat(`${nfd}/${nfd}.txt`, call())).id, stored.id)
+  t.equal((await backend.stat(`${nfd}/${nfd}.txt`, callOptions())).id, stored.id)
   t.equal((await upload(backend, { id: `${nfd}/${nfd}.txt` }, Readable.from(['yy']))).id, stored.id)
-  t.equal((await readBody((await backend.download(`${nfd}/${nfd}.txt`, call())).body)).toString(), 'yy')
-  await rejectsWith(t, Promise.resolve(backend.createFolder?.(null, nfd, call())), 'ALREADY_EXISTS')
-  await backend.remove?.(`${nfd}/${nfd}.txt`, call())
+  t.equal((await readBody((await backend.download(`${nfd}/${nfd}.txt`, callOptions())).body)).toString(), 'yy')
+  await rejectsWith(t, Promise.resolve(backend.createFolder?.(null, nfd, callOptions())), 'ALREADY_EXISTS')
+  await backend.remove?.(`${nfd}/${nfd}.txt`, callOptions())
   t.same(fake.tree.list(), [`${nfc}/`])
   t.same(
     fake.dav.requests.filter(({ path }) => decodeURIComponent(path) !== decodeURIComponent(path).normalize('NFC')),
@@ -226,9 +237,13 @@ t.test('each refusal has its own code, and none says that the server is unreacha
   const name = (parentId: string | null, name: string) => ({ parentId, name })
   const cases: Record<string, [() => Promise<unknown> | undefined, StorageErrorCode, RegExp]> = {
     'a forbidden name': [() => upload(backend, name(null, '.htaccess'), small()), 'INVALID_REQUEST', /this name/],
-    'of a folder': [() => backend.createFolder?.('a/', '.htaccess', call()), 'INVALID_REQUEST', /this name/],
+    'of a folder': [() => backend.createFolder?.('a/', '.htaccess', callOptions()), 'INVALID_REQUEST', /this name/],
     'a missing parent': [() => upload(backend, name('b/', 'c'), small()), 'FOLDER_NOT_FOUND', /folder was not found/],
-    'of a new folder': [() => backend.createFolder?.('b/', 'c', call()), 'FOLDER_NOT_FOUND', /folder was not found/],
+    'of a new folder': [
+      () => backend.createFolder?.('b/', 'c', callOptions()),
+      'FOLDER_NOT_FOUND',
+      /folder was not found/
+    ],
     'a quota': [() => upload(backend, name('a/', 'c'), large(), { size: 20 }), 'QUOTA_EXCEEDED', /storage space/],
     'of unknown length': [() => upload(backend, name('a/', 'c'), large()), 'QUOTA_EXCEEDED', /storage space/]
   }
@@ -238,10 +253,10 @@ t.test('each refusal has its own code, and none says that the server is unreacha
   }
   fake.disabled = true
   for (const work of [
-    () => backend.listFolder(null, { ...call(), limit: 1 }),
-    () => backend.stat('a/', call()),
+    () => backend.listFolder(null, { ...callOptions(), limit: 1 }),
+    () => backend.stat('a/', callOptions()),
     () => upload(backend, name(null, 'c'), small()),
-    () => backend.account(call())
+    () => backend.account(callOptions())
   ]) {
     const error: unknown = await work().catch((error: unknown) => error)
     t.match(error, { code: 'ACCOUNT_DISABLED', responded: true, credentialsRefused: false, message: /disabled/ })
@@ -258,7 +273,7 @@ t.test('the body distinguishes a failure of the server from one of a proxy in fr
   const sabre = (exception: string, message = '') =>
     `<?xml version="1.0"?><d:error xmlns:d="DAV:" xmlns:s="http://sabredav.org/ns">\n  <s:exception>${exception}` +
     `</s:exception>\n  <s:message>${message}</s:message></d:error>`
-  const list = () => backend.listFolder(null, { ...call(), limit: 1 })
+  const list = () => backend.listFolder(null, { ...callOptions(), limit: 1 })
   const put = (size?: number) =>
     upload(backend, { parentId: null, name: 'a' }, Readable.from(['x']), size === undefined ? {} : { size })
   const unavailable = 'Sabre\\DAV\\Exception\\ServiceUnavailable'
@@ -280,7 +295,7 @@ t.test('the body distinguishes a failure of the server from one of a proxy in fr
     [503, '<s:exception>'.repeat(5000), list, 'PROVIDER_UNAVAILABLE', false]
   ] as const) {
     const refused = work === list ? 'PROPFIND' : work === put ? 'MOVE' : 'PUT'
-    fake.dav.script = faulty(answers(status, { body }), { matching: ({ method }) => method === refused })
+    fake.dav.script = faultScript(respondsWith(status, { body }), { matching: ({ method }) => method === refused })
     const error: unknown = await work().catch((error: unknown) => error)
     t.match(error, { code, responded }, `${status} ${body.slice(0, 100)}`)
     if (responded) t.notMatch(error, { message: /reached/ })
@@ -318,7 +333,7 @@ t.test('a folder of 20,000 entries needs one PROPFIND, and each entry is listed 
   let cursor: string | undefined
   for (let count = 0; ; count++) {
     const page = await instances[count % 2]!.listFolder(null, {
-      ...call(),
+      ...callOptions(),
       limit: 1000,
       ...(cursor !== undefined && { cursor })
     })
@@ -337,7 +352,7 @@ t.test('a folder of 20,000 entries needs one PROPFIND, and each entry is listed 
   const { backend: third } = await openNextcloud(t, fake)
   await rejectsWith(
     t,
-    third.listFolder(null, { ...call(), limit: 1000, cursor: cursor ?? '' }),
+    third.listFolder(null, { ...callOptions(), limit: 1000, cursor: cursor ?? '' }),
     'CURSOR_EXPIRED',
     'the folder has changed'
   )
@@ -347,7 +362,7 @@ t.test('maintenance mode has a Retry-After', async (t) => {
   const fake = await FakeNextcloud.start(t)
   const { backend } = await openNextcloud(t, fake)
   fake.maintenance = true
-  for (const work of [backend.account(call()), backend.listFolder(null, { ...call(), limit: 1 })]) {
+  for (const work of [backend.account(callOptions()), backend.listFolder(null, { ...callOptions(), limit: 1 })]) {
     const error = await work.catch((error: unknown) => error)
     t.match(error, { code: 'PROVIDER_THROTTLED', retryAfterMs: 120_000, message: /maintenance/ })
   }
@@ -396,20 +411,20 @@ t.test('a login flow that refers to another host is refused', async (t) => {
 t.test('a login flow that cannot begin has an error with the reason', async (t) => {
   const { fake, context, connect } = await start(t)
   for (const [fault, code] of [
-    [answers(404), 'INVALID_ADDRESS'],
+    [respondsWith(404), 'INVALID_ADDRESS'],
     [htmlPage(), 'INVALID_ADDRESS'],
-    [answers(200, { body: '{}' }), 'PROVIDER_ERROR'],
-    [answers(503, { retryAfter: 1 }), 'PROVIDER_THROTTLED'],
-    [answers(302, { headers: { location: 'http://127.0.0.1:1/' } }), 'PROVIDER_ERROR']
+    [respondsWith(200, { body: '{}' }), 'PROVIDER_ERROR'],
+    [respondsWith(503, { retryAfter: 1 }), 'PROVIDER_THROTTLED'],
+    [respondsWith(302, { headers: { location: 'http://127.0.0.1:1/' } }), 'PROVIDER_ERROR']
   ] as const) {
-    fake.dav.script = faulty(fault)
+    fake.dav.script = faultScript(fault)
     await rejectsWith(t, connect.begin(fake.url, context), code)
   }
   await rejectsWith(t, connect.begin('nowhere', context), 'INVALID_CREDENTIALS')
   await rejectsWith(t, connect.begin('http://169.254.169.254/', context), 'ENDPOINT_FORBIDDEN')
   fake.dav.script = () => undefined
   const { pending } = await connect.begin(fake.url, context)
-  fake.dav.script = faulty(htmlPage())
+  fake.dav.script = faultScript(htmlPage())
   await rejectsWith(t, connect.poll(pending, context), 'PROVIDER_ERROR', 'a page instead of a JSON response')
 })
 
@@ -419,6 +434,6 @@ t.test('the pages of a folder count towards the memory of its user', async (t) =
   const { credentials } = await complete(connect.parse({ baseUrl: fake.url, ...LOGIN }), context)
   const userId = randomUUID()
   const backend = await provider.open({ ...context, credentials, userId })
-  await backend.listFolder(null, { ...call(), limit: 1 })
+  await backend.listFolder(null, { ...callOptions(), limit: 1 })
   t.ok(listingPager.weightOf(userId) > 0)
 })

@@ -13,12 +13,12 @@ import { StaleUploads } from '../../../src/providers/webdav/stale-uploads.ts'
 import { backendContract } from '../../contract/backend.ts'
 import type { Harness } from '../../contract/harness.ts'
 import { harness, openWebdav, seedTree } from '../../contract/harness/webdav.ts'
-import { call, listAll, rejectsWith } from '../../contract/suite/arrange.ts'
+import { callOptions, listAll, rejectsWith } from '../../contract/suite/arrange.ts'
 import { lists } from '../../contract/suite/lists.ts'
 import { upload } from '../../contract/suite/uploads.ts'
 import { FAKE_DAV_PASSWORD, FAKE_DAV_TOKEN, FAKE_DAV_USER } from '../../fakes/dav/auth.ts'
 import { FakeDav, type FakeDavOptions } from '../../fakes/dav/fake-dav.ts'
-import { answers, faulty, resets } from '../../fakes/faults.ts'
+import { respondsWith, faultScript, resets } from '../../fakes/faults.ts'
 import { openEgress } from '../../support/backend/egress.ts'
 import { useManualTimers } from '../../support/time/manual-timers.ts'
 import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
@@ -125,7 +125,7 @@ t.test('a server that answers a MOVE without moving is not used with MOVE', asyn
 t.test('the probe writes nothing to a server that would not delete it', async (t) => {
   for (const status of [400, 403, 405, 409, 423, 500, 501]) {
     const fake = await FakeDav.start(t, { missingParent: 'made' })
-    fake.script = faulty(answers(status), { matching: ({ method }) => method === 'DELETE' })
+    fake.script = faultScript(respondsWith(status), { matching: ({ method }) => method === 'DELETE' })
     const { backend } = await connected(t, fake)
     t.match(backend.capabilities, { createOnly: 'emulated', updateIfMatch: 'emulated', atomicReplace: 'unsupported' })
     t.same(fake.tree.list(), [], String(status))
@@ -134,7 +134,7 @@ t.test('the probe writes nothing to a server that would not delete it', async (t
 
 t.test('a probe that is interrupted at any request leaves nothing behind', async (t) => {
   const left = new Error('the user has left')
-  for (const fault of ['abort', resets(), answers(507)] as const) {
+  for (const fault of ['abort', resets(), respondsWith(507)] as const) {
     let struck = 0
     for (let strike = 1; struck === strike - 1; strike++) {
       const fake = await FakeDav.start(t)
@@ -172,7 +172,7 @@ t.test('concurrent first calls with digest succeed, although their nonce counts 
   fake.tree.put('a.txt', 'a')
   const { backend } = await connected(t, fake)
   for (let round = 0; round < 3; round++) {
-    const stats = await Promise.all(Array.from({ length: 30 }, () => backend.stat('a.txt', call())))
+    const stats = await Promise.all(Array.from({ length: 30 }, () => backend.stat('a.txt', callOptions())))
     t.ok(stats.every(({ size }) => size === 1))
   }
 })
@@ -180,13 +180,13 @@ t.test('concurrent first calls with digest succeed, although their nonce counts 
 t.test('after a change of a digest password one more request is sent', async (t) => {
   const fake = await FakeDav.start(t, { auth: { type: 'digest' } })
   const { backend } = await connected(t, fake)
-  await backend.account(call())
+  await backend.account(callOptions())
   fake.requests.length = 0
   fake.script = (_request, response) => {
     response.writeHead(401, { 'www-authenticate': 'Digest realm="r", nonce="n", qop="auth"' }).end()
     return true
   }
-  const error = await backend.account(call()).catch((error: unknown) => error)
+  const error = await backend.account(callOptions()).catch((error: unknown) => error)
   t.match(error, { code: 'ACCESS_DENIED', credentialsRefused: true })
   t.equal(fake.requests.length, 2)
   fake.mistakes.length = 0
@@ -197,10 +197,10 @@ t.test('a folder is not removed under the name of a file', async (t) => {
     const fake = await FakeDav.start(t, { collectionSlash })
     fake.tree.put('folder/a.txt', 'a')
     const { backend } = await connected(t, fake)
-    await rejectsWith(t, backend.remove!('folder', call()), 'INVALID_REQUEST')
-    await rejectsWith(t, backend.stat('folder', call()), 'OBJECT_NOT_FOUND')
-    await rejectsWith(t, backend.download('folder', call()), 'OBJECT_NOT_FOUND')
-    await rejectsWith(t, backend.createFolder!(null, 'folder', call()), 'ALREADY_EXISTS')
+    await rejectsWith(t, backend.remove!('folder', callOptions()), 'INVALID_REQUEST')
+    await rejectsWith(t, backend.stat('folder', callOptions()), 'OBJECT_NOT_FOUND')
+    await rejectsWith(t, backend.download('folder', callOptions()), 'OBJECT_NOT_FOUND')
+    await rejectsWith(t, backend.createFolder!(null, 'folder', callOptions()), 'ALREADY_EXISTS')
     t.same(fake.tree.list(), ['folder/', 'folder/a.txt'])
     t.notOk(fake.operations().some((operation) => operation.startsWith('DELETE')))
   }
@@ -354,7 +354,7 @@ t.test('an upload removes temporary files of killed processes from its folder af
   ]
   for (const path of kept) writtenAgo(path, 1000)
   const folder = `folder/${temporaryFile(4)}`
-  fake.tree.reset(folder, { kind: 'collection', id: 0, version: 0, modified: new Date(Date.now() - 1000 * HOUR_MS) })
+  fake.tree.restore(folder, { kind: 'collection', id: 0, version: 0, modified: new Date(Date.now() - 1000 * HOUR_MS) })
   // Another process may still be writing this one.
   writtenAgo(`folder/${temporaryFile(5)}`, 23)
   for (let index = 10; index < 13; index++) writtenAgo(`folder/${temporaryFile(index)}`, 25)
@@ -408,13 +408,13 @@ t.test('the server’s clock decides the age of a temporary file, and a search r
 })
 
 t.test('a failed search for old temporary files is ignored', async (t) => {
-  for (const fault of [answers(403), answers(423), answers(500), resets()]) {
+  for (const fault of [respondsWith(403), respondsWith(423), respondsWith(500), resets()]) {
     for (const method of ['PROPFIND', 'DELETE']) {
       const fake = await FakeDav.start(t)
       const { egress, sweep } = searching(fake)
       t.teardown(() => egress.close())
       fake.tree.put(temporaryFile(1), 'part', { modified: new Date(Date.now() - 25 * HOUR_MS) })
-      fake.script = faulty(fault, { matching: (request) => request.method === method })
+      fake.script = faultScript(fault, { matching: (request) => request.method === method })
       await sweep()
       t.equal(fake.operations().at(-1)?.split(' ')[0], method)
       t.ok(fake.tree.has(temporaryFile(1)))
@@ -441,14 +441,14 @@ t.test('an id is the one that the server lists, in whatever Unicode form it is r
       const fake = await FakeDav.start(t, { normalizes })
       const { backend } = await connected(t, fake)
       const listed = normalizes ? nfc : form
-      t.equal((await backend.createFolder?.(null, form, call()))?.id, `${listed}/`)
+      t.equal((await backend.createFolder?.(null, form, callOptions()))?.id, `${listed}/`)
       const stored = await upload(backend, { parentId: `${form}/`, name: `${form}.txt` }, Readable.from(['x']))
       t.match(stored, { id: `${listed}/${listed}.txt`, name: `${listed}.txt`, parentId: `${listed}/` })
-      t.equal((await backend.stat(`${form}/${form}.txt`, call())).id, stored.id)
+      t.equal((await backend.stat(`${form}/${form}.txt`, callOptions())).id, stored.id)
       const [folder] = await listAll(backend, null)
       t.same([folder?.id, (await listAll(backend, `${listed}/`))[0]?.id], [`${listed}/`, stored.id])
       fake.requests.length = 0
-      t.equal((await backend.stat(`${form}/${form}.txt`, call())).id, stored.id)
+      t.equal((await backend.stat(`${form}/${form}.txt`, callOptions())).id, stored.id)
       t.equal(fake.requests.length, 1, 'the Unicode form of the server is known')
     }
   }
@@ -456,7 +456,7 @@ t.test('an id is the one that the server lists, in whatever Unicode form it is r
   const fake = await FakeDav.start(t)
   for (const form of [nfc, nfd]) fake.tree.put(form, form)
   const { backend } = await connected(t, fake)
-  for (const form of [nfc, nfd]) t.equal((await backend.stat(form, call())).id, form, 'two files of one name')
+  for (const form of [nfc, nfd]) t.equal((await backend.stat(form, callOptions())).id, form, 'two files of one name')
   t.equal((await listAll(backend, null)).length, 2)
 })
 
@@ -464,7 +464,7 @@ t.test('an upload succeeds even if the listing of its name fails', async (t) => 
   const fake = await FakeDav.start(t, { normalizes: true })
   const { backend } = await connected(t, fake)
   const form = 'e\u0301'
-  fake.script = faulty(answers(500), {
+  fake.script = faultScript(respondsWith(500), {
     matching: ({ method, headers }) => method === 'PROPFIND' && headers['depth'] === '1'
   })
   t.equal((await upload(backend, { parentId: null, name: form }, Readable.from(['x']))).id, form)
@@ -473,8 +473,8 @@ t.test('an upload succeeds even if the listing of its name fails', async (t) => 
   fake.script = () => false
   const deep = `folder ${`${form}/`.repeat(21)}`
   fake.tree.mkdir(deep.normalize('NFC').slice(0, -1))
-  t.equal((await backend.stat(deep, call())).id, deep, 'at most twenty folders are listed for one id')
-  t.equal((await backend.stat(form, call())).id, form.normalize('NFC'), 'neither attempt found the Unicode form')
+  t.equal((await backend.stat(deep, callOptions())).id, deep, 'at most twenty folders are listed for one id')
+  t.equal((await backend.stat(form, callOptions())).id, form.normalize('NFC'), 'neither attempt found the Unicode form')
 })
 
 t.test('a change of the target during an upload is detected before it is replaced', async (t) => {
@@ -482,7 +482,8 @@ t.test('a change of the target during an upload is detected before it is replace
     const fake = await FakeDav.start(t, { ifHeader: 'refused' })
     for (const path of files) fake.tree.put(path, OLD)
     const { backend } = await connected(t, fake)
-    const ifMatch = options.ifMatch === undefined ? {} : { ifMatch: (await backend.stat('a', call())).version ?? '' }
+    const ifMatch =
+      options.ifMatch === undefined ? {} : { ifMatch: (await backend.stat('a', callOptions())).version ?? '' }
     const body = Readable.from(
       (async function* () {
         yield 'new'
@@ -541,7 +542,7 @@ t.test('a version that changes after the last check is not replaced, where the s
   const fake = await FakeDav.start(t)
   fake.tree.put('a', OLD)
   const { backend } = await connected(t, fake)
-  const ifMatch = (await backend.stat('a', call())).version ?? ''
+  const ifMatch = (await backend.stat('a', callOptions())).version ?? ''
   fake.script = ({ method }) => {
     if (method === 'MOVE') fake.tree.put('a', 'theirs')
     return false
@@ -600,8 +601,8 @@ t.test('the ETag of a download is accepted where listings have no ETags, as with
     const fake = await FakeDav.start(t, { etagProperties: false, preconditions: false, ifHeader: 'ignored', moves })
     fake.tree.put('a', 'first')
     const { backend } = await connected(t, fake)
-    t.equal((await backend.stat('a', call())).version, null)
-    const download = await backend.download('a', call())
+    t.equal((await backend.stat('a', callOptions())).version, null)
+    const download = await backend.download('a', callOptions())
     download.body.destroy()
     const replace = (content: string) =>
       upload(backend, { id: 'a' }, Readable.from([content]), { ifMatch: download.etag ?? '' })
@@ -663,7 +664,7 @@ t.test('connections of one user share the user’s memory for pages, but not the
     const { egress, parsed } = await connected(t, of)
     const context = { egress, timeouts: TEST_TIMEOUTS, userId, credentials: parsed.credentials }
     const backend = await provider.open(context)
-    return { backend, page: await backend.listFolder(null, { ...call(), limit: 1 }) }
+    return { backend, page: await backend.listFolder(null, { ...callOptions(), limit: 1 }) }
   }
   const first = await firstPageOf(fake)
   const weight = listingPager.weightOf(userId)
@@ -671,6 +672,6 @@ t.test('connections of one user share the user’s memory for pages, but not the
   const { page } = await firstPageOf(other)
   t.match(page.entries, [{ id: 'd' }])
   t.equal(listingPager.weightOf(userId), 2 * weight)
-  const next = await first.backend.listFolder(null, { ...call(), limit: 1, cursor: first.page.next ?? '' })
+  const next = await first.backend.listFolder(null, { ...callOptions(), limit: 1, cursor: first.page.next ?? '' })
   t.match(next.entries, [{ id: 'b' }])
 })

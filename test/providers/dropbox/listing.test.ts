@@ -4,15 +4,15 @@ import { isStorageError } from '../../../src/errors.ts'
 import type { ListCall, StorageBackend } from '../../../src/core/backend.ts'
 import { withPageGuard } from '../../../src/layers/page-guard.ts'
 import { startDropbox } from '../../contract/harness/dropbox.ts'
-import { call, listAll, rejectsWith } from '../../contract/suite/arrange.ts'
-import { answers } from '../../fakes/faults.ts'
+import { callOptions, listAll, rejectsWith } from '../../contract/suite/arrange.ts'
+import { respondsWith } from '../../fakes/faults.ts'
 import type { FakeDropbox } from '../../fakes/dropbox/fake-dropbox.ts'
 
 const namesOf = (entries: readonly Entry[]) => entries.map(({ name }) => name)
 const argsOf = (requests: FakeDropbox['requests']) =>
   requests.map(({ body }): unknown => JSON.parse(body?.toString() ?? ''))
 const list = (backend: StorageBackend, id: string | null, options: Partial<ListCall> = {}) =>
-  backend.listFolder(id, { ...call(), limit: 100, ...options })
+  backend.listFolder(id, { ...callOptions(), limit: 100, ...options })
 
 /** Returns all pages, after checking each. */
 async function pagesOf(t: Test, backend: StorageBackend, id: string | null, options: Partial<ListCall> = {}) {
@@ -29,12 +29,12 @@ async function pagesOf(t: Test, backend: StorageBackend, id: string | null, opti
 }
 
 t.test('a folder of 5,000 entries needs five calls', async (t) => {
-  const { tree, backend, asked } = await startDropbox(t)
+  const { tree, backend, newRequests } = await startDropbox(t)
   const parent = tree.addFolder({ name: 'large' })
   tree.addFiles(5000, (index) => ({ name: `file ${index}`, parent }))
   const entries = await listAll(backend, parent.id, { limit: 1000 })
   t.equal(new Set(entries.map(({ id }) => id)).size, 5000)
-  const requests = asked()
+  const requests = newRequests()
   t.same(
     requests.map(({ path }) => path),
     ['/2/files/list_folder', ...Array.from({ length: 4 }, () => '/2/files/list_folder/continue')]
@@ -66,10 +66,10 @@ t.test('an id that Dropbox would read as a path is refused without a call', asyn
   ]
   for (const id of [...ids, `${tree.newId()}/x`, `id:${'x'.repeat(201)}`, ' id:x', 'id:x\n']) {
     await rejectsWith(t, list(backend, id), 'FOLDER_NOT_FOUND', id)
-    await rejectsWith(t, backend.stat(id, call()), 'OBJECT_NOT_FOUND', id)
-    await rejectsWith(t, backend.download(id, call()), 'OBJECT_NOT_FOUND', id)
-    await rejectsWith(t, backend.remove!(id, call()), 'OBJECT_NOT_FOUND', id)
-    await rejectsWith(t, backend.createFolder!(id, 'x', call()), 'FOLDER_NOT_FOUND', id)
+    await rejectsWith(t, backend.stat(id, callOptions()), 'OBJECT_NOT_FOUND', id)
+    await rejectsWith(t, backend.download(id, callOptions()), 'OBJECT_NOT_FOUND', id)
+    await rejectsWith(t, backend.remove!(id, callOptions()), 'OBJECT_NOT_FOUND', id)
+    await rejectsWith(t, backend.createFolder!(id, 'x', callOptions()), 'FOLDER_NOT_FOUND', id)
   }
   t.equal(fake.requests.length, 0)
 })
@@ -142,7 +142,7 @@ t.test('pages whose length varies between requests list each entry once, or end 
     for (const second of extras) {
       for (const third of extras) {
         for (const limit of [2, 5, 16]) {
-          fake.knobs.nextExtras = Array.from({ length: 20 }, () => [first, second, third]).flat()
+          fake.knobs.extraOnNextPages = Array.from({ length: 20 }, () => [first, second, third]).flat()
           const seen = await walk(limit)
           ends[seen === null ? 'expired' : 'all']++
           if (seen !== null) t.same(seen.sort(), [...names].sort(), `${first}, ${second}, ${third} more than ${limit}`)
@@ -159,7 +159,7 @@ t.test('the last metadata of an entry that a page contains twice is used', async
   const deleted = (path: string) => ({ '.tag': 'deleted', name: path, path_lower: `/${path}` })
   const unmounted = { '.tag': 'file', id: 'id:u', name: 'unmounted' }
   const says = (...entries: object[]) => {
-    fake.failNext(1, answers(200, { body: JSON.stringify({ entries, cursor: 'c', has_more: false }) }))
+    fake.failNext(1, respondsWith(200, { body: JSON.stringify({ entries, cursor: 'c', has_more: false }) }))
   }
   await list(backend, null)
   says(file('a', 'x'), file('b', 'y'), unmounted, { ...unmounted, id: 'id:v' }, deleted('x'))
@@ -178,7 +178,7 @@ t.test('a cut page may be ordered differently when it is requested again', async
   const says = (names: readonly string[]) => {
     const entries = names.map((name) => ({ '.tag': 'file', id: `id:${name}`, name }))
     const body = JSON.stringify({ entries, cursor: 'c', has_more: false })
-    fake.failNext(1, answers(200, { body }), { path: /list_folder/ })
+    fake.failNext(1, respondsWith(200, { body }), { path: /list_folder/ })
   }
   says(['c', 'a', 'd', 'b'])
   const first = await list(backend, null, { limit: 2 })
@@ -228,7 +228,7 @@ t.test('a removed entry makes the following pages incomplete', async (t) => {
   const { fake, backend } = await startDropbox(t)
   const says = (entries: readonly object[], has_more: boolean) => {
     const body = JSON.stringify({ entries, cursor: `c${String(has_more)}`, has_more })
-    fake.failNext(1, answers(200, { body }), { path: /list_folder/ })
+    fake.failNext(1, respondsWith(200, { body }), { path: /list_folder/ })
   }
   says([{ '.tag': 'deleted', name: 'gone', path_lower: '/gone' }], true)
   const first = await list(backend, null)
@@ -242,12 +242,12 @@ t.test('a removed entry makes the following pages incomplete', async (t) => {
 })
 
 t.test('a foreign cursor is refused, and an expired one is CURSOR_EXPIRED', async (t) => {
-  const { fake, tree, backend, asked } = await startDropbox(t)
+  const { fake, tree, backend, newRequests } = await startDropbox(t)
   const parent = tree.addFolder({ name: 'folder' })
   tree.addFiles(5, (index) => ({ name: `file ${index}`, parent }))
   const { next } = await list(backend, parent.id, { limit: 2 })
   t.ok((next ?? '').length < 300)
-  asked()
+  newRequests()
   const hash = 'A'.repeat(16)
   for (const place of [
     ['c', 0, 0, '', false],
@@ -267,7 +267,7 @@ t.test('a foreign cursor is refused, and an expired one is CURSOR_EXPIRED', asyn
   for (const cursor of ['', 'x', '{}', 'null']) {
     await rejectsWith(t, list(backend, parent.id, { cursor }), 'INVALID_CURSOR', cursor)
   }
-  t.same(asked(), [])
+  t.same(newRequests(), [])
   fake.resetCursors()
   await rejectsWith(t, list(backend, parent.id, { cursor: next ?? '' }), 'CURSOR_EXPIRED')
   const again = await list(backend, parent.id, { limit: 2 })
@@ -312,7 +312,7 @@ t.test('a response that is not a listing is not an empty folder', async (t) => {
     { ...page, entries: [{ ...entry, '.tag': 'other' }] },
     { ...page, entries: [{ ...entry, '.tag': 'folder', id: 5 }] }
   ]) {
-    fake.failNext(1, answers(200, { body: JSON.stringify(body) }))
+    fake.failNext(1, respondsWith(200, { body: JSON.stringify(body) }))
     await rejectsWith(t, list(backend, null), 'PROVIDER_ERROR', JSON.stringify(body))
   }
 })
@@ -351,7 +351,7 @@ t.test('an entry has all metadata of Dropbox, and stat returns the same', async 
     can: { list: false, download: true, write: null }
   })
   t.same(operations(), ['list_folder'])
-  t.same(await backend.stat(file.id, call()), entry)
+  t.same(await backend.stat(file.id, callOptions()), entry)
   t.same(operations(), ['get_metadata', 'get_metadata'])
   const entries = (await list(backend, null)).entries
   const byName = (name: string) => entries.find((each) => each.name === name)
@@ -365,10 +365,10 @@ t.test('an entry has all metadata of Dropbox, and stat returns the same', async 
   t.match(byName('ours'), { can: { write: true } })
   t.match(byName('link'), { kind: 'link', size: null, target: null, can: { download: false } })
   operations()
-  for (const each of entries) t.same(await backend.stat(each.id, call()), each, each.name)
+  for (const each of entries) t.same(await backend.stat(each.id, callOptions()), each, each.name)
   t.equal(operations().length, entries.length, 'no call for the root')
   t.match((await list(backend, shared.id)).entries, [{ name: 'read', can: { write: false } }])
-  await rejectsWith(t, backend.download(link.id, call()), 'UNSUPPORTED')
+  await rejectsWith(t, backend.download(link.id, callOptions()), 'UNSUPPORTED')
   t.notOk(namesOf((await list(backend, null, { kind: 'file' })).entries).includes('link'))
 })
 
@@ -376,7 +376,7 @@ t.test('a shared item that is not mounted has neither parent nor path', async (t
   const { tree, backend } = await startDropbox(t)
   const parent = tree.addFolder({ name: 'folder' })
   const { id } = tree.addFile({ name: 'x', parent, unmounted: true })
-  t.match(await backend.stat(id, call()), { parentId: null, path: null })
+  t.match(await backend.stat(id, callOptions()), { parentId: null, path: null })
   const folder = tree.addFolder({ name: 'f', unmounted: true })
-  await rejectsWith(t, backend.createFolder!(folder.id, 'x', call()), 'UNSUPPORTED')
+  await rejectsWith(t, backend.createFolder!(folder.id, 'x', callOptions()), 'UNSUPPORTED')
 })

@@ -6,10 +6,10 @@ import type { AccessTokens } from '../../../src/core/oauth.ts'
 import { isProviderDefinition } from '../../../src/core/provider.ts'
 import { Secret } from '../../../src/core/secret.ts'
 import { provider, dropbox } from '../../../src/providers/dropbox/index.ts'
-import { endpointsOf, GOOD_TOKENS, openDropbox } from '../../contract/harness/dropbox.ts'
-import { call, failureOf, rejectsWith } from '../../contract/suite/arrange.ts'
-import { piecesOf, upload } from '../../contract/suite/uploads.ts'
-import { answers, cutsShort, hangs, htmlPage, resets } from '../../fakes/faults.ts'
+import { endpointsOf, VALID_TOKENS, openDropbox } from '../../contract/harness/dropbox.ts'
+import { callOptions, failureOf, rejectsWith } from '../../contract/suite/arrange.ts'
+import { chunkedStream, upload } from '../../contract/suite/uploads.ts'
+import { respondsWith, truncates, hangs, htmlPage, resets } from '../../fakes/faults.ts'
 import { openEgress } from '../../support/backend/egress.ts'
 import { FAKE_DROPBOX_TOKEN, FakeDropbox, type FakeDropboxOptions } from '../../fakes/dropbox/fake-dropbox.ts'
 import { readBody } from '../../support/app/read-body.ts'
@@ -19,7 +19,7 @@ import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
 /** The statuses of an unavailable service. */
 const OUTAGE = /answered 50[234]\b/
 
-async function start(t: Test, tokens: AccessTokens = GOOD_TOKENS, options?: FakeDropboxOptions) {
+async function start(t: Test, tokens: AccessTokens = VALID_TOKENS, options?: FakeDropboxOptions) {
   const fake = await FakeDropbox.start(t, options)
   const { backend } = await openDropbox(t, fake, tokens, openEgress({ timeouts: { headersMs: 500 } }))
   return { fake, tree: fake.tree, backend }
@@ -53,8 +53,13 @@ t.test('the provider names its authorization endpoint and requests minimal scope
       return Promise.reject(new StorageError('PROVIDER_UNAVAILABLE', 'no network'))
     }
   }
-  const backend = await provider.open({ accessTokens: GOOD_TOKENS, egress, timeouts: TEST_TIMEOUTS, spool: TEST_SPOOL })
-  await rejectsWith(t, backend.account(call()), 'PROVIDER_UNAVAILABLE')
+  const backend = await provider.open({
+    accessTokens: VALID_TOKENS,
+    egress,
+    timeouts: TEST_TIMEOUTS,
+    spool: TEST_SPOOL
+  })
+  await rejectsWith(t, backend.account(callOptions()), 'PROVIDER_UNAVAILABLE')
   t.same(urls, ['https://api.dropboxapi.com/2/users/get_current_account'])
 })
 
@@ -62,11 +67,11 @@ t.test('the account is the Dropbox user, with the quota of the user or the team'
   const { fake, tree, backend } = await start(t)
   tree.addFile({ name: 'a', content: 'hello' })
   fake.knobs.quotaBytes = 100
-  const account = await backend.account(call())
+  const account = await backend.account(callOptions())
   t.match(account, { name: 'me', email: 'me@example.com', quota: { used: 5, total: 100 } })
   t.match(account.id, /^dbid:/)
   const says = (body: unknown, path: RegExp) => {
-    fake.failNext(1, answers(200, { body: JSON.stringify(body) }), { path })
+    fake.failNext(1, respondsWith(200, { body: JSON.stringify(body) }), { path })
   }
   const team = (more: object) => ({ used: 3, allocation: { '.tag': 'team', used: 40, allocated: 90, ...more } })
   const own = (tag: string, bytes = 7) => ({
@@ -86,22 +91,22 @@ t.test('the account is the Dropbox user, with the quota of the user or the team'
     [{}, null]
   ]) {
     says(space, /get_space_usage/)
-    t.same((await backend.account(call())).quota, quota, JSON.stringify(space))
+    t.same((await backend.account(callOptions())).quota, quota, JSON.stringify(space))
   }
   says({ account_id: 'dbid:1', email: 'x@example.com' }, /get_current_account/)
-  t.match(await backend.account(call()), { id: 'dbid:1', name: 'x@example.com' })
+  t.match(await backend.account(callOptions()), { id: 'dbid:1', name: 'x@example.com' })
   says({ account_id: 'dbid:1' }, /get_current_account/)
-  t.match(await backend.account(call()), { id: 'dbid:1', name: 'dbid:1', email: null })
+  t.match(await backend.account(callOptions()), { id: 'dbid:1', name: 'dbid:1', email: null })
   for (const body of [null, 'text', {}, [], { account_id: '' }, { account_id: 5 }]) {
     says(body, /get_current_account/)
-    await rejectsWith(t, backend.account(call()), 'PROVIDER_ERROR', JSON.stringify(body))
+    await rejectsWith(t, backend.account(callOptions()), 'PROVIDER_ERROR', JSON.stringify(body))
   }
 })
 
 t.test('each error is mapped by its tags', async (t) => {
   const { fake, tree, backend } = await start(t)
   const { id } = tree.addFile({ name: 'a', content: 'a' })
-  const list = () => backend.listFolder(null, { ...call(), limit: 10 })
+  const list = () => backend.listFolder(null, { ...callOptions(), limit: 10 })
   await list()
   const limit = (tag: string, retry_after?: number) => ({ reason: { '.tag': tag }, retry_after })
   const cases: [
@@ -159,8 +164,11 @@ t.test('each error is mapped by its tags', async (t) => {
     const told = typeof error === 'string' ? error : { ...error, user_message: { text: 'Bearer SECRET' } }
     const name = `${status} ${JSON.stringify(error)}`
     for (const [at, ask] of [
-      ['/2/files/get_metadata', () => backend.stat(id, call())],
-      ['/2/files/get_temporary_link', () => backend.downloadUrl!(id, { ...call(), expiresInMs: 1, acceptLonger: true })]
+      ['/2/files/get_metadata', () => backend.stat(id, callOptions())],
+      [
+        '/2/files/get_temporary_link',
+        () => backend.downloadUrl!(id, { ...callOptions(), expiresInMs: 1, acceptLonger: true })
+      ]
     ] as const) {
       fake.failNext(1, { status, error: told, ...(retryAfter !== undefined && { retryAfter }) }, { path: at })
       const before = fake.requests.length
@@ -186,27 +194,27 @@ t.test('each error is mapped by its tags', async (t) => {
 
 t.test('an error response that is not from Dropbox says nothing about an object', async (t) => {
   const { fake, tree, backend } = await start(t)
-  await backend.listFolder(null, { ...call(), limit: 1 })
+  await backend.listFolder(null, { ...callOptions(), limit: 1 })
   const { id } = tree.addFile({ name: 'a' })
   for (const [fault, code] of [
-    [answers(404), 'PROVIDER_ERROR'],
-    [answers(410), 'PROVIDER_ERROR'],
-    [answers(409), 'PROVIDER_ERROR'],
-    [answers(409, { body: '<html>path/not_found' }), 'PROVIDER_ERROR'],
-    [answers(409, { body: '{"error_summary": 5}' }), 'PROVIDER_ERROR'],
-    [answers(412), 'PROVIDER_ERROR'],
-    [answers(403), 'ACCESS_DENIED'],
-    [answers(500, { body: '<html>' }), 'PROVIDER_UNAVAILABLE'],
-    [answers(302, { headers: { location: '/elsewhere' } }), 'PROVIDER_ERROR'],
+    [respondsWith(404), 'PROVIDER_ERROR'],
+    [respondsWith(410), 'PROVIDER_ERROR'],
+    [respondsWith(409), 'PROVIDER_ERROR'],
+    [respondsWith(409, { body: '<html>path/not_found' }), 'PROVIDER_ERROR'],
+    [respondsWith(409, { body: '{"error_summary": 5}' }), 'PROVIDER_ERROR'],
+    [respondsWith(412), 'PROVIDER_ERROR'],
+    [respondsWith(403), 'ACCESS_DENIED'],
+    [respondsWith(500, { body: '<html>' }), 'PROVIDER_UNAVAILABLE'],
+    [respondsWith(302, { headers: { location: '/elsewhere' } }), 'PROVIDER_ERROR'],
     [htmlPage(), 'PROVIDER_ERROR'],
-    [answers(200, { body: '{".tag": "deleted", "name": "a"}' }), 'OBJECT_NOT_FOUND'],
-    [answers(200, { body: '{"id": "id:x", "name": "a"}' }), 'PROVIDER_ERROR'],
+    [respondsWith(200, { body: '{".tag": "deleted", "name": "a"}' }), 'OBJECT_NOT_FOUND'],
+    [respondsWith(200, { body: '{"id": "id:x", "name": "a"}' }), 'PROVIDER_ERROR'],
     [resets(), 'PROVIDER_UNAVAILABLE'],
     [hangs(), 'PROVIDER_TIMEOUT'],
-    [cutsShort({ content: '{".tag": "file"}', afterBytes: 5 }), 'PROVIDER_UNAVAILABLE']
+    [truncates({ content: '{".tag": "file"}', afterBytes: 5 }), 'PROVIDER_UNAVAILABLE']
   ] as const) {
     fake.failNext(1, fault, LOOK)
-    await rejectsWith(t, backend.stat(id, call()), code)
+    await rejectsWith(t, backend.stat(id, callOptions()), code)
   }
 })
 
@@ -218,8 +226,8 @@ t.test('a refused download has the reason', async (t) => {
     ['unsupported_content_type', 'UNSUPPORTED'],
     ['other', 'PROVIDER_ERROR']
   ] as const) {
-    const { id } = tree.addFile({ name: refused, refused })
-    await rejectsWith(t, backend.download(id, call()), code, refused)
+    const { id } = tree.addFile({ name: refused, lookupError: refused })
+    await rejectsWith(t, backend.download(id, callOptions()), code, refused)
   }
 })
 
@@ -227,8 +235,8 @@ t.test('after any rejected token the token endpoint decides whether the grant ha
   const { fake, backend } = await start(t)
   fake.tokens.clear()
   for (const tag of ['expired_access_token', 'invalid_access_token', 'user_suspended'] as const) {
-    fake.knobs.badToken = tag
-    const error = await failureOf(backend.account(call()))
+    fake.knobs.invalidTokenError = tag
+    const error = await failureOf(backend.account(callOptions()))
     t.match(error, { code: 'ACCESS_DENIED', credentialsRefused: false }, tag)
   }
 })
@@ -238,18 +246,22 @@ t.test('a missing scope is named, and no token is refreshed for it', async (t) =
   const scopes = ['account_info.read', 'files.metadata.read', 'files.content.read']
   const { fake, tree, backend } = await start(
     t,
-    { ...GOOD_TOKENS, renewed },
+    { ...VALID_TOKENS, renewed },
     {
       authorize: (bearer) => (bearer === FAKE_DROPBOX_TOKEN ? { user: 'me', scopes } : null)
     }
   )
   const { id } = tree.addFile({ name: 'a', content: 'x' })
-  t.equal((await readBody((await backend.download(id, call())).body)).toString(), 'x', 'reading needs no further scope')
+  t.equal(
+    (await readBody((await backend.download(id, callOptions())).body)).toString(),
+    'x',
+    'reading needs no further scope'
+  )
   for (const ask of [
-    () => upload(backend, { parentId: null, name: 'x' }, piecesOf(Buffer.from('x'))),
-    () => upload(backend, { id }, piecesOf(Buffer.alloc(9 * 1024 * 1024))),
-    () => backend.createFolder!(null, 'x', call()),
-    () => backend.remove!(id, call())
+    () => upload(backend, { parentId: null, name: 'x' }, chunkedStream(Buffer.from('x'))),
+    () => upload(backend, { id }, chunkedStream(Buffer.alloc(9 * 1024 * 1024))),
+    () => backend.createFolder!(null, 'x', callOptions()),
+    () => backend.remove!(id, callOptions())
   ]) {
     const error = await failureOf(ask())
     t.equal(error.code, 'INSUFFICIENT_SCOPE')
@@ -257,7 +269,7 @@ t.test('a missing scope is named, and no token is refreshed for it', async (t) =
   }
   const odd = { status: 401, error: { '.tag': 'missing_scope', required_scope: 'Bearer SECRET' } }
   fake.failNext(1, odd, LOOK)
-  t.notMatch(inspect(await failureOf(backend.stat(id, call())), { depth: 5 }), /SECRET/)
+  t.notMatch(inspect(await failureOf(backend.stat(id, callOptions())), { depth: 5 }), /SECRET/)
 })
 
 t.test('revoking a grant sends its token, and an ended grant is not an error', async (t) => {
@@ -266,10 +278,10 @@ t.test('revoking a grant sends its token, and an ended grant is not an error', a
   const egress = openEgress()
   t.teardown(() => egress.close())
   const { connect } = dropbox(endpointsOf(fake))
-  const revoke = () => connect.revoke!(new Secret(FAKE_DROPBOX_TOKEN), { egress, ...call() })
+  const revoke = () => connect.revoke!(new Secret(FAKE_DROPBOX_TOKEN), { egress, ...callOptions() })
   fake.failNext(1, { status: 429, error: { reason: { '.tag': 'too_many_requests' } }, retryAfter: 2 })
   t.match(await failureOf(revoke()), { code: 'PROVIDER_THROTTLED', retryAfterMs: 2000 })
-  fake.failNext(1, answers(500))
+  fake.failNext(1, respondsWith(500))
   await rejectsWith(t, revoke(), 'PROVIDER_UNAVAILABLE')
   t.same(revoked, [])
   await revoke()

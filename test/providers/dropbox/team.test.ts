@@ -1,7 +1,7 @@
 import t from 'tap'
 import { openDropbox, startDropbox } from '../../contract/harness/dropbox.ts'
-import { call, find, rejectsWith } from '../../contract/suite/arrange.ts'
-import { answers, resets } from '../../fakes/faults.ts'
+import { callOptions, find, rejectsWith } from '../../contract/suite/arrange.ts'
+import { respondsWith, resets } from '../../fakes/faults.ts'
 import { FakeDropbox } from '../../fakes/dropbox/fake-dropbox.ts'
 import { readBody } from '../../support/app/read-body.ts'
 import { until } from '../../support/time/until.ts'
@@ -14,45 +14,45 @@ t.test('a user without a team uses the own root, and the account is requested on
   const { fake, tree, backend } = await startDropbox(t)
   tree.addFile({ name: 'x' })
   t.equal(askedOfAccount(fake), 0, 'opening makes no call')
-  await Promise.all(Array.from({ length: 10 }, () => backend.listFolder(null, { ...call(), limit: 1 })))
+  await Promise.all(Array.from({ length: 10 }, () => backend.listFolder(null, { ...callOptions(), limit: 1 })))
   t.equal(askedOfAccount(fake), 1)
   t.ok(fake.requests.every(({ headers }) => headers[ROOT] === undefined))
 })
 
 t.test('a team member sees the team folders beside the own one, whatever the tag of the root', async (t) => {
   for (const tag of ['team', 'user'] as const) {
-    const { fake, tree, backend, stores, asked } = await startDropbox(t, { team: true })
+    const { fake, tree, backend, uploadAndVerify, newRequests } = await startDropbox(t, { team: true })
     fake.knobs.rootTag = tag
     const folder = tree.addTeamFolder({ name: 'Team' })
     const file = tree.addFile({ name: 'x', parent: folder, content: 'content' })
     tree.addFile({ name: 'own' })
-    t.same((await backend.listFolder(null, { ...call(), limit: 10 })).entries.map(({ name }) => name).sort(), [
+    t.same((await backend.listFolder(null, { ...callOptions(), limit: 10 })).entries.map(({ name }) => name).sort(), [
       'Me',
       'Team'
     ])
-    t.match(await backend.stat(file.id, call()), { parentId: folder.id, path: '/Team/x' })
+    t.match(await backend.stat(file.id, callOptions()), { parentId: folder.id, path: '/Team/x' })
     t.match(await find(backend, 'Me/own'), { parentId: tree.root.id })
-    t.equal((await readBody((await backend.download(file.id, call())).body)).toString(), 'content')
-    await backend.downloadUrl?.(file.id, { ...call(), expiresInMs: 1000, acceptLonger: true })
-    await stores(Buffer.from('new'), {}, { parentId: folder.id, name: 'new' })
-    await stores(Buffer.alloc(9 * 1024 * 1024), {}, { id: file.id })
-    t.match(await backend.createFolder?.(folder.id, 'inner', call()), { path: '/Team/inner' })
-    await backend.remove?.(file.id, call())
+    t.equal((await readBody((await backend.download(file.id, callOptions())).body)).toString(), 'content')
+    await backend.downloadUrl?.(file.id, { ...callOptions(), expiresInMs: 1000, acceptLonger: true })
+    await uploadAndVerify(Buffer.from('new'), {}, { parentId: folder.id, name: 'new' })
+    await uploadAndVerify(Buffer.alloc(9 * 1024 * 1024), {}, { id: file.id })
+    t.match(await backend.createFolder?.(folder.id, 'inner', callOptions()), { path: '/Team/inner' })
+    await backend.remove?.(file.id, callOptions())
     const header = JSON.stringify({ '.tag': 'root', root: tree.teamRoot?.namespaceId })
-    const requests = asked()
+    const requests = newRequests()
     t.ok(requests.length > 10)
     for (const { headers, path } of requests) t.equal(headers[ROOT], header, path)
     t.equal(askedOfAccount(fake), 1)
-    await backend.account(call())
+    await backend.account(callOptions())
     const users = fake.requests.filter(({ path }) => path.startsWith('/2/users/'))
     t.ok(users.every(({ headers }) => headers[ROOT] === undefined))
   }
 })
 
 t.test('a changed root is requested again, for calls and uploads alike', async (t) => {
-  const { fake, tree, backend, stores } = await startDropbox(t, { team: true })
+  const { fake, tree, backend, uploadAndVerify } = await startDropbox(t, { team: true })
   tree.addTeamFolder({ name: 'Team' })
-  const list = () => backend.listFolder(null, { ...call(), limit: 10 })
+  const list = () => backend.listFolder(null, { ...callOptions(), limit: 10 })
   t.equal((await list()).entries.length, 2)
   fake.moveRoot()
   t.equal((await list()).entries.length, 2)
@@ -61,9 +61,9 @@ t.test('a changed root is requested again, for calls and uploads alike', async (
   await Promise.all([list(), list(), list()])
   t.equal(askedOfAccount(fake), 3, 'once for all refused calls')
   fake.moveRoot()
-  await stores(Buffer.from('x'), {}, { parentId: tree.root.id, name: 'x' })
+  await uploadAndVerify(Buffer.from('x'), {}, { parentId: tree.root.id, name: 'x' })
   fake.moveRoot()
-  await backend.account(call())
+  await backend.account(callOptions())
   const before = askedOfAccount(fake)
   await list()
   t.equal(askedOfAccount(fake), before, 'the account response contains the root')
@@ -76,11 +76,12 @@ t.test('a changed root is requested again, for calls and uploads alike', async (
 
 t.test('a root that could not be read is requested again', async (t) => {
   const { fake, backend } = await startDropbox(t)
-  const list = () => backend.listFolder(null, { ...call(), limit: 10 })
-  const account = (root_info: unknown) => answers(200, { body: JSON.stringify({ account_id: 'dbid:x', root_info }) })
+  const list = () => backend.listFolder(null, { ...callOptions(), limit: 10 })
+  const account = (root_info: unknown) =>
+    respondsWith(200, { body: JSON.stringify({ account_id: 'dbid:x', root_info }) })
   for (const [fault, code] of [
     [resets(), 'PROVIDER_UNAVAILABLE'],
-    [answers(429, { retryAfter: 3 }), 'PROVIDER_THROTTLED'],
+    [respondsWith(429, { retryAfter: 3 }), 'PROVIDER_THROTTLED'],
     [account(undefined), 'PROVIDER_ERROR'],
     [account({ root_namespace_id: 5 }), 'PROVIDER_ERROR'],
     [account({ root_namespace_id: 'a"}\r\n' }), 'PROVIDER_ERROR']
@@ -89,7 +90,7 @@ t.test('a root that could not be read is requested again', async (t) => {
     await rejectsWith(t, list(), code)
   }
   t.same((await list()).entries, [])
-  t.same(await backend.account(call()).then(({ name }) => name), 'me')
+  t.same(await backend.account(callOptions()).then(({ name }) => name), 'me')
 })
 
 t.test('aborting one caller does not end the request for the root for others', async (t) => {
@@ -109,7 +110,7 @@ t.test('aborting one caller does not end the request for the root for others', a
   const controller = new AbortController()
   const reason = new Error('enough')
   const leaving = backend.listFolder(null, { signal: controller.signal, limit: 1 })
-  const staying = backend.listFolder(null, { ...call(), limit: 1 })
+  const staying = backend.listFolder(null, { ...callOptions(), limit: 1 })
   await until(() => askedOfAccount(fake) === 1)
   controller.abort(reason)
   t.equal(await leaving.catch((error: unknown) => error), reason)
@@ -134,7 +135,7 @@ t.test('when all callers have aborted, the next call requests the root again', a
   await until(() => askedOfAccount(fake) === 1)
   controller.abort(new Error('enough'))
   await t.rejects(leaving, { message: 'enough' })
-  t.same((await backend.listFolder(null, { ...call(), limit: 1 })).entries, [])
+  t.same((await backend.listFolder(null, { ...callOptions(), limit: 1 })).entries, [])
   t.equal(askedOfAccount(fake), 2)
   await until(() => closed)
 })

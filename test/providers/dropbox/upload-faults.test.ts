@@ -4,10 +4,10 @@ import t from 'tap'
 import type { StorageErrorCode } from '../../../src/errors.ts'
 import type { AccessTokens } from '../../../src/core/oauth.ts'
 import { Secret } from '../../../src/core/secret.ts'
-import { GOOD_TOKENS, headerArgs, NEW_FILE, openDropbox, startDropbox } from '../../contract/harness/dropbox.ts'
+import { VALID_TOKENS, uploadArgs, NEW_FILE, openDropbox, startDropbox } from '../../contract/harness/dropbox.ts'
 import { rejectsWith } from '../../contract/suite/arrange.ts'
-import { piecesOf, upload } from '../../contract/suite/uploads.ts'
-import { answers, type DavFault, hangs, resets } from '../../fakes/faults.ts'
+import { chunkedStream, upload } from '../../contract/suite/uploads.ts'
+import { respondsWith, type DavFault, hangs, resets } from '../../fakes/faults.ts'
 import { FAKE_DROPBOX_TOKEN, FakeDropbox } from '../../fakes/dropbox/fake-dropbox.ts'
 import { until } from '../../support/time/until.ts'
 import { openEgress } from '../../support/backend/egress.ts'
@@ -25,22 +25,22 @@ const wrongOffset = (correct_offset: unknown) => ({ '.tag': 'incorrect_offset', 
 
 t.test('an upload survives transient failures of any of its calls', async (t) => {
   const faults = {
-    '503': answers(503),
-    '500': answers(500),
-    '429': answers(429, { retryAfter: 0 }),
+    '503': respondsWith(503),
+    '500': respondsWith(500),
+    '429': respondsWith(429, { retryAfter: 0 }),
     throttle: { status: 409, error: BUSY },
     'throttle of a path': { status: 409, error: { '.tag': 'path', path: BUSY } },
     damaged: { status: 409, error: { '.tag': 'content_hash_mismatch' } },
     reset: resets(),
-    page: answers(200, { body: '<html>' })
+    page: respondsWith(200, { body: '<html>' })
   }
   await Promise.all(
     Object.entries(faults).map(async ([name, fault]) => {
-      const { fake, tree, stores } = await startDropbox(t)
+      const { fake, tree, uploadAndVerify } = await startDropbox(t)
       for (const [index, at] of [START, APPEND, FINISH, UPLOAD].entries()) {
         fake.failNext(1, fault, at)
         const content = randomBytes(at === UPLOAD ? 100 : 9 * MIB)
-        await stores(content, {}, { parentId: null, name: `${name} ${index}` })
+        await uploadAndVerify(content, {}, { parentId: null, name: `${name} ${index}` })
       }
       t.equal(tree.children().length, 4, name)
     })
@@ -56,9 +56,9 @@ t.test('after a lost response the file is looked up, and nothing is stored twice
     ['losesAnswers', large, ['start', 'append_v2', 'append_v2', 'append_v2', 'finish']]
   ] as const) {
     for (const condition of [{}, { ifNoneMatch: '*' }] as const) {
-      const { fake, tree, stores, operations } = await startDropbox(t)
+      const { fake, tree, uploadAndVerify, operations } = await startDropbox(t)
       fake.knobs[knob] = 1
-      const entry = await stores(content, condition)
+      const entry = await uploadAndVerify(content, condition)
       t.same(
         operations().map((each) => each.replace('upload_session/', '')),
         [...('ifNoneMatch' in condition ? ['get_metadata'] : []), ...expected],
@@ -67,23 +67,23 @@ t.test('after a lost response the file is looked up, and nothing is stored twice
       t.equal(tree.children().length, 1)
       t.equal(entry.version, tree.get(entry.id).rev)
     }
-    const { fake, tree, stores } = await startDropbox(t)
+    const { fake, tree, uploadAndVerify } = await startDropbox(t)
     const file = tree.addFile({ name: 'a', content: 'old' })
     fake.knobs[knob] = 1
-    const entry = await stores(content, { ifMatch: file.rev }, { id: file.id })
+    const entry = await uploadAndVerify(content, { ifMatch: file.rev }, { id: file.id })
     t.equal(entry.version, file.rev)
   }
 })
 
 t.test('after a lost response a missing or different file is not reported as success', async (t) => {
-  const { fake, tree, backend, stores, operations } = await startDropbox(t)
+  const { fake, tree, backend, uploadAndVerify, operations } = await startDropbox(t)
   fake.failNext(1, resets(), UPLOAD)
-  await stores(Buffer.from('again'))
+  await uploadAndVerify(Buffer.from('again'))
   t.same(operations(), ['upload', 'get_metadata', 'upload'])
   const file = tree.addFile({ name: 'a', content: 'same' })
   fake.failNext(1, resets(), UPLOAD)
   const ifMatch = file.rev
-  const entry = await stores(Buffer.from('same'), { ifMatch }, { id: file.id })
+  const entry = await uploadAndVerify(Buffer.from('same'), { ifMatch }, { id: file.id })
   t.not(entry.version, ifMatch, 'the previous version has the same content')
   fake.failNext(
     1,
@@ -114,7 +114,7 @@ t.test('a file that was stored after the lookup is found when the second attempt
 })
 
 t.test('a session continues at the offset that Dropbox reports', async (t) => {
-  const { fake, stores, asked } = await startDropbox(t)
+  const { fake, uploadAndVerify, newRequests } = await startDropbox(t)
   const append = fake.uploads.append.bind(fake.uploads)
   let isFirst = true
   fake.uploads.append = (call) => {
@@ -128,10 +128,10 @@ t.test('a session continues at the offset that Dropbox reports', async (t) => {
     append(call)
     call.response.socket?.destroy()
   }
-  await stores(randomBytes(9 * MIB))
-  const appends = asked().filter(({ path }) => path === APPEND.path)
+  await uploadAndVerify(randomBytes(9 * MIB))
+  const appends = newRequests().filter(({ path }) => path === APPEND.path)
   t.same(
-    appends.map((request) => [headerArgs([request])[0]?.cursor?.offset, request.headers['content-length']]),
+    appends.map((request) => [uploadArgs([request])[0]?.cursor?.offset, request.headers['content-length']]),
     [
       [0, String(8 * MIB)],
       [0, String(8 * MIB)],
@@ -141,7 +141,7 @@ t.test('a session continues at the offset that Dropbox reports', async (t) => {
 })
 
 t.test('bytes that a failed finish has stored in its session are not sent again', async (t) => {
-  const { fake, stores, asked } = await startDropbox(t)
+  const { fake, uploadAndVerify, newRequests } = await startDropbox(t)
   const finish = fake.uploads.finish.bind(fake.uploads)
   let isFirst = true
   fake.uploads.finish = (call) => {
@@ -158,8 +158,8 @@ t.test('bytes that a failed finish has stored in its session are not sent again'
       fake.knobs.quotaBytes = quotaBytes
     }
   }
-  await stores(randomBytes(9 * MIB))
-  const lengths = asked()
+  await uploadAndVerify(randomBytes(9 * MIB))
+  const lengths = newRequests()
     .filter(({ path }) => path === FINISH.path)
     .map(({ headers }) => headers['content-length'])
   t.same(lengths, [String(MIB), String(MIB), '0'])
@@ -174,7 +174,7 @@ t.test('an upload fails when Dropbox accepts no more data', async (t) => {
   ) => {
     const { fake, backend, tree } = await startDropbox(t)
     fake.failNext(100, fault, at)
-    const body = piecesOf(randomBytes(at === UPLOAD ? 10 : 9 * MIB))
+    const body = chunkedStream(randomBytes(at === UPLOAD ? 10 : 9 * MIB))
     await rejectsWith(t, upload(backend, NEW_FILE, body), code, at.path)
     t.equal(body.destroyed, true)
     const tries = fake.requests.filter(({ path }) => path === at.path).length
@@ -185,13 +185,13 @@ t.test('an upload fails when Dropbox accepts no more data', async (t) => {
   const refusal = (error: object) => ({ status: 409, error })
   const lookup = (lookup_failed: object) => refusal({ '.tag': 'lookup_failed', lookup_failed })
   await Promise.all([
-    ...[START, APPEND, FINISH, UPLOAD].map((at) => ends(at, answers(503), 'PROVIDER_UNAVAILABLE')),
+    ...[START, APPEND, FINISH, UPLOAD].map((at) => ends(at, respondsWith(503), 'PROVIDER_UNAVAILABLE')),
     ...[START, APPEND, FINISH, UPLOAD].map((at) =>
-      ends(at, answers(429, { retryAfter: 3600 }), 'PROVIDER_THROTTLED', 1)
+      ends(at, respondsWith(429, { retryAfter: 3600 }), 'PROVIDER_THROTTLED', 1)
     ),
-    ...[START, APPEND, FINISH, UPLOAD].map((at) => ends(at, answers(400), 'PROVIDER_ERROR', 1)),
-    ends(START, answers(200, { body: '{}' }), 'PROVIDER_ERROR', 1),
-    ends(START, answers(200, { body: '{"session_id": 5}' }), 'PROVIDER_ERROR', 1),
+    ...[START, APPEND, FINISH, UPLOAD].map((at) => ends(at, respondsWith(400), 'PROVIDER_ERROR', 1)),
+    ends(START, respondsWith(200, { body: '{}' }), 'PROVIDER_ERROR', 1),
+    ends(START, respondsWith(200, { body: '{"session_id": 5}' }), 'PROVIDER_ERROR', 1),
     ends(APPEND, refusal({ '.tag': 'not_found' }), 'PROVIDER_UNAVAILABLE'),
     ends(APPEND, refusal({ '.tag': 'closed' }), 'PROVIDER_UNAVAILABLE'),
     ends(APPEND, refusal({ '.tag': 'payload_too_large' }), 'PAYLOAD_TOO_LARGE', 1),
@@ -220,11 +220,11 @@ t.test('an upload whose response does not match the content fails', async (t) =>
     { content_hash: undefined }
   ]) {
     const body = JSON.stringify({ ...facts, ...changes })
-    fake.failNext(1, answers(200, { body }), UPLOAD)
+    fake.failNext(1, respondsWith(200, { body }), UPLOAD)
     await rejectsWith(t, upload(backend, NEW_FILE, Readable.from(['x'])), 'PROVIDER_ERROR', JSON.stringify(changes))
   }
   for (const body of ['{}', '[]', 'null', '"text"']) {
-    fake.failNext(1, answers(200, { body }), UPLOAD)
+    fake.failNext(1, respondsWith(200, { body }), UPLOAD)
     await rejectsWith(t, upload(backend, NEW_FILE, Readable.from(['x'])), 'PROVIDER_ERROR', body)
   }
 })
@@ -249,7 +249,7 @@ t.test('a token that expires during an upload is refreshed', async (t) => {
         return false
       }
     })
-    const { id } = await upload(backend, { parentId: null, name: `${size}` }, piecesOf(content))
+    const { id } = await upload(backend, { parentId: null, name: `${size}` }, chunkedStream(content))
     t.ok(fake.tree.read(id).equals(content))
     t.ok(renewals > 0)
   }
@@ -263,7 +263,7 @@ t.test('an expired session ends the upload', async (t) => {
       return false
     }
   })
-  await rejectsWith(t, upload(backend, NEW_FILE, piecesOf(randomBytes(9 * MIB))), 'PROVIDER_UNAVAILABLE')
+  await rejectsWith(t, upload(backend, NEW_FILE, chunkedStream(randomBytes(9 * MIB))), 'PROVIDER_UNAVAILABLE')
   t.same(tree.children(), [])
 })
 
@@ -271,16 +271,16 @@ t.test('aborting ends the upload at once', async (t) => {
   const { fake, backend, tree } = await startDropbox(t)
   for (const [at, fault] of [
     [APPEND, hangs()],
-    [FINISH, answers(503, { retryAfter: 20 })],
+    [FINISH, respondsWith(503, { retryAfter: 20 })],
     [UPLOAD, hangs()],
-    [UPLOAD, answers(429, { retryAfter: 20 })]
+    [UPLOAD, respondsWith(429, { retryAfter: 20 })]
   ] as const) {
     const controller = new AbortController()
     const reason = new Error('enough')
     fake.failNext(1, fault, at)
     const before = fake.requests.length
     const content = randomBytes(at === UPLOAD ? 10 : 9 * MIB)
-    const work = upload(backend, NEW_FILE, piecesOf(content), { signal: controller.signal })
+    const work = upload(backend, NEW_FILE, chunkedStream(content), { signal: controller.signal })
     await until(() => fake.requests.slice(before).some(({ path, body }) => path === at.path && body !== undefined))
     controller.abort(reason)
     t.equal(await work.catch((error: unknown) => error), reason)
@@ -316,7 +316,7 @@ t.test('an existing file is not mistaken for the result of a conditional upload'
     [Buffer.from('locked'), UPLOAD],
     [large, FINISH]
   ] as const) {
-    for (const fault of [answers(503), answers(500), resets()]) {
+    for (const fault of [respondsWith(503), respondsWith(500), resets()]) {
       const { fake, tree, backend, operations } = await startDropbox(t)
       const { id, rev } = tree.addFile({ name: 'lock', content })
       for (const [condition, code] of [
@@ -325,7 +325,12 @@ t.test('an existing file is not mistaken for the result of a conditional upload'
       ] as const) {
         for (const target of [{ parentId: null, name: 'lock' }, { parentId: null, name: 'LOCK' }, { id }]) {
           fake.failNext(1, fault, at)
-          await rejectsWith(t, upload(backend, target, piecesOf(content), condition), code, JSON.stringify(condition))
+          await rejectsWith(
+            t,
+            upload(backend, target, chunkedStream(content), condition),
+            code,
+            JSON.stringify(condition)
+          )
         }
       }
       t.ok(
@@ -355,7 +360,7 @@ t.test('an expired token does not turn a failed condition into success', async (
 })
 
 t.test('a condition on a name is checked first, whatever has that name', async (t) => {
-  const { tree, backend, stores, operations } = await startDropbox(t)
+  const { tree, backend, uploadAndVerify, operations } = await startDropbox(t)
   const folder = tree.addFolder({ name: 'folder' })
   const { rev } = tree.addFile({ name: 'file', parent: folder, content: 'old' })
   const link = tree.addFile({ name: 'link', symlinkTarget: '/x' })
@@ -369,15 +374,15 @@ t.test('a condition on a name is checked first, whatever has that name', async (
   await rejectsWith(t, put(null, 'x'.repeat(256), { ifNoneMatch: '*' }), 'INVALID_REQUEST')
   await rejectsWith(t, put(tree.newId(), 'x', { ifNoneMatch: '*' }), 'FOLDER_NOT_FOUND')
   t.ok(operations().every((each) => each === 'get_metadata'))
-  await stores(Buffer.from('new'), { ifMatch: rev }, { parentId: folder.id, name: 'file' })
+  await uploadAndVerify(Buffer.from('new'), { ifMatch: rev }, { parentId: folder.id, name: 'file' })
   t.same(operations(), ['get_metadata', 'get_metadata', 'upload'])
 })
 
 t.test('the previous version is not mistaken for the uploaded one', async (t) => {
-  const { fake, tree, stores, operations } = await startDropbox(t)
+  const { fake, tree, uploadAndVerify, operations } = await startDropbox(t)
   const { id, rev } = tree.addFile({ name: 'a', content: 'same' })
   fake.failNext(1, resets(), UPLOAD)
-  await stores(Buffer.from('same'), {}, { id })
+  await uploadAndVerify(Buffer.from('same'), {}, { id })
   t.same(operations(), ['get_metadata', 'upload', 'get_metadata', 'upload'])
   t.equal(tree.get(id).rev, rev, 'Dropbox creates no new revision')
 })
@@ -387,13 +392,13 @@ t.test('no lookup is made when it is certain that nothing was stored', async (t)
   const forgotten = { status: 409, error: { '.tag': 'lookup_failed', lookup_failed: { '.tag': 'not_found' } } }
   for (const [fault, at, size] of [
     [damaged, UPLOAD, 10],
-    [answers(429, { retryAfter: 0 }), UPLOAD, 10],
+    [respondsWith(429, { retryAfter: 0 }), UPLOAD, 10],
     [damaged, FINISH, 9 * MIB],
     [forgotten, FINISH, 9 * MIB]
   ] as const) {
-    const { fake, stores, operations } = await startDropbox(t)
+    const { fake, uploadAndVerify, operations } = await startDropbox(t)
     fake.failNext(1, fault, at)
-    await stores(randomBytes(size))
+    await uploadAndVerify(randomBytes(size))
     t.notOk(operations().includes('get_metadata'))
   }
   const fake = await FakeDropbox.start(t)
@@ -409,12 +414,12 @@ t.test('no lookup is made when it is certain that nothing was stored', async (t)
 })
 
 t.test('a session that is forgotten after a lost response may have become the file', async (t) => {
-  const { fake, stores, operations } = await startDropbox(t)
+  const { fake, uploadAndVerify, operations } = await startDropbox(t)
   fake.knobs.keepsFinishedSessions = false
   fake.knobs.losesFinishes = 1
   // The lookup that would find it fails, so Dropbox is called again.
-  fake.failNext(1, answers(503), { path: '/2/files/get_metadata' })
-  await stores(randomBytes(9 * MIB))
+  fake.failNext(1, respondsWith(503), { path: '/2/files/get_metadata' })
+  await uploadAndVerify(randomBytes(9 * MIB))
   t.same(operations().slice(-3), ['upload_session/finish', 'get_metadata', 'get_metadata'])
 })
 
@@ -423,7 +428,7 @@ t.test('a call that creates a file has a longer timeout', async (t) => {
   const tick = useManualTimers(t)
   const headersMs = 300
   const egress = openEgress({ timeouts: { headersMs } })
-  const { backend } = await openDropbox(t, fake, GOOD_TOKENS, egress, { ...TEST_TIMEOUTS, headersMs })
+  const { backend } = await openDropbox(t, fake, VALID_TOKENS, egress, { ...TEST_TIMEOUTS, headersMs })
   const hasAll = { '.tag': 'incorrect_offset', correct_offset: 9 * MIB }
   fake.failNext(1, { status: 409, error: { '.tag': 'lookup_failed', lookup_failed: hasAll } }, FINISH)
   for (const [content, at] of [
@@ -436,7 +441,7 @@ t.test('a call that creates a file has a longer timeout', async (t) => {
       response.end(JSON.stringify({ ...facts, content_hash: contentHash(content) }))
     }
     fake.failNext(1, slowly, at)
-    t.match(await upload(backend, NEW_FILE, piecesOf(content)), { id: 'id:x' })
+    t.match(await upload(backend, NEW_FILE, chunkedStream(content)), { id: 'id:x' })
     const lengths = fake.requests.filter(({ path }) => path === at.path).map(({ headers }) => headers['content-length'])
     t.same(lengths, at === UPLOAD ? ['0'] : [String(MIB), '0'], 'one request')
   }

@@ -4,9 +4,9 @@ import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import type { Entry } from '../../../src/core/entry.ts'
 import { googleDrive, provider } from '../../../src/providers/google-drive/index.ts'
-import { GOOD_TOKENS, openGoogleDrive } from '../../contract/harness/google-drive.ts'
-import { call, failureOf, find, rejectsWith } from '../../contract/suite/arrange.ts'
-import { answers, hangs, htmlPage } from '../../fakes/faults.ts'
+import { VALID_TOKENS, openGoogleDrive } from '../../contract/harness/google-drive.ts'
+import { callOptions, failureOf, find, rejectsWith } from '../../contract/suite/arrange.ts'
+import { respondsWith, hangs, htmlPage } from '../../fakes/faults.ts'
 import { openEgress } from '../../support/backend/egress.ts'
 import { FakeDrive } from '../../fakes/drive/fake-drive.ts'
 import { EXPORT_FORMATS, RENDERED_FORMATS } from '../../fakes/drive/formats.ts'
@@ -27,7 +27,8 @@ import { until } from '../../support/time/until.ts'
 async function start(t: Test) {
   const fake = await FakeDrive.start(t)
   const { backend } = await openGoogleDrive(t, fake)
-  const entries = async (id: string | null = null) => (await backend.listFolder(id, { ...call(), limit: 1000 })).entries
+  const entries = async (id: string | null = null) =>
+    (await backend.listFolder(id, { ...callOptions(), limit: 1000 })).entries
   return { fake, tree: fake.tree, backend, entries }
 }
 
@@ -57,7 +58,7 @@ t.test('a file has all metadata of Google', async (t) => {
     can: { list: false, download: true, write: true }
   })
   tree.rename(id, 'b.txt')
-  t.equal((await backend.stat(id, call())).version, entry?.version, 'its content has not changed')
+  t.equal((await backend.stat(id, callOptions())).version, entry?.version, 'its content has not changed')
 })
 
 t.test('capabilities are those that Google reports', async (t) => {
@@ -95,9 +96,9 @@ t.test('Google documents can be exported to other formats, and forms can only be
   for (const entry of listed) {
     const isLink = entry.name.startsWith('see ')
     t.match(entry, { kind: isLink ? 'link' : 'file', size: null, hash: null, can: { download: !isLink } }, entry.name)
-    if (isLink) await rejectsWith(t, backend.download(entry.id, call()), 'UNSUPPORTED', entry.name)
+    if (isLink) await rejectsWith(t, backend.download(entry.id, callOptions()), 'UNSUPPORTED', entry.name)
   }
-  const page = await backend.listFolder(null, { ...call(), limit: 100, kind: 'file' })
+  const page = await backend.listFolder(null, { ...callOptions(), limit: 100, kind: 'file' })
   t.equal(page.entries.length, 6, 'a link is not a file')
 })
 
@@ -109,7 +110,7 @@ t.test('every export format is accepted by Google for its type', async (t) => {
   }
   for (const { id, name, exportFormats } of await entries()) {
     for (const { mimeType } of exportFormats) {
-      const { body } = await backend.download(id, { ...call(), exportAs: mimeType })
+      const { body } = await backend.download(id, { ...callOptions(), exportAs: mimeType })
       t.equal((await readBody(body)).toString(), mimeType, name)
     }
   }
@@ -120,19 +121,19 @@ t.test('a document is exported to its first format, or to the requested one', as
   const DOCX = 'application/vnd.openxmlformats-officedocument.wordprocessingml.document'
   const exports = { [DOCX]: 'as docx', 'application/pdf': 'as pdf' }
   const { id } = tree.addDocument({ name: 'document', exports })
-  const first = await backend.download(id, call())
+  const first = await backend.download(id, callOptions())
   t.equal((await readBody(first.body)).toString(), 'as docx')
   const docx = { mimeType: DOCX, extension: 'docx' }
   t.match(first, { size: null, range: null, mimeType: DOCX, name: 'document.docx', exportedAs: docx, etag: '1.docx' })
   const range = { start: 2, end: 3 }
-  const pdf = await backend.download(id, { ...call(), exportAs: 'application/pdf', range })
+  const pdf = await backend.download(id, { ...callOptions(), exportAs: 'application/pdf', range })
   t.equal((await readBody(pdf.body)).toString(), 'as pdf', 'the range is ignored')
   t.match(pdf, { range: null, mimeType: 'application/pdf', name: 'document.pdf', etag: '1.pdf' })
-  await rejectsWith(t, backend.download(id, { ...call(), exportAs: 'image/png' }), 'INVALID_REQUEST')
+  await rejectsWith(t, backend.download(id, { ...callOptions(), exportAs: 'image/png' }), 'INVALID_REQUEST')
   const file = tree.addFile({ name: 'file' })
-  await rejectsWith(t, backend.download(file.id, { ...call(), exportAs: 'text/plain' }), 'INVALID_REQUEST')
+  await rejectsWith(t, backend.download(file.id, { ...callOptions(), exportAs: 'text/plain' }), 'INVALID_REQUEST')
   fake.knobs.exportLimitBytes = 3
-  await rejectsWith(t, backend.download(id, call()), 'PAYLOAD_TOO_LARGE')
+  await rejectsWith(t, backend.download(id, callOptions()), 'PAYLOAD_TOO_LARGE')
 })
 
 const RENDER = /\/download$/
@@ -142,7 +143,7 @@ const countOf = ({ requests }: FakeDrive, path: RegExp) => requests.filter((requ
 /** A video that is rendered after `pendingPolls` polls; the test advances the timers. */
 async function startRendering(t: Test, seed: { readonly resourceKey?: string } = {}, timeouts = TEST_TIMEOUTS) {
   const fake = await FakeDrive.start(t)
-  const { backend } = await openGoogleDrive(t, fake, GOOD_TOKENS, openEgress(), timeouts)
+  const { backend } = await openGoogleDrive(t, fake, VALID_TOKENS, openEgress(), timeouts)
   const { id } = fake.tree.addDocument({
     name: 'Demo',
     mimeType: DRIVE_VIDEO,
@@ -169,7 +170,7 @@ async function startRendering(t: Test, seed: { readonly resourceKey?: string } =
 t.test('a video is rendered by Google first, and polled until it is done', async (t) => {
   const { fake, backend, id, settle } = await startRendering(t)
   fake.knobs.pendingPolls = 3
-  const { body, ...facts } = await settle(backend.download(id, { ...call(), range: { start: 1 } }))
+  const { body, ...facts } = await settle(backend.download(id, { ...callOptions(), range: { start: 1 } }))
   t.equal((await readBody(body)).toString(), 'film')
   t.match(facts, {
     size: null,
@@ -186,14 +187,14 @@ t.test('a video is rendered by Google first, and polled until it is done', async
 
 t.test('each request about a rendering has the resource key of the file', async (t) => {
   const { backend, id, settle } = await startRendering(t, { resourceKey: 'key-1' })
-  const { body } = await settle(backend.download(`${id}/key-1`, call()))
+  const { body } = await settle(backend.download(`${id}/key-1`, callOptions()))
   t.equal((await readBody(body)).toString(), 'film')
 })
 
 t.test('polls start at intervals of one second and grow to ten seconds', async (t) => {
   const { fake, backend, id, tick } = await startRendering(t)
   fake.knobs.pendingPolls = 6
-  const downloading = backend.download(id, call())
+  const downloading = backend.download(id, callOptions())
   await until(() => countOf(fake, RENDER) === 1)
   let polls = 0
   for (const pauseMs of [1000, 2000, 4000, 8000, 10_000, 10_000, 10_000]) {
@@ -216,21 +217,21 @@ t.test('a rendering that takes too long is continued by the next call', async (t
   const { fake, backend, id, settle } = await startRendering(t, {}, { ...TEST_TIMEOUTS, totalMs: 1 })
   fake.knobs.pendingPolls = 2
   for (const polls of [0, 1, 2]) {
-    const error = await failureOf(settle(backend.download(id, call())))
+    const error = await failureOf(settle(backend.download(id, callOptions())))
     t.match(error, { code: 'PROVIDER_UNAVAILABLE', responded: true, retryAfterMs: 60_000 })
     t.equal(countOf(fake, OPERATION), polls)
   }
-  const { body } = await settle(backend.download(id, call()))
+  const { body } = await settle(backend.download(id, callOptions()))
   t.equal((await readBody(body)).toString(), 'film')
   t.equal(countOf(fake, RENDER), 1, 'one rendering')
 
-  await failureOf(settle(backend.download(id, call())))
+  await failureOf(settle(backend.download(id, callOptions())))
   t.equal(countOf(fake, RENDER), 2, 'the URL of a completed operation is not used again')
   fake.renderings.expire()
-  await failureOf(settle(backend.download(id, call())))
+  await failureOf(settle(backend.download(id, callOptions())))
   t.equal(countOf(fake, RENDER), 3, 'a forgotten operation is started again')
   fake.tree.touch(fake.tree.get(id))
-  await failureOf(settle(backend.download(id, call())))
+  await failureOf(settle(backend.download(id, callOptions())))
   t.equal(countOf(fake, RENDER), 4, 'another version has its own rendering')
 })
 
@@ -257,7 +258,7 @@ t.test('a failed rendering is mapped by its error code', async (t) => {
   ] as const
   for (const [code, expected] of cases) {
     fake.knobs.operationError = { code, message: 'for a person' }
-    await rejectsWith(t, settle(backend.download(id, call())), expected, `code ${code}`)
+    await rejectsWith(t, settle(backend.download(id, callOptions())), expected, `code ${code}`)
   }
 })
 
@@ -272,19 +273,19 @@ t.test('a rendered video is downloaded from Google only, and an HTML page is ref
     `${fake.url}@example.org/`
   ]) {
     fake.knobs.downloadUri = address ?? { no: 'address' }
-    await rejectsWith(t, settle(backend.download(id, call())), 'PROVIDER_ERROR', String(address))
+    await rejectsWith(t, settle(backend.download(id, callOptions())), 'PROVIDER_ERROR', String(address))
   }
   fake.knobs.downloadUri = undefined
   fake.failNext(1, htmlPage(200), { host: 'content' })
-  await rejectsWith(t, settle(backend.download(id, call())), 'PROVIDER_ERROR')
-  fake.failNext(1, answers(200, { headers: { 'content-type': 'application/json' }, body: '{"done":false}' }), {
+  await rejectsWith(t, settle(backend.download(id, callOptions())), 'PROVIDER_ERROR')
+  fake.failNext(1, respondsWith(200, { headers: { 'content-type': 'application/json' }, body: '{"done":false}' }), {
     path: RENDER
   })
-  await rejectsWith(t, settle(backend.download(id, call())), 'PROVIDER_ERROR', 'an operation without a name')
+  await rejectsWith(t, settle(backend.download(id, callOptions())), 'PROVIDER_ERROR', 'an operation without a name')
   for (const name of ['.', '..', 'operations/..', 'a b']) {
     const body = JSON.stringify({ name })
-    fake.failNext(1, answers(200, { headers: { 'content-type': 'application/json' }, body }), { path: RENDER })
-    await rejectsWith(t, settle(backend.download(id, call())), 'PROVIDER_ERROR', name)
+    fake.failNext(1, respondsWith(200, { headers: { 'content-type': 'application/json' }, body }), { path: RENDER })
+    await rejectsWith(t, settle(backend.download(id, callOptions())), 'PROVIDER_ERROR', name)
   }
 })
 
@@ -303,13 +304,13 @@ t.test('a URL that needs no access token is requested without it', async (t) => 
   t.teardown(() => egress.close())
   const { server: authorization } = provider.connect
   const backend = await googleDrive({ api: fake.url, contentHosts: [origin], server: authorization }).open({
-    accessTokens: GOOD_TOKENS,
+    accessTokens: VALID_TOKENS,
     egress,
     timeouts: TEST_TIMEOUTS,
     spool: TEST_SPOOL
   })
   fake.knobs.downloadUri = `${origin}/video`
-  const { body } = await settle(backend.download(id, call()))
+  const { body } = await settle(backend.download(id, callOptions()))
   t.equal((await readBody(body)).toString(), 'film')
   t.same(seen, [undefined, undefined])
 })
@@ -317,7 +318,7 @@ t.test('a URL that needs no access token is requested without it', async (t) => 
 t.test('an export that is truncated or has no visible end fails', async (t) => {
   const { fake, tree, backend } = await start(t)
   const { id } = tree.addDocument({ name: 'document', exports: { 'text/plain': 'x'.repeat(100_000) } })
-  const text = { ...call(), exportAs: 'text/plain' }
+  const text = { ...callOptions(), exportAs: 'text/plain' }
   fake.resetDownloads(1, 1000)
   await rejectsWith(t, readBody((await backend.download(id, text)).body), 'PROVIDER_UNAVAILABLE')
   const unframed = (_request: unknown, response: { socket: { end(text: string): void } | null }) => {
@@ -360,8 +361,8 @@ t.test('a shortcut reports whether its target exists', async (t) => {
   t.match(listed[1]?.target, { id: folder.id, kind: 'folder' })
   t.match(listed[5]?.target, { kind: 'shortcut' }, 'a shortcut to a shortcut is not followed')
   for (const entry of listed) {
-    t.same(await backend.stat(entry.id, call()), entry, entry.name)
-    await rejectsWith(t, backend.download(entry.id, call()), 'OBJECT_NOT_FOUND', entry.name)
+    t.same(await backend.stat(entry.id, callOptions()), entry, entry.name)
+    await rejectsWith(t, backend.download(entry.id, callOptions()), 'OBJECT_NOT_FOUND', entry.name)
   }
 })
 
@@ -408,9 +409,9 @@ t.test('slow lookups of targets time out before their page does', async (t) => {
   const parent = tree.addFolder({ name: 'shortcuts' })
   for (let index = 0; index < 20; index++) tree.addShortcut({ name: `s ${index}`, parent, target })
   fake.failNext(Infinity, hangs(), { path: `/drive/v3/files/${target.id}` })
-  const { backend } = await openGoogleDrive(t, fake, GOOD_TOKENS, openEgress(), { ...TEST_TIMEOUTS, totalMs: 300 })
+  const { backend } = await openGoogleDrive(t, fake, VALID_TOKENS, openEgress(), { ...TEST_TIMEOUTS, totalMs: 300 })
   const advance = useManualTimers(t)
-  const listing = backend.listFolder(parent.id, { ...call(), limit: 100 })
+  const listing = backend.listFolder(parent.id, { ...callOptions(), limit: 100 })
   await until(() => fake.requests.filter(({ path }) => path.endsWith(target.id)).length === 6)
   // A third of the call's time limit, long before a single lookup would reach a limit of its own.
   advance(100)
@@ -455,16 +456,16 @@ t.test('an id includes the resource key of the item, which is sent with requests
   ])
   const [fileId, folderId] = listed.map(({ target }) => target?.id ?? '')
   t.equal(fileId, `${file.id}/k-1_2`)
-  const stat = await backend.stat(fileId ?? '', call())
+  const stat = await backend.stat(fileId ?? '', callOptions())
   t.equal(stat.id, fileId)
-  t.equal((await readBody((await backend.download(stat.id, call())).body)).toString(), 'shared')
-  const page = await backend.listFolder(folderId ?? '', { ...call(), limit: 10 })
+  t.equal((await readBody((await backend.download(stat.id, callOptions())).body)).toString(), 'shared')
+  const page = await backend.listFolder(folderId ?? '', { ...callOptions(), limit: 10 })
   t.match(page, { folder: { id: folderId }, entries: [{ name: 'inside', parentId: folderId }] })
   const header = 'x-goog-drive-resource-keys'
   t.equal(fake.requests.at(-1)?.headers[header], folderId)
-  await rejectsWith(t, backend.stat(file.id, call()), 'OBJECT_NOT_FOUND', 'without the resource key')
-  await rejectsWith(t, backend.stat(`${file.id}/`, call()), 'OBJECT_NOT_FOUND')
-  await rejectsWith(t, backend.stat(`${file.id}/k/l`, call()), 'OBJECT_NOT_FOUND')
+  await rejectsWith(t, backend.stat(file.id, callOptions()), 'OBJECT_NOT_FOUND', 'without the resource key')
+  await rejectsWith(t, backend.stat(`${file.id}/`, callOptions()), 'OBJECT_NOT_FOUND')
+  await rejectsWith(t, backend.stat(`${file.id}/k/l`, callOptions()), 'OBJECT_NOT_FOUND')
 })
 
 t.test('an item in the trash, or in a trashed folder, is not found', async (t) => {
@@ -473,8 +474,8 @@ t.test('an item in the trash, or in a trashed folder, is not found', async (t) =
   const below = tree.addFile({ name: 'below', parent: trashed })
   t.same(await entries(), [])
   for (const { id } of [trashed, below]) {
-    await rejectsWith(t, backend.stat(id, call()), 'OBJECT_NOT_FOUND')
-    await rejectsWith(t, backend.download(id, call()), 'OBJECT_NOT_FOUND')
+    await rejectsWith(t, backend.stat(id, callOptions()), 'OBJECT_NOT_FOUND')
+    await rejectsWith(t, backend.download(id, callOptions()), 'OBJECT_NOT_FOUND')
   }
 })
 
@@ -487,27 +488,27 @@ t.test('removing moves files, shortcuts and documents to the trash, and never a 
     target
   ]
   for (const node of gone) {
-    await backend.remove?.(node.id, call())
+    await backend.remove?.(node.id, callOptions())
     t.equal(tree.get(node).trashed, true)
   }
   const drive = tree.addDrive('Team')
   for (const id of ['root', tree.root.id, drive.id]) {
-    await rejectsWith(t, backend.remove?.(id, call()) ?? Promise.resolve(), 'INVALID_REQUEST')
+    await rejectsWith(t, backend.remove?.(id, callOptions()) ?? Promise.resolve(), 'INVALID_REQUEST')
   }
   const protectedFile = tree.addFile({ name: 'kept', capabilities: { canTrash: false } })
-  await rejectsWith(t, backend.remove?.(protectedFile.id, call()) ?? Promise.resolve(), 'ACCESS_DENIED')
+  await rejectsWith(t, backend.remove?.(protectedFile.id, callOptions()) ?? Promise.resolve(), 'ACCESS_DENIED')
 })
 
 t.test('a folder may be created beside a file of the same name, and only in a folder', async (t) => {
   const { tree, backend } = await start(t)
   tree.addFile({ name: 'name' })
-  const made = await backend.createFolder?.(null, 'name', call())
-  t.same(await backend.stat(made?.id ?? '', call()), made)
+  const made = await backend.createFolder?.(null, 'name', callOptions())
+  t.same(await backend.stat(made?.id ?? '', callOptions()), made)
   const drive = tree.addDrive('Team')
-  const inside = await backend.createFolder?.(drive.id, 'inside', call())
+  const inside = await backend.createFolder?.(drive.id, 'inside', callOptions())
   t.match(inside, { parentId: drive.id, driveId: drive.id })
   t.same(await find(backend, 'Team/inside'), inside)
-  const create = (id: string) => backend.createFolder?.(id, 'x', call()) ?? Promise.resolve()
+  const create = (id: string) => backend.createFolder?.(id, 'x', callOptions()) ?? Promise.resolve()
   await rejectsWith(t, create(tree.newId()), 'FOLDER_NOT_FOUND')
   await rejectsWith(t, create(tree.addFile({ name: 'file' }).id), 'FOLDER_NOT_FOUND')
   await rejectsWith(t, create(tree.addFolder({ name: 'old', trashed: true }).id), 'FOLDER_NOT_FOUND')

@@ -3,8 +3,8 @@ import t, { type Test } from 'tap'
 import type { Entry } from '../../../src/core/entry.ts'
 import type { ListCall } from '../../../src/core/backend.ts'
 import { openGoogleDrive } from '../../contract/harness/google-drive.ts'
-import { call, find, listAll, rejectsWith } from '../../contract/suite/arrange.ts'
-import { answers, htmlPage, redirects } from '../../fakes/faults.ts'
+import { callOptions, find, listAll, rejectsWith } from '../../contract/suite/arrange.ts'
+import { respondsWith, htmlPage, redirects } from '../../fakes/faults.ts'
 import { FAKE_DRIVE_TOKEN, FakeDrive, type FakeDriveOptions } from '../../fakes/drive/fake-drive.ts'
 import { DRIVE_FILE_SCOPE } from '../../fakes/drive/view.ts'
 import { readBody } from '../../support/app/read-body.ts'
@@ -14,7 +14,7 @@ async function start(t: Test, options?: FakeDriveOptions) {
   const fake = await FakeDrive.start(t, options)
   const { backend } = await openGoogleDrive(t, fake)
   const list = (id: string | null, options: Partial<ListCall> = {}) =>
-    backend.listFolder(id, { ...call(), limit: 100, ...options })
+    backend.listFolder(id, { ...callOptions(), limit: 100, ...options })
   /** The requests since the last call. */
   let seen = 0
   const asked = () => {
@@ -47,7 +47,7 @@ t.test('invalid ids are refused without a call, and an id is escaped in a query'
   const { tree, list, backend, asked } = await start(t)
   for (const id of [`' or name != '`, `x' in parents or 'root`, '\\', 'a b', 'é', 'a/b/c', '/a', 'a/', 'root/..']) {
     await rejectsWith(t, list(id), 'FOLDER_NOT_FOUND', id)
-    await rejectsWith(t, backend.stat(id, call()), 'OBJECT_NOT_FOUND', id)
+    await rejectsWith(t, backend.stat(id, callOptions()), 'OBJECT_NOT_FOUND', id)
   }
   t.same(asked(), [])
   const parent = tree.addFolder({ name: 'parent', id: '--_' })
@@ -105,17 +105,17 @@ t.test('a shared drive is listed by its id, in its own corpus once that is known
   tree.addFile({ name: 'inside', parent: folder })
   const [entry] = (await list(null)).entries
   t.match(entry, { kind: 'drive', id: drive.id, name: 'Team', parentId: 'root', driveId: drive.id })
-  t.same(await backend.stat(drive.id, call()), entry)
+  t.same(await backend.stat(drive.id, callOptions()), entry)
   asked()
   const top = await list(drive.id)
   t.match(top.entries, [{ name: 'folder', parentId: drive.id, driveId: drive.id }])
-  t.same(await backend.stat(folder.id, call()), top.entries[0])
+  t.same(await backend.stat(folder.id, callOptions()), top.entries[0])
   t.match(await list(folder.id), { entries: [{ name: 'inside', parentId: folder.id, driveId: drive.id }] })
   const known = asked().filter(({ path }) => path === '/drive/v3/files')
   for (const { query } of known) t.match(Object.fromEntries(query), { corpora: 'drive', driveId: drive.id })
 
   const { backend: cold } = await openGoogleDrive(t, fake)
-  t.same(namesOf((await cold.listFolder(folder.id, { ...call(), limit: 10 })).entries), ['inside'])
+  t.same(namesOf((await cold.listFolder(folder.id, { ...callOptions(), limit: 10 })).entries), ['inside'])
   const [request, ...others] = asked()
   t.equal(others.length, 0)
   t.equal(request?.query.get('corpora'), null, 'Google chooses the corpus')
@@ -174,22 +174,22 @@ t.test('one more call distinguishes an empty folder, a file, the trash and a mis
 t.test('the root has one id', async (t) => {
   const { fake, tree, list, backend, asked } = await start(t)
   const file = tree.addFile({ name: 'file' })
-  const entry = await backend.stat(file.id, call())
+  const entry = await backend.stat(file.id, callOptions())
   t.equal(entry.parentId, 'root')
   t.equal(asked().length, 2, 'the root is requested')
-  await backend.stat(file.id, call())
+  await backend.stat(file.id, callOptions())
   t.equal(asked().length, 1, 'once')
   const page = await list(null)
   t.match(page.folder, { id: 'root', name: null, parentId: null })
   for (const name of ['root', tree.root.id]) t.same(await list(name), page, name)
   for (const name of ['root', tree.root.id]) {
-    t.match(await backend.stat(name, call()), { id: 'root', name: 'My Drive', kind: 'folder', parentId: null })
+    t.match(await backend.stat(name, callOptions()), { id: 'root', name: 'My Drive', kind: 'folder', parentId: null })
   }
   for (const id of [tree.root.id, 'root']) {
     const { backend: cold } = await openGoogleDrive(t, fake)
-    t.same(await cold.listFolder(id, { ...call(), limit: 100 }), page)
+    t.same(await cold.listFolder(id, { ...callOptions(), limit: 100 }), page)
     asked()
-    t.equal((await cold.stat(file.id, call())).parentId, 'root')
+    t.equal((await cold.stat(file.id, callOptions())).parentId, 'root')
     t.equal(asked().length, 1, 'known from the listing')
   }
 })
@@ -221,9 +221,9 @@ t.test('short pages, and empty pages with a token, do not end the listing', asyn
   const { fake, tree, list, backend } = await start(t)
   const parent = tree.addFolder({ name: 'parent' })
   tree.addFiles(10, (index) => ({ name: `file ${index}`, parent }))
-  fake.pages.short.push(3, 0, 0, 2)
+  fake.pages.shortPages.push(3, 0, 0, 2)
   t.equal((await listAll(backend, parent.id, { limit: 5 })).length, 10)
-  fake.pages.short.push(0)
+  fake.pages.shortPages.push(0)
   const page = await list(parent.id, { limit: 5 })
   t.match(page, { complete: false, reason: 'more' })
   t.equal(page.entries.length, 0)
@@ -267,13 +267,13 @@ t.test('an expired page token is CURSOR_EXPIRED, and an invalid one is INVALID_C
 t.test('a response that is not a listing is an error and never an empty page', async (t) => {
   const { fake, tree, list } = await start(t)
   const { id: folder } = tree.addFolder({ name: 'folder' })
-  const json = (body: string) => answers(200, { headers: { 'content-type': 'application/json' }, body })
+  const json = (body: string) => respondsWith(200, { headers: { 'content-type': 'application/json' }, body })
   const file = '{"id": "a", "name": "a", "mimeType": "text/plain"}'
   for (const [name, fault] of Object.entries({
     page: htmlPage(),
-    text: answers(200, { body: 'ok' }),
-    nothing: answers(200),
-    'no content': answers(204),
+    text: respondsWith(200, { body: 'ok' }),
+    nothing: respondsWith(200),
+    'no content': respondsWith(204),
     cut: json('{"files": [{"id": "a"'),
     'no object': json('[]'),
     'no list': json('{}'),
@@ -302,10 +302,10 @@ t.test('with the scope drive.file a connection sees only its own files and no sh
   const page = await list(null)
   t.same(namesOf(page.entries), ['own'])
   t.match(page, { complete: true })
-  t.same(await backend.stat(own.id, call()), page.entries[0])
+  t.same(await backend.stat(own.id, callOptions()), page.entries[0])
   const { backend: cold } = await openGoogleDrive(t, fake)
-  t.match(await cold.stat(own.id, call()), { name: 'own' }, 'the root itself is not visible')
-  const made = await backend.createFolder?.(null, 'made', call())
+  t.match(await cold.stat(own.id, callOptions()), { name: 'own' }, 'the root itself is not visible')
+  const made = await backend.createFolder?.(null, 'made', callOptions())
   t.match(made, { kind: 'folder', parentId: 'root' })
   t.equal((await find(backend, 'made')).id, made?.id)
 })
@@ -314,7 +314,7 @@ t.test('a truncated download fails', async (t) => {
   const { fake, tree, backend } = await start(t)
   const { id } = tree.addFile({ name: 'a', content: randomBytes(100_000) })
   fake.resetDownloads(1, 50_000)
-  const { body } = await backend.download(id, call())
+  const { body } = await backend.download(id, callOptions())
   await rejectsWith(t, readBody(body), 'PROVIDER_UNAVAILABLE')
 })
 
@@ -333,15 +333,15 @@ t.test('a version that changes during a download is requested once more', async 
     })
   }
   overtake('second, and longer')
-  const download = await backend.download(id, call())
+  const download = await backend.download(id, callOptions())
   t.equal((await readBody(download.body)).toString(), 'second, and longer')
   t.match(download, { size: 18, etag: `${id.slice(0, 12)}-r2` })
 
   overtake('other')
-  const part = await backend.download(id, { ...call(), range: { start: 10 } }).catch((error: unknown) => error)
+  const part = await backend.download(id, { ...callOptions(), range: { start: 10 } }).catch((error: unknown) => error)
   t.match(part, { code: 'RANGE_NOT_SATISFIABLE' }, 'the range is beyond the end of the shortened file')
   overtake('always another ', 2)
-  await rejectsWith(t, backend.download(id, call()), 'PROVIDER_ERROR')
+  await rejectsWith(t, backend.download(id, callOptions()), 'PROVIDER_ERROR')
 })
 
 t.test('a response with other bytes than requested fails', async (t) => {
@@ -349,19 +349,19 @@ t.test('a response with other bytes than requested fails', async (t) => {
   const { id } = tree.addFile({ name: 'a', content: 'content' })
   const matching = ({ query }: { query: URLSearchParams }) => query.get('alt') === 'media'
   const range = { start: 2, end: 4 }
-  const coded = answers(200, { headers: { 'content-encoding': 'gzip' }, body: 'content' })
+  const coded = respondsWith(200, { headers: { 'content-encoding': 'gzip' }, body: 'content' })
   fake.failNext(2, coded, { matching })
-  await rejectsWith(t, backend.download(id, call()), 'PROVIDER_ERROR', 'compressed, with the length of the file')
+  await rejectsWith(t, backend.download(id, callOptions()), 'PROVIDER_ERROR', 'compressed, with the length of the file')
   for (const [name, fault] of Object.entries({
     page: htmlPage(),
-    other: answers(206, { headers: { 'content-range': 'bytes 1-3/7' }, body: 'ont' }),
-    'no range': answers(206, { body: 'nte' }),
-    compressed: answers(200, { headers: { 'content-encoding': 'gzip' }, body: 'content' }),
-    gone: answers(416),
+    other: respondsWith(206, { headers: { 'content-range': 'bytes 1-3/7' }, body: 'ont' }),
+    'no range': respondsWith(206, { body: 'nte' }),
+    compressed: respondsWith(200, { headers: { 'content-encoding': 'gzip' }, body: 'content' }),
+    gone: respondsWith(416),
     elsewhere: redirects('https://example.com/')
   })) {
     fake.failNext(2, fault, { matching })
-    await rejectsWith(t, backend.download(id, { ...call(), range }), 'PROVIDER_ERROR', name)
+    await rejectsWith(t, backend.download(id, { ...callOptions(), range }), 'PROVIDER_ERROR', name)
     fake.failNext(0, fault)
   }
   await until(() => fake.busy() === 0)
@@ -370,7 +370,7 @@ t.test('a response with other bytes than requested fails', async (t) => {
 t.test('a file with malware or without download permission is not downloaded', async (t) => {
   const { tree, backend } = await start(t)
   const abusive = tree.addFile({ name: 'abusive', content: 'x', abusive: true })
-  await rejectsWith(t, backend.download(abusive.id, call()), 'ACCESS_DENIED')
+  await rejectsWith(t, backend.download(abusive.id, callOptions()), 'ACCESS_DENIED')
   const kept = tree.addFile({ name: 'kept', content: 'x', capabilities: { canDownload: false } })
-  await rejectsWith(t, backend.download(kept.id, call()), 'ACCESS_DENIED')
+  await rejectsWith(t, backend.download(kept.id, callOptions()), 'ACCESS_DENIED')
 })

@@ -7,9 +7,9 @@ import { Diagnosis, StorageError, type StorageErrorCode } from '../../../src/err
 import type { AccessTokens } from '../../../src/core/oauth.ts'
 import { isProviderDefinition } from '../../../src/core/provider.ts'
 import { provider } from '../../../src/providers/google-drive/index.ts'
-import { GOOD_TOKENS, openGoogleDrive } from '../../contract/harness/google-drive.ts'
-import { call, failureOf, rejectsWith } from '../../contract/suite/arrange.ts'
-import { answers, cutsShort, hangs, htmlPage, resets } from '../../fakes/faults.ts'
+import { VALID_TOKENS, openGoogleDrive } from '../../contract/harness/google-drive.ts'
+import { callOptions, failureOf, rejectsWith } from '../../contract/suite/arrange.ts'
+import { respondsWith, truncates, hangs, htmlPage, resets } from '../../fakes/faults.ts'
 import { openEgress } from '../../support/backend/egress.ts'
 import { FAKE_DRIVE_TOKEN, FakeDrive } from '../../fakes/drive/fake-drive.ts'
 import { setEnvironment } from '../../support/process/environment.ts'
@@ -19,7 +19,7 @@ import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
 /** The statuses of an unavailable service. */
 const OUTAGE = /answered 50[234]\b/
 
-async function start(t: Test, tokens: AccessTokens = GOOD_TOKENS) {
+async function start(t: Test, tokens: AccessTokens = VALID_TOKENS) {
   const fake = await FakeDrive.start(t)
   const egress = openEgress({ timeouts: { headersMs: 500 } })
   const { backend } = await openGoogleDrive(t, fake, tokens, egress)
@@ -44,19 +44,19 @@ t.test('the provider names its authorization endpoint and requests minimal scope
 t.test('the account is the Google user, with or without a quota', async (t) => {
   const { fake, tree, backend } = await start(t)
   tree.addFile({ name: 'a', content: 'hello' })
-  const account = await backend.account(call())
+  const account = await backend.account(callOptions())
   t.match(account, { name: 'me', email: 'me@example.com', quota: { used: 5, total: null } })
   t.match(account.id, /^\d+$/)
   fake.knobs.quotaBytes = 100
-  t.match((await backend.account(call())).quota, { used: 5, total: 100 })
+  t.match((await backend.account(callOptions())).quota, { used: 5, total: 100 })
   const says = (body: unknown) => {
-    fake.failNext(1, answers(200, { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }))
+    fake.failNext(1, respondsWith(200, { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }))
   }
   says({ user: { permissionId: '1' } })
-  t.same(await backend.account(call()), { id: '1', name: '1', email: null, quota: null })
+  t.same(await backend.account(callOptions()), { id: '1', name: '1', email: null, quota: null })
   for (const body of [null, 'text', {}, { user: {} }, { user: { permissionId: '' } }, { user: null }]) {
     says(body)
-    await rejectsWith(t, backend.account(call()), 'PROVIDER_ERROR', JSON.stringify(body))
+    await rejectsWith(t, backend.account(callOptions()), 'PROVIDER_ERROR', JSON.stringify(body))
   }
 })
 
@@ -98,8 +98,8 @@ t.test('each error is mapped by its reason', async (t) => {
     const isMedia = ({ query }: { query: URLSearchParams }) => query.get('alt') === 'media'
     const name = `${reason} ${status ?? ''}`
     for (const [limits, ask] of [
-      [{}, () => backend.stat(id, call())],
-      [{ matching: isMedia }, () => backend.download(id, call())]
+      [{}, () => backend.stat(id, callOptions())],
+      [{ matching: isMedia }, () => backend.download(id, callOptions())]
     ] as const) {
       const message = 'Bearer SECRET'
       fake.failNext(1, { ...refusal, message }, limits)
@@ -116,28 +116,28 @@ t.test('each error is mapped by its reason', async (t) => {
     }
   }
   fake.failNext(1, { reason: 'accessNotConfigured' })
-  const { cause } = await failureOf(backend.account(call()))
+  const { cause } = await failureOf(backend.account(callOptions()))
   t.match(cause, { message: /accessNotConfigured: enable the Drive API/ })
 })
 
 t.test('an error response that is not from Google says nothing about an object', async (t) => {
   const { fake, backend } = await start(t)
   for (const [fault, code] of [
-    [answers(404), 'PROVIDER_ERROR'],
-    [answers(404, { body: '<html>' }), 'PROVIDER_ERROR'],
-    [answers(404, { body: '{"error": "x"}' }), 'PROVIDER_ERROR'],
-    [answers(403), 'ACCESS_DENIED'],
-    [answers(429), 'PROVIDER_THROTTLED'],
-    [answers(500, { body: '<html>' }), 'PROVIDER_UNAVAILABLE'],
-    [answers(302), 'PROVIDER_ERROR'],
-    [answers(304), 'PROVIDER_ERROR'],
+    [respondsWith(404), 'PROVIDER_ERROR'],
+    [respondsWith(404, { body: '<html>' }), 'PROVIDER_ERROR'],
+    [respondsWith(404, { body: '{"error": "x"}' }), 'PROVIDER_ERROR'],
+    [respondsWith(403), 'ACCESS_DENIED'],
+    [respondsWith(429), 'PROVIDER_THROTTLED'],
+    [respondsWith(500, { body: '<html>' }), 'PROVIDER_UNAVAILABLE'],
+    [respondsWith(302), 'PROVIDER_ERROR'],
+    [respondsWith(304), 'PROVIDER_ERROR'],
     [htmlPage(), 'PROVIDER_ERROR'],
     [resets(), 'PROVIDER_UNAVAILABLE'],
     [hangs(), 'PROVIDER_TIMEOUT'],
-    [cutsShort({ content: '{"id": "x"}', afterBytes: 5 }), 'PROVIDER_UNAVAILABLE']
+    [truncates({ content: '{"id": "x"}', afterBytes: 5 }), 'PROVIDER_UNAVAILABLE']
   ] as const) {
     fake.failNext(1, fault)
-    await rejectsWith(t, backend.stat('x', call()), code)
+    await rejectsWith(t, backend.stat('x', callOptions()), code)
   }
 })
 
@@ -160,7 +160,7 @@ t.test('the SDK uses the egress of the plugin only, whatever the environment con
     })
     const { tree, fake, backend } = await start(t)
     tree.addFile({ name: 'a' })
-    t.equal((await backend.listFolder(null, { ...call(), limit: 10 })).entries.length, 1)
+    t.equal((await backend.listFolder(null, { ...callOptions(), limit: 10 })).entries.length, 1)
     t.equal(fake.requests.length, 2)
     for (const { headers } of fake.requests) t.equal(headers['authorization'], `Bearer ${FAKE_DRIVE_TOKEN}`)
   }
@@ -177,7 +177,12 @@ t.test('requests go to Google, whatever universe the environment names', async (
     }
   }
   setEnvironment(t, { GOOGLE_CLOUD_UNIVERSE_DOMAIN: 'example.com' })
-  const backend = await provider.open({ accessTokens: GOOD_TOKENS, egress, timeouts: TEST_TIMEOUTS, spool: TEST_SPOOL })
-  await rejectsWith(t, backend.account(call()), 'PROVIDER_UNAVAILABLE')
+  const backend = await provider.open({
+    accessTokens: VALID_TOKENS,
+    egress,
+    timeouts: TEST_TIMEOUTS,
+    spool: TEST_SPOOL
+  })
+  await rejectsWith(t, backend.account(callOptions()), 'PROVIDER_UNAVAILABLE')
   t.same(urls, ['https://www.googleapis.com/drive/v3/about'])
 })

@@ -4,8 +4,8 @@ import t from 'tap'
 import type { StorageErrorCode } from '../../../src/errors.ts'
 import { NEW_FILE, startUploading } from '../../contract/harness/google-drive.ts'
 import { rejectsWith } from '../../contract/suite/arrange.ts'
-import { piecesOf, upload } from '../../contract/suite/uploads.ts'
-import { answers, hangs, resets } from '../../fakes/faults.ts'
+import { chunkedStream, upload } from '../../contract/suite/uploads.ts'
+import { respondsWith, hangs, resets } from '../../fakes/faults.ts'
 import { FakeDrive } from '../../fakes/drive/fake-drive.ts'
 import { until } from '../../support/time/until.ts'
 
@@ -13,9 +13,9 @@ const MIB = 1024 * 1024
 const CHUNK = { method: 'PUT' }
 
 t.test('bytes of a chunk that Google has stored are not sent again, and the rest is', async (t) => {
-  const { fake, stores, ranges } = await startUploading(t)
-  fake.knobs.keptOfChunks.push(3 * MIB, 0, MIB, 8 * MIB, 256 * 1024)
-  await stores(randomBytes(9 * MIB + 1))
+  const { fake, uploadAndVerify, ranges } = await startUploading(t)
+  fake.knobs.storedChunkBytes.push(3 * MIB, 0, MIB, 8 * MIB, 256 * 1024)
+  await uploadAndVerify(randomBytes(9 * MIB + 1))
   t.same(ranges(), [
     `bytes 0-${8 * MIB - 1}/*`,
     `bytes ${3 * MIB}-${8 * MIB - 1}/*`,
@@ -29,19 +29,19 @@ t.test('bytes of a chunk that Google has stored are not sent again, and the rest
 t.test('an upload survives transient failures of any of its chunks', async (t) => {
   const content = randomBytes(9 * MIB)
   const faults = {
-    '503': answers(503),
-    '500': answers(500),
-    '429': answers(429, { retryAfter: 0 }),
+    '503': respondsWith(503),
+    '500': respondsWith(500),
+    '429': respondsWith(429, { retryAfter: 0 }),
     throttle: { reason: 'userRateLimitExceeded' },
     backendError: { reason: 'backendError' },
     reset: resets(),
-    page: answers(200, { body: '<html>' })
+    page: respondsWith(200, { body: '<html>' })
   }
   const outlives = async (name: string, fault: (typeof faults)[keyof typeof faults], early: boolean) => {
-    const { fake, stores, ranges } = await startUploading(t)
+    const { fake, uploadAndVerify, ranges } = await startUploading(t)
     for (const after of [0, 1]) {
       fake.failNext(1, fault, { ...CHUNK, after, early })
-      await stores(content, {}, { parentId: null, name: `${name} ${after}` })
+      await uploadAndVerify(content, {}, { parentId: null, name: `${name} ${after}` })
     }
     if (early) return
     t.ok(ranges().includes('bytes */*'), `${name}: the offset is requested`)
@@ -54,13 +54,13 @@ t.test('an upload survives transient failures of any of its chunks', async (t) =
 t.test('a long rate limit ends an upload at once', async (t) => {
   const { fake, backend, chunks } = await startUploading(t)
   fake.failNext(Infinity, { reason: 'dailyLimitExceeded' }, CHUNK)
-  await rejectsWith(t, upload(backend, NEW_FILE, piecesOf(randomBytes(10))), 'PROVIDER_THROTTLED')
+  await rejectsWith(t, upload(backend, NEW_FILE, chunkedStream(randomBytes(10))), 'PROVIDER_THROTTLED')
   t.equal(chunks().length, 1)
 })
 
 t.test('after a lost last response the state of the session is requested', async (t) => {
   const { fake, backend, tree, ranges } = await startUploading(t)
-  fake.knobs.remembersUploads = true
+  fake.knobs.repeatsCompletedUploads = true
   const put = fake.uploads.put.bind(fake.uploads)
   let lost = 0
   fake.uploads.put = (request, response) => {
@@ -79,7 +79,7 @@ t.test('an upload fails when Google accepts no more data', async (t) => {
   const ends = async (fault: Parameters<FakeDrive['failNext']>[1], code: StorageErrorCode) => {
     const { fake, backend, tree, chunks } = await startUploading(t)
     fake.failNext(100, fault, CHUNK)
-    const body = piecesOf(randomBytes(9 * MIB))
+    const body = chunkedStream(randomBytes(9 * MIB))
     await rejectsWith(t, upload(backend, NEW_FILE, body), code)
     t.equal(body.destroyed, true)
     t.ok(chunks().length <= 8, `${chunks().length} attempts`)
@@ -87,17 +87,17 @@ t.test('an upload fails when Google accepts no more data', async (t) => {
     await until(() => fake.uploads.open === 0)
   }
   await Promise.all([
-    ends(answers(503), 'PROVIDER_UNAVAILABLE'),
-    ends(answers(308), 'PROVIDER_UNAVAILABLE'),
+    ends(respondsWith(503), 'PROVIDER_UNAVAILABLE'),
+    ends(respondsWith(308), 'PROVIDER_UNAVAILABLE'),
     ends(resets(), 'PROVIDER_UNAVAILABLE'),
     ends({ reason: 'rateLimitExceeded' }, 'PROVIDER_THROTTLED'),
-    ends(answers(429, { retryAfter: 3600 }), 'PROVIDER_THROTTLED'),
+    ends(respondsWith(429, { retryAfter: 3600 }), 'PROVIDER_THROTTLED'),
     ends({ reason: 'storageQuotaExceeded' }, 'QUOTA_EXCEEDED'),
     ends({ reason: 'notFound' }, 'PROVIDER_UNAVAILABLE'),
-    ends(answers(410), 'PROVIDER_UNAVAILABLE'),
-    ends(answers(308, { headers: { range: 'bytes=0-99999999' } }), 'PROVIDER_ERROR'),
-    ends(answers(308, { headers: { range: 'bytes 0-1' } }), 'PROVIDER_ERROR'),
-    ends(answers(200, { body: '{"id": "1"}' }), 'PROVIDER_ERROR')
+    ends(respondsWith(410), 'PROVIDER_UNAVAILABLE'),
+    ends(respondsWith(308, { headers: { range: 'bytes=0-99999999' } }), 'PROVIDER_ERROR'),
+    ends(respondsWith(308, { headers: { range: 'bytes 0-1' } }), 'PROVIDER_ERROR'),
+    ends(respondsWith(200, { body: '{"id": "1"}' }), 'PROVIDER_ERROR')
   ])
 })
 
@@ -110,7 +110,7 @@ t.test('a response with another size or without an id fails the upload', async (
     '[]',
     'null'
   ]) {
-    fake.failNext(1, answers(200, { body }), CHUNK)
+    fake.failNext(1, respondsWith(200, { body }), CHUNK)
     await rejectsWith(t, upload(backend, NEW_FILE, Readable.from(['x'])), 'PROVIDER_ERROR', body)
   }
 })
@@ -127,10 +127,10 @@ t.test('a session URL outside of the API is refused and not requested', async (t
     'nowhere',
     ''
   ]) {
-    fake.failNext(1, answers(200, { headers: { location } }), { method: 'POST' })
+    fake.failNext(1, respondsWith(200, { headers: { location } }), { method: 'POST' })
     await rejectsWith(t, upload(backend, NEW_FILE, Readable.from(['x'])), 'PROVIDER_ERROR', location)
   }
-  fake.failNext(1, answers(200), { method: 'POST' })
+  fake.failNext(1, respondsWith(200), { method: 'POST' })
   await rejectsWith(t, upload(backend, NEW_FILE, Readable.from(['x'])), 'PROVIDER_ERROR', 'no session URL')
   t.equal(other.requests.length, 0)
   t.equal(chunks().length, 0)
@@ -149,12 +149,12 @@ t.test('a failing source and an abort cancel the session', async (t) => {
   t.match(fake.requests.at(-1), { method: 'DELETE' })
   t.equal(fake.requests.at(-1)?.headers['authorization'], undefined)
 
-  for (const fault of [hangs(), answers(503, { retryAfter: 20 })]) {
+  for (const fault of [hangs(), respondsWith(503, { retryAfter: 20 })]) {
     const controller = new AbortController()
     const reason = new Error('enough')
     fake.failNext(1, fault, CHUNK)
     const before = fake.requests.length
-    const work = upload(backend, NEW_FILE, piecesOf(randomBytes(MIB)), { signal: controller.signal })
+    const work = upload(backend, NEW_FILE, chunkedStream(randomBytes(MIB)), { signal: controller.signal })
     await until(() => fake.requests.slice(before).some(({ method, body }) => method === 'PUT' && body !== undefined))
     controller.abort(reason)
     t.equal(await work.catch((error: unknown) => error), reason)

@@ -3,7 +3,7 @@ import { Readable } from 'node:stream'
 import t from 'tap'
 import type { UploadCall } from '../../../src/core/backend.ts'
 import { NEW_FILE, startUploading } from '../../contract/harness/google-drive.ts'
-import { call, find, listAll, rejectsWith } from '../../contract/suite/arrange.ts'
+import { callOptions, find, listAll, rejectsWith } from '../../contract/suite/arrange.ts'
 import { upload } from '../../contract/suite/uploads.ts'
 import { FAKE_DRIVE_TOKEN } from '../../fakes/drive/fake-drive.ts'
 import { DRIVE_FOLDER } from '../../fakes/drive/node.ts'
@@ -11,8 +11,8 @@ import { DRIVE_FOLDER } from '../../fakes/drive/node.ts'
 const MIB = 1024 * 1024
 
 t.test('an upload is sent in chunks, and only the first request has the token', async (t) => {
-  const { chunks, stores, ranges, fake } = await startUploading(t)
-  const entry = await stores(randomBytes(17 * MIB + 5))
+  const { chunks, uploadAndVerify, ranges, fake } = await startUploading(t)
+  const entry = await uploadAndVerify(randomBytes(17 * MIB + 5))
   t.match(entry, { size: 17 * MIB + 5, mimeType: 'application/x-test', parentId: 'root' })
   t.same(ranges(), [
     `bytes 0-${8 * MIB - 1}/*`,
@@ -26,10 +26,10 @@ t.test('an upload is sent in chunks, and only the first request has the token', 
 })
 
 t.test('a known size is declared, and an empty file is uploaded', async (t) => {
-  const { fake, stores, ranges } = await startUploading(t)
-  await stores(Buffer.alloc(0))
+  const { fake, uploadAndVerify, ranges } = await startUploading(t)
+  await uploadAndVerify(Buffer.alloc(0))
   t.same(ranges(), ['bytes */0'])
-  const entry = await stores(Buffer.from('known'), { size: 5 }, { parentId: null, name: 'known' })
+  const entry = await uploadAndVerify(Buffer.from('known'), { size: 5 }, { parentId: null, name: 'known' })
   t.equal(entry.mimeType, 'application/octet-stream')
   t.equal(
     fake.requests.filter(({ path }) => path.startsWith('/upload/')).at(-2)?.headers['x-upload-content-length'],
@@ -50,15 +50,19 @@ t.test('a refused session has the reason', async (t) => {
 })
 
 t.test('a name leads to the only file that has it', async (t) => {
-  const { tree, backend, stores } = await startUploading(t)
+  const { tree, backend, uploadAndVerify } = await startUploading(t)
   const name = `it's "5\\'" \\ long`
-  const first = await stores(Buffer.from('first'), {}, { parentId: null, name, mimeType: 'text/plain' })
-  const second = await stores(Buffer.from('second'), {}, { parentId: null, name })
+  const first = await uploadAndVerify(Buffer.from('first'), {}, { parentId: null, name, mimeType: 'text/plain' })
+  const second = await uploadAndVerify(Buffer.from('second'), {}, { parentId: null, name })
   t.equal(second.id, first.id)
   t.equal(second.mimeType, 'text/plain', 'the type is unchanged')
   t.not(second.version, first.version)
   tree.addFolder({ name })
-  t.equal((await stores(Buffer.from('third'), {}, { parentId: null, name })).id, first.id, 'a folder does not matter')
+  t.equal(
+    (await uploadAndVerify(Buffer.from('third'), {}, { parentId: null, name })).id,
+    first.id,
+    'a folder does not matter'
+  )
   tree.addFile({ name })
   const again = (options: Partial<UploadCall> = {}) =>
     upload(backend, { parentId: null, name }, Readable.from(['x']), options)
@@ -76,19 +80,19 @@ t.test('several files of one name are found behind short pages', async (t) => {
   const { fake, tree, backend } = await startUploading(t)
   const parent = tree.addFolder({ name: 'folder' })
   const { id } = tree.addFile({ name: 'x', parent })
-  fake.pages.short.push(0, 0)
+  fake.pages.shortPages.push(0, 0)
   t.equal((await upload(backend, { parentId: parent.id, name: 'x' }, Readable.from(['x']))).id, id)
 })
 
 t.test('an upload works in a shared drive and with a resource key', async (t) => {
-  const { tree, backend, stores } = await startUploading(t)
+  const { tree, backend, uploadAndVerify } = await startUploading(t)
   const drive = tree.addDrive('Team')
-  const entry = await stores(Buffer.from('x'), {}, { parentId: drive.id, name: 'x' })
+  const entry = await uploadAndVerify(Buffer.from('x'), {}, { parentId: drive.id, name: 'x' })
   t.match(entry, { parentId: drive.id, driveId: drive.id })
   t.same(await find(backend, 'Team/x'), entry)
   const { id } = tree.addFile({ name: 'shared', sharedWithMe: true, resourceKey: 'key' })
-  const over = await stores(Buffer.from('y'), {}, { id: `${id}/key` })
-  t.same(await backend.stat(`${id}/key`, call()), over)
+  const over = await uploadAndVerify(Buffer.from('y'), {}, { id: `${id}/key` })
+  t.same(await backend.stat(`${id}/key`, callOptions()), over)
 })
 
 t.test('an upload into an item that is not a folder, or over an item without content, is refused', async (t) => {

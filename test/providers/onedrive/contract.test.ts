@@ -1,13 +1,13 @@
 import t from 'tap'
 import { backendContract } from '../../contract/backend.ts'
 import { harness, openOneDrive } from '../../contract/harness/onedrive.ts'
-import { throughAllLayers } from '../../contract/layers.ts'
-import { oneCreatorWins } from '../../contract/suite/replaces-with-conditions.ts'
+import { withAllLayers } from '../../contract/layers.ts'
+import { singleCreatorWins } from '../../contract/suite/replaces-with-conditions.ts'
 import { FakeGraph } from '../../fakes/graph/fake-graph.ts'
 
 t.test('the contract', async (t) => {
   backendContract(t, harness)
-  oneCreatorWins(t, harness.open)
+  singleCreatorWins(t, harness.open)
 })
 
 t.test('the contract, for a personal account', async (t) => {
@@ -15,5 +15,5 @@ t.test('the contract, for a personal account', async (t) => {
 })
 
 t.test('the contract through all layers', async (t) => {
-  backendContract(t, harness, { wrap: throughAllLayers() })
+  backendContract(t, harness, { wrap: withAllLayers() })
 })

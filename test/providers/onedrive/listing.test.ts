@@ -3,8 +3,8 @@ import type { Entry, EntryPage } from '../../../src/core/entry.ts'
 import type { ListCall, StorageBackend } from '../../../src/core/backend.ts'
 import { withPageGuard } from '../../../src/layers/page-guard.ts'
 import { idOf, openOneDrive } from '../../contract/harness/onedrive.ts'
-import { call, listAll, rejectsWith } from '../../contract/suite/arrange.ts'
-import { answers, htmlPage } from '../../fakes/faults.ts'
+import { callOptions, listAll, rejectsWith } from '../../contract/suite/arrange.ts'
+import { respondsWith, htmlPage } from '../../fakes/faults.ts'
 import { FakeGraph, type FakeGraphOptions } from '../../fakes/graph/fake-graph.ts'
 import type { PageFault } from '../../fakes/page-fault.ts'
 import { readBody } from '../../support/app/read-body.ts'
@@ -13,7 +13,7 @@ async function start(t: Test, options?: FakeGraphOptions) {
   const fake = await FakeGraph.start(t, options)
   const { backend } = await openOneDrive(t, fake)
   const list = (id: string | null, options: Partial<ListCall> = {}) =>
-    backend.listFolder(id, { ...call(), limit: 100, ...options })
+    backend.listFolder(id, { ...callOptions(), limit: 100, ...options })
   /** The requests since the last call. */
   let seen = 0
   const asked = () => {
@@ -26,13 +26,13 @@ async function start(t: Test, options?: FakeGraphOptions) {
 
 const namesOf = (entries: readonly Entry[]) => entries.map(({ name }) => name)
 const json = (body: unknown) =>
-  answers(200, { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+  respondsWith(200, { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
 
 async function walk(backend: StorageBackend, id: string | null, limit: number): Promise<EntryPage[]> {
   const pages: EntryPage[] = []
   let cursor: string | undefined
   do {
-    const page = await backend.listFolder(id, { ...call(), limit, ...(cursor !== undefined && { cursor }) })
+    const page = await backend.listFolder(id, { ...callOptions(), limit, ...(cursor !== undefined && { cursor }) })
     pages.push(page)
     cursor = page.next ?? undefined
   } while (cursor !== undefined && pages.length < 100)
@@ -80,13 +80,13 @@ t.test('invalid ids are refused without a call', async (t) => {
     'a'
   ]) {
     await rejectsWith(t, list(id), 'FOLDER_NOT_FOUND', id)
-    await rejectsWith(t, backend.stat(id, call()), 'OBJECT_NOT_FOUND', id)
+    await rejectsWith(t, backend.stat(id, callOptions()), 'OBJECT_NOT_FOUND', id)
   }
-  await rejectsWith(t, backend.download('site:a.example,b,c', call()), 'OBJECT_NOT_FOUND', 'a site')
+  await rejectsWith(t, backend.download('site:a.example,b,c', callOptions()), 'OBJECT_NOT_FOUND', 'a site')
   t.same(asked(), [])
   const { id } = fake.tree.addFile({ name: 'x' })
   await rejectsWith(t, list(`malformed/${id}`), 'FOLDER_NOT_FOUND')
-  await rejectsWith(t, backend.stat(`malformed/${id}`, call()), 'OBJECT_NOT_FOUND')
+  await rejectsWith(t, backend.stat(`malformed/${id}`, callOptions()), 'OBJECT_NOT_FOUND')
 })
 
 t.test('the root lists the sites first, and pages of any size add up to the whole', async (t) => {
@@ -122,7 +122,7 @@ t.test('a site lists its libraries and subsites, and these list their content', 
   const top = `${library.driveId}/root`
   const [entry] = (await list(null)).entries
   t.match(entry, { kind: 'drive', id: siteId, name: 'Team', parentId: 'root', driveId: null, can: { list: true } })
-  t.match(await backend.stat(siteId, call()), { id: siteId, name: 'Team', kind: 'drive', parentId: null })
+  t.match(await backend.stat(siteId, callOptions()), { id: siteId, name: 'Team', kind: 'drive', parentId: null })
   for (const limit of [1, 2, 100]) {
     const pages = await walk(backend, siteId, limit)
     const entries = pages.flatMap((page) => page.entries)
@@ -133,12 +133,17 @@ t.test('a site lists its libraries and subsites, and these list their content', 
     t.equal(entries.length, 2)
     t.match(pages.at(-1), { complete: true, folder: { id: siteId } })
   }
-  t.match(await backend.stat(top, call()), { kind: 'drive', id: top, name: 'Documents', driveId: library.driveId })
+  t.match(await backend.stat(top, callOptions()), {
+    kind: 'drive',
+    id: top,
+    name: 'Documents',
+    driveId: library.driveId
+  })
   const page = await list(top)
   t.match(page, { folder: { id: top }, entries: [{ name: 'folder', parentId: top, driveId: library.driveId }] })
   t.same(await list(`${library.driveId}/${library.id}`), page, 'under its other id')
-  t.equal((await backend.stat(`${library.driveId}/${library.id}`, call())).id, top)
-  t.same(await backend.stat(idOf(folder), call()), page.entries[0])
+  t.equal((await backend.stat(`${library.driveId}/${library.id}`, callOptions())).id, top)
+  t.same(await backend.stat(idOf(folder), callOptions()), page.entries[0])
   t.match(await list(idOf(folder)), { entries: [{ name: 'inside', parentId: idOf(folder) }] })
   await rejectsWith(t, list(`site:${site.id.slice(0, -1)}x`), 'FOLDER_NOT_FOUND')
   t.same((await list(siteId, { kind: 'file' })).entries, [])
@@ -155,7 +160,7 @@ t.test('a user without sites, or without permission for sites, sees none', async
   const page = await refused.list(null)
   t.same(namesOf(page.entries), ['file'])
   t.equal(page.complete, true)
-  refused.fake.failNext(1, answers(500), { path: '/v1.0/sites' })
+  refused.fake.failNext(1, respondsWith(500), { path: '/v1.0/sites' })
   await rejectsWith(t, refused.list(null), 'PROVIDER_UNAVAILABLE', 'any other failure is reported')
 })
 
@@ -170,13 +175,13 @@ t.test('the root has one id', async (t) => {
     for (const name of ['root', `${driveId}/root`, `${driveId}/${id}`]) {
       t.same(await list(name), page, name)
       const { backend: cold } = await openOneDrive(t, fake)
-      t.same(await cold.listFolder(name, { ...call(), limit: 100 }), page, `${name}, with nothing cached`)
+      t.same(await cold.listFolder(name, { ...callOptions(), limit: 100 }), page, `${name}, with nothing cached`)
       for (const each of [backend, (await openOneDrive(t, fake)).backend]) {
-        t.match(await each.stat(name, call()), { id: 'root', kind: 'folder', parentId: null, driveId })
+        t.match(await each.stat(name, callOptions()), { id: 'root', kind: 'folder', parentId: null, driveId })
       }
     }
     const { backend: cold } = await openOneDrive(t, fake)
-    const entry = await cold.stat(idOf(file), call())
+    const entry = await cold.stat(idOf(file), callOptions())
     t.equal(entry.parentId, 'root')
     t.same(
       entry,
@@ -286,14 +291,14 @@ t.test('a shortcut leads to its target, by its own id and by the id of its targe
     },
     { kind: 'shortcut' }
   ])
-  for (const entry of entries) t.same(await backend.stat(entry.id, call()), entry)
+  for (const entry of entries) t.same(await backend.stat(entry.id, callOptions()), entry)
   t.same(await list(idOf(toFolder)), await list(idOf(folder)))
   t.match(await list(idOf(toFolder)), { entries: [{ id: idOf(file), parentId: idOf(folder) }] })
   t.match(await list(idOf(toEmpty)), { entries: [], complete: true })
   await rejectsWith(t, list(idOf(toFile)), 'FOLDER_NOT_FOUND')
-  const { body } = await backend.download(idOf(toFile), call())
+  const { body } = await backend.download(idOf(toFile), callOptions())
   t.equal((await readBody(body)).toString(), 'shared')
-  await rejectsWith(t, backend.download(idOf(toFolder), call()), 'OBJECT_NOT_FOUND')
+  await rejectsWith(t, backend.download(idOf(toFolder), callOptions()), 'OBJECT_NOT_FOUND')
 
   tree.addFiles(5, (index) => ({ name: `file ${index}`, parent: folder }))
   asked()
@@ -304,8 +309,13 @@ t.test('a shortcut leads to its target, by its own id and by the id of its targe
 
   tree.remove(folder)
   await rejectsWith(t, list(idOf(toFolder)), 'FOLDER_NOT_FOUND', 'the target has been removed')
-  await rejectsWith(t, backend.download(idOf(toFile), call()), 'OBJECT_NOT_FOUND', 'the target file has been removed')
-  await backend.remove?.(idOf(toFile), call())
+  await rejectsWith(
+    t,
+    backend.download(idOf(toFile), callOptions()),
+    'OBJECT_NOT_FOUND',
+    'the target file has been removed'
+  )
+  await backend.remove?.(idOf(toFile), callOptions())
   t.same(namesOf((await list(null)).entries), ['to folder', 'to empty'], 'a shortcut can be removed')
 })
 
@@ -457,16 +467,16 @@ t.test('a site has its best available name, and one without a usable id is left 
   const last = await list(null, { limit: 1, cursor: next.next ?? '' })
   t.match(last, { complete: false, reason: 'provider-partial', next: null }, 'on the last page')
   fake.failNext(1, json({ id: '../x', name: 'x' }), { path: /\/sites\/./ })
-  await rejectsWith(t, backend.stat(`site:${second.id}`, call()), 'PROVIDER_ERROR')
+  await rejectsWith(t, backend.stat(`site:${second.id}`, callOptions()), 'PROVIDER_ERROR')
 })
 
 t.test('a user without a drive has a root with the sites only', async (t) => {
   for (const noDrive of [{ code: 'itemNotFound' }, { code: 'accessDenied' }, { code: 'BadRequest' }]) {
     const { fake, tree, list, backend, asked } = await start(t)
-    fake.knobs.noDrive = noDrive
+    fake.knobs.noDriveError = noDrive
     for (const kind of ['file', 'folder'] as const) {
       const { backend: cold } = await openOneDrive(t, fake)
-      t.match(await cold.listFolder(null, { ...call(), limit: 10, kind }), { entries: [], complete: true })
+      t.match(await cold.listFolder(null, { ...callOptions(), limit: 10, kind }), { entries: [], complete: true })
     }
     const site = tree.addSite({ name: 'Team' })
     tree.addSite({ name: 'Other' })
@@ -479,9 +489,9 @@ t.test('a user without a drive has a root with the sites only', async (t) => {
     const pages = await walk(backend, null, 1)
     t.same(namesOf(pages.flatMap(({ entries }) => entries)), ['Team', 'Other'])
     t.match(await list(`${library.driveId}/root`), { entries: [], complete: true })
-    t.match(await backend.account(call()), { name: 'me', quota: null })
-    fake.knobs.noDrive = undefined
-    t.match((await backend.account(call())).quota, { used: 0 })
+    t.match(await backend.account(callOptions()), { name: 'me', quota: null })
+    fake.knobs.noDriveError = undefined
+    t.match((await backend.account(callOptions())).quota, { used: 0 })
     tree.addFile({ name: 'file' })
     t.same(namesOf((await list(null)).entries), ['Team', 'Other', 'file'], 'the new drive is listed')
   }
@@ -489,9 +499,9 @@ t.test('a user without a drive has a root with the sites only', async (t) => {
   fake.failNext(2, { code: 'InvalidAuthenticationToken' }, { path: '/v1.0/me/drive' })
   await rejectsWith(t, list(null), 'ACCESS_DENIED', 'a rejected token')
   t.match(await list(null), { complete: true })
-  fake.failNext(1, answers(404, { body: '<html>' }), { path: '/v1.0/me/drive' })
+  fake.failNext(1, respondsWith(404, { body: '<html>' }), { path: '/v1.0/me/drive' })
   const { backend: cold } = await openOneDrive(t, fake)
-  await rejectsWith(t, cold.listFolder(null, { ...call(), limit: 1 }), 'PROVIDER_ERROR', 'an HTML page')
+  await rejectsWith(t, cold.listFolder(null, { ...callOptions(), limit: 1 }), 'PROVIDER_ERROR', 'an HTML page')
 })
 
 t.test('a listing of the root continues under any of its ids, in another process too', async (t) => {
@@ -507,7 +517,7 @@ t.test('a listing of the root continues under any of its ids, in another process
       const names: string[] = []
       let cursor: string | undefined
       do {
-        const options = { ...call(), limit, ...(cursor !== undefined && { cursor }) }
+        const options = { ...callOptions(), limit, ...(cursor !== undefined && { cursor }) }
         const page = await (await fresh()).listFolder(name, options)
         t.equal(page.folder.id, 'root')
         names.push(...namesOf(page.entries))
@@ -516,8 +526,8 @@ t.test('a listing of the root continues under any of its ids, in another process
       t.same(names, ['Team', 'Other', 'file 0', 'file 1', 'file 2', 'folder'], `${name}, ${limit} at a time`)
     }
   }
-  const { next } = await (await fresh()).listFolder(null, { ...call(), limit: 1 })
-  const other = (await fresh()).listFolder(idOf(folder), { ...call(), limit: 1, cursor: next ?? '' })
+  const { next } = await (await fresh()).listFolder(null, { ...callOptions(), limit: 1 })
+  const other = (await fresh()).listFolder(idOf(folder), { ...callOptions(), limit: 1, cursor: next ?? '' })
   await rejectsWith(t, other, 'INVALID_CURSOR', 'a cursor of the root in a folder')
 })
 
@@ -530,7 +540,7 @@ t.test('the root is recognised by its own id, not by the parent of the top of th
   asked()
   t.match(await list(`${driveId}/${id}`, { limit: 2 }), { folder: { id: 'root' } })
   for (const { path } of asked()) t.match(path, /^\/v1\.0\/(?:sites|me\/drive\/root\/children)$/, 'no call for the id')
-  t.equal((await backend.stat(idOf(files[0]!), call())).parentId, 'root')
+  t.equal((await backend.stat(idOf(files[0]!), callOptions())).parentId, 'root')
 })
 
 t.test('a cursor is bound to its listing, contains no secret and ends', async (t) => {

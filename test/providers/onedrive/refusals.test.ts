@@ -4,10 +4,10 @@ import type { HttpRequest } from '../../../src/core/egress.ts'
 import { Diagnosis, StorageError, type StorageErrorCode } from '../../../src/errors.ts'
 import type { AccessTokens } from '../../../src/core/oauth.ts'
 import { provider } from '../../../src/providers/onedrive/index.ts'
-import { GOOD_TOKENS, idOf, openOneDrive } from '../../contract/harness/onedrive.ts'
-import { call, failureOf, rejectsWith, required } from '../../contract/suite/arrange.ts'
-import { piecesOf, upload } from '../../contract/suite/uploads.ts'
-import { answers, cutsShort, hangs, htmlPage, resets } from '../../fakes/faults.ts'
+import { VALID_TOKENS, idOf, openOneDrive } from '../../contract/harness/onedrive.ts'
+import { callOptions, failureOf, rejectsWith, requireMethod } from '../../contract/suite/arrange.ts'
+import { chunkedStream, upload } from '../../contract/suite/uploads.ts'
+import { respondsWith, truncates, hangs, htmlPage, resets } from '../../fakes/faults.ts'
 import { openEgress } from '../../support/backend/egress.ts'
 import { FakeGraph, type FakeGraphOptions } from '../../fakes/graph/fake-graph.ts'
 import { TEST_SPOOL } from '../../support/backend/spool.ts'
@@ -18,21 +18,21 @@ import { endsGrant, scopeName } from '../../../src/providers/onedrive/oauth.ts'
 /** The statuses of an unavailable service. */
 const OUTAGE = /answered 50[234]\b/
 
-async function start(t: Test, tokens: AccessTokens = GOOD_TOKENS, options: FakeGraphOptions = {}) {
+async function start(t: Test, tokens: AccessTokens = VALID_TOKENS, options: FakeGraphOptions = {}) {
   const fake = await FakeGraph.start(t, options)
   const egress = openEgress({ timeouts: { headersMs: 500 } })
   const { backend } = await openOneDrive(t, fake, tokens, egress)
   return { fake, tree: fake.tree, backend }
 }
 
-const json = (body: unknown, status = 200) => answers(status, { body: JSON.stringify(body) })
+const json = (body: unknown, status = 200) => respondsWith(status, { body: JSON.stringify(body) })
 
 t.test('the account is the Graph user, with or without a quota and a drive', async (t) => {
   for (const kind of ['business', 'personal'] as const) {
-    const { fake, tree, backend } = await start(t, GOOD_TOKENS, { kind })
+    const { fake, tree, backend } = await start(t, VALID_TOKENS, { kind })
     tree.addFile({ name: 'a', content: 'hello' })
     fake.knobs.quotaBytes = 100
-    const account = await backend.account(call())
+    const account = await backend.account(callOptions())
     t.match(account, { name: 'me', email: 'me@example.com', quota: { used: 5, total: 100 } })
     t.match(account.id, /^[\da-f-]{16,36}$/)
   }
@@ -40,20 +40,20 @@ t.test('the account is the Graph user, with or without a quota and a drive', asy
   const ME = { path: '/v1.0/me' }
   const DRIVE = { path: '/v1.0/me/drive' }
   fake.failNext(1, json({ id: 'x', quota: { used: 7, total: 0 } }), DRIVE)
-  t.match(await backend.account(call()), { quota: { used: 7, total: null } })
+  t.match(await backend.account(callOptions()), { quota: { used: 7, total: null } })
   fake.failNext(1, json({ id: 'x' }), DRIVE)
-  t.match(await backend.account(call()), { quota: null })
+  t.match(await backend.account(callOptions()), { quota: null })
   for (const code of ['itemNotFound', 'accessDenied']) {
     fake.failNext(1, { code }, DRIVE)
-    t.match(await backend.account(call()), { name: 'me', quota: null }, code)
+    t.match(await backend.account(callOptions()), { name: 'me', quota: null }, code)
   }
   fake.failNext(1, { code: 'serviceNotAvailable' }, DRIVE)
-  await rejectsWith(t, backend.account(call()), 'PROVIDER_THROTTLED')
+  await rejectsWith(t, backend.account(callOptions()), 'PROVIDER_THROTTLED')
   fake.failNext(1, json({ id: '1', displayName: '', mail: null }), ME)
-  t.match(await backend.account(call()), { id: '1', name: '1', email: null })
+  t.match(await backend.account(callOptions()), { id: '1', name: '1', email: null })
   for (const body of [null, 'text', {}, { id: 7 }, { id: '' }]) {
     fake.failNext(1, json(body), ME)
-    await rejectsWith(t, backend.account(call()), 'PROVIDER_ERROR', JSON.stringify(body))
+    await rejectsWith(t, backend.account(callOptions()), 'PROVIDER_ERROR', JSON.stringify(body))
   }
 })
 
@@ -120,7 +120,7 @@ t.test('each error is mapped by its code', async (t) => {
     const name = `${code} ${status ?? ''}`
     fake.failNext(1, refusal, { method: 'GET' })
     const before = fake.requests.length
-    const error = await failureOf(backend.stat(id, call()))
+    const error = await failureOf(backend.stat(id, callOptions()))
     t.equal(error.code, expected, name)
     t.equal(error.retryAfterMs, waitMs, name)
     t.equal(error.credentialsRefused, false, name)
@@ -131,7 +131,7 @@ t.test('each error is mapped by its code', async (t) => {
     t.equal(fake.requests.length - before, 1, `${name}: one request`)
   }
   fake.failNext(1, { code: 'notAllowed', status: 403 })
-  const { cause } = await failureOf(backend.stat(id, call()))
+  const { cause } = await failureOf(backend.stat(id, callOptions()))
   t.match(cause, { message: /answered 403 .*, notAllowed$/ })
 })
 
@@ -141,80 +141,89 @@ t.test('of several codes the most specific one is used', async (t) => {
   const inner = { code: 'maxFileSizeExceeded', innererror: { code: 'nobody knows this one' } }
   for (const name of ['innererror', 'innerError']) {
     fake.failNext(1, json({ error: { code: 'accessDenied', [name]: inner } }, 403))
-    await rejectsWith(t, backend.stat(id, call()), 'PAYLOAD_TOO_LARGE', name)
+    await rejectsWith(t, backend.stat(id, callOptions()), 'PAYLOAD_TOO_LARGE', name)
   }
   fake.failNext(1, json({ error: { code: 'invalidRequest', innererror: { code: 'invalidQueryOption' } } }, 400))
-  await rejectsWith(t, backend.stat(id, call()), 'PROVIDER_ERROR', 'an invalid query')
+  await rejectsWith(t, backend.stat(id, callOptions()), 'PROVIDER_ERROR', 'an invalid query')
 })
 
 t.test('an error response that is not from Graph says nothing about an object', async (t) => {
   const { fake, tree, backend } = await start(t)
   const id = idOf(tree.addFile({ name: 'a', content: 'a' }))
   for (const [fault, code] of [
-    [answers(404), 'PROVIDER_ERROR'],
-    [answers(404, { body: '<html>' }), 'PROVIDER_ERROR'],
-    [answers(404, { body: '{"error": "x"}' }), 'PROVIDER_ERROR'],
-    [answers(404, { body: '{"error": {"code": ""}}' }), 'PROVIDER_ERROR'],
-    [answers(400), 'PROVIDER_ERROR'],
-    [answers(403), 'ACCESS_DENIED'],
-    [answers(409), 'PROVIDER_ERROR'],
-    [answers(429), 'PROVIDER_THROTTLED'],
-    [answers(500, { body: '<html>' }), 'PROVIDER_UNAVAILABLE'],
-    [answers(302), 'PROVIDER_ERROR'],
-    [answers(304), 'PROVIDER_ERROR'],
+    [respondsWith(404), 'PROVIDER_ERROR'],
+    [respondsWith(404, { body: '<html>' }), 'PROVIDER_ERROR'],
+    [respondsWith(404, { body: '{"error": "x"}' }), 'PROVIDER_ERROR'],
+    [respondsWith(404, { body: '{"error": {"code": ""}}' }), 'PROVIDER_ERROR'],
+    [respondsWith(400), 'PROVIDER_ERROR'],
+    [respondsWith(403), 'ACCESS_DENIED'],
+    [respondsWith(409), 'PROVIDER_ERROR'],
+    [respondsWith(429), 'PROVIDER_THROTTLED'],
+    [respondsWith(500, { body: '<html>' }), 'PROVIDER_UNAVAILABLE'],
+    [respondsWith(302), 'PROVIDER_ERROR'],
+    [respondsWith(304), 'PROVIDER_ERROR'],
     [htmlPage(), 'PROVIDER_ERROR'],
     [json(null), 'PROVIDER_ERROR'],
     [json({ id: 'x' }), 'PROVIDER_ERROR'],
     [json({ id: '', parentReference: { driveId: 'x' } }), 'PROVIDER_ERROR'],
     [resets(), 'PROVIDER_UNAVAILABLE'],
     [hangs(), 'PROVIDER_TIMEOUT'],
-    [cutsShort({ content: '{"id": "x"}', afterBytes: 5 }), 'PROVIDER_UNAVAILABLE']
+    [truncates({ content: '{"id": "x"}', afterBytes: 5 }), 'PROVIDER_UNAVAILABLE']
   ] as const) {
     fake.failNext(1, fault)
-    await rejectsWith(t, backend.stat(id, call()), code)
+    await rejectsWith(t, backend.stat(id, callOptions()), code)
   }
 })
 
 t.test('an item that cannot be written is refused with an error for its kind', async (t) => {
   const { fake, tree, backend } = await start(t)
-  const create = required(backend.createFolder?.bind(backend))
+  const create = requireMethod(backend.createFolder?.bind(backend))
   const names = ['a:b', 'what?', 'a*', '<a>', '"a"', 'a|b', 'a\\b', ' a', 'a ', 'a.', 'CON', '~$a', 'x_vti_y', '\t']
   for (const name of names) {
-    await rejectsWith(t, create(null, name, call()), 'INVALID_REQUEST', `a folder ${name}`)
-    const small = upload(backend, { parentId: null, name }, piecesOf(Buffer.from('x')))
+    await rejectsWith(t, create(null, name, callOptions()), 'INVALID_REQUEST', `a folder ${name}`)
+    const small = upload(backend, { parentId: null, name }, chunkedStream(Buffer.from('x')))
     await rejectsWith(t, small, 'INVALID_REQUEST', `a file ${name}`)
   }
   t.same(tree.children(), [])
   for (const name of ["it's #1 & 100%", 'a+b;c=d', '~tilde', '\u{1f4be} café', '%2e%2e', 'a@b,(c)!$']) {
-    t.equal((await create(null, name, call())).name, name)
-    t.equal((await upload(backend, { parentId: null, name: `${name}.txt` }, piecesOf(Buffer.from('x')))).size, 1)
+    t.equal((await create(null, name, callOptions())).name, name)
+    t.equal((await upload(backend, { parentId: null, name: `${name}.txt` }, chunkedStream(Buffer.from('x')))).size, 1)
   }
   const folder = tree.addFolder({ name: 'folder' })
-  await rejectsWith(t, create(`${folder.driveId}/${tree.newId()}`, 'x', call()), 'FOLDER_NOT_FOUND')
-  await rejectsWith(t, create('site:a.example,b,c', 'x', call()), 'FOLDER_NOT_FOUND', 'in a site')
+  await rejectsWith(t, create(`${folder.driveId}/${tree.newId()}`, 'x', callOptions()), 'FOLDER_NOT_FOUND')
+  await rejectsWith(t, create('site:a.example,b,c', 'x', callOptions()), 'FOLDER_NOT_FOUND', 'in a site')
   const reading = { user: 'me', scopes: ['User.Read', 'Files.Read.All'] }
-  const reader = await start(t, GOOD_TOKENS, { authorize: () => reading })
-  await rejectsWith(t, required(reader.backend.createFolder?.bind(reader.backend))(null, 'x', call()), 'ACCESS_DENIED')
+  const reader = await start(t, VALID_TOKENS, { authorize: () => reading })
+  await rejectsWith(
+    t,
+    requireMethod(reader.backend.createFolder?.bind(reader.backend))(null, 'x', callOptions()),
+    'ACCESS_DENIED'
+  )
   fake.failNext(1, json({ id: 'x' }), { method: 'POST' })
-  await rejectsWith(t, create(null, 'y', call()), 'PROVIDER_ERROR')
-  await rejectsWith(t, required(backend.remove?.bind(backend))('root', call()), 'INVALID_REQUEST')
+  await rejectsWith(t, create(null, 'y', callOptions()), 'PROVIDER_ERROR')
+  await rejectsWith(t, requireMethod(backend.remove?.bind(backend))('root', callOptions()), 'INVALID_REQUEST')
   const notebook = tree.addFolder({ name: 'notebook', package: { type: 'oneNote' } })
-  await rejectsWith(t, required(backend.remove?.bind(backend))(idOf(notebook), call()), 'INVALID_REQUEST', 'a notebook')
+  await rejectsWith(
+    t,
+    requireMethod(backend.remove?.bind(backend))(idOf(notebook), callOptions()),
+    'INVALID_REQUEST',
+    'a notebook'
+  )
   const locked = tree.addFile({ name: 'locked', locked: true })
-  await rejectsWith(t, required(backend.remove?.bind(backend))(idOf(locked), call()), 'LOCKED')
+  await rejectsWith(t, requireMethod(backend.remove?.bind(backend))(idOf(locked), callOptions()), 'LOCKED')
 })
 
 t.test('a folder is created in its parent folder', async (t) => {
   const { fake, tree, backend } = await start(t)
-  const create = required(backend.createFolder?.bind(backend))
+  const create = requireMethod(backend.createFolder?.bind(backend))
   const library = tree.addDrive({ name: 'Documents', site: tree.addSite({ name: 'Team' }) })
   const top = `${library.driveId}/root`
-  t.match(await create(top, 'in a library', call()), { parentId: top, driveId: library.driveId })
-  t.match(await create(`${tree.root.driveId}/root`, 'in my own', call()), { parentId: 'root' })
+  t.match(await create(top, 'in a library', callOptions()), { parentId: top, driveId: library.driveId })
+  t.match(await create(`${tree.root.driveId}/root`, 'in my own', callOptions()), { parentId: 'root' })
   const { backend: cold } = await openOneDrive(t, fake)
-  const made = await required(cold.createFolder?.bind(cold))(null, 'new', call())
+  const made = await requireMethod(cold.createFolder?.bind(cold))(null, 'new', callOptions())
   t.equal(made.parentId, 'root')
-  t.same(await cold.stat(made.id, call()), made)
+  t.same(await cold.stat(made.id, callOptions()), made)
 })
 
 t.test('a caller that aborts during the request for the content receives its reason', async (t) => {
@@ -243,8 +252,13 @@ t.test('requests go to Microsoft only', async (t) => {
       return Promise.reject(new StorageError('PROVIDER_UNAVAILABLE', 'no network'))
     }
   }
-  const backend = await provider.open({ accessTokens: GOOD_TOKENS, egress, timeouts: TEST_TIMEOUTS, spool: TEST_SPOOL })
-  await rejectsWith(t, backend.stat('root', call()), 'PROVIDER_UNAVAILABLE')
+  const backend = await provider.open({
+    accessTokens: VALID_TOKENS,
+    egress,
+    timeouts: TEST_TIMEOUTS,
+    spool: TEST_SPOOL
+  })
+  await rejectsWith(t, backend.stat('root', callOptions()), 'PROVIDER_UNAVAILABLE')
   t.equal(asked.length, 1)
   t.equal(asked[0]?.url.origin, 'https://graph.microsoft.com')
 })

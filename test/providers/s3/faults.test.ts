@@ -6,23 +6,23 @@ import { inspect } from 'node:util'
 import type { AddressInfo } from 'node:net'
 import { isStorageError, type StorageErrorCode } from '../../../src/errors.ts'
 import type { StorageBackend } from '../../../src/core/backend.ts'
-import { call, rejectsWith } from '../../contract/suite/arrange.ts'
-import { piecesOf, upload } from '../../contract/suite/uploads.ts'
+import { callOptions, rejectsWith } from '../../contract/suite/arrange.ts'
+import { chunkedStream, upload } from '../../contract/suite/uploads.ts'
 import { Breaker } from '../../../src/layers/breaker.ts'
 import { withBreaker } from '../../../src/layers/breaker.ts'
 import { ManualClock } from '../../support/time/clock.ts'
 import { openEgress } from '../../support/backend/egress.ts'
-import { FakeS3, FAKE_BUCKET, FAKE_KEYS, type Script } from '../../fakes/s3/fake-s3.ts'
+import { FakeS3, FAKE_BUCKET, FAKE_CREDENTIALS, type S3Script } from '../../fakes/s3/fake-s3.ts'
 import { sendError, sendXml } from '../../fakes/s3/xml.ts'
 import { readBody } from '../../support/app/read-body.ts'
-import { openFake } from '../../support/s3/s3-backend.ts'
+import { openFakeS3 } from '../../support/s3/s3-backend.ts'
 import { until } from '../../support/time/until.ts'
 import { partSizeFor } from '../../../src/providers/s3/upload.ts'
 
 const MIB = 1024 * 1024
 
 const refuse =
-  (status: number, code: string): Script =>
+  (status: number, code: string): S3Script =>
   ({ method }, response) => {
     sendError(method, response, status, code)
     return true
@@ -38,20 +38,20 @@ async function failureOf(work: Promise<unknown>): Promise<Error> {
 
 /** One call of each kind, as thunks. */
 const everyCall = (backend: StorageBackend) => ({
-  list: () => backend.listFolder(null, { ...call(), limit: 10 }),
-  stat: () => backend.stat('a', call()),
-  statFolder: () => backend.stat('a/', call()),
-  download: () => backend.download('a', call()),
-  account: () => backend.account(call()),
-  remove: async () => backend.remove?.('a', call()),
-  createFolder: async () => backend.createFolder?.(null, 'a', call()),
+  list: () => backend.listFolder(null, { ...callOptions(), limit: 10 }),
+  stat: () => backend.stat('a', callOptions()),
+  statFolder: () => backend.stat('a/', callOptions()),
+  download: () => backend.download('a', callOptions()),
+  account: () => backend.account(callOptions()),
+  remove: async () => backend.remove?.('a', callOptions()),
+  createFolder: async () => backend.createFolder?.(null, 'a', callOptions()),
   put: () => upload(backend, { id: 'a' }, Readable.from(['x'])),
-  multipart: () => upload(backend, { id: 'a' }, piecesOf(Buffer.alloc(9 * MIB)))
+  multipart: () => upload(backend, { id: 'a' }, chunkedStream(Buffer.alloc(9 * MIB)))
 })
 
 t.test('unknown keys have another error than a missing permission', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake)
+  const backend = await openFakeS3(fake)
   for (const [status, name, credentialsRefused] of [
     [401, 'Unauthorized', true],
     [403, 'InvalidAccessKeyId', true],
@@ -60,7 +60,10 @@ t.test('unknown keys have another error than a missing permission', async (t) =>
     [404, 'NoSuchBucket', false]
   ] as const) {
     fake.script = refuse(status, name)
-    for (const ask of [() => backend.listFolder(null, { ...call(), limit: 1 }), () => backend.account(call())]) {
+    for (const ask of [
+      () => backend.listFolder(null, { ...callOptions(), limit: 1 }),
+      () => backend.account(callOptions())
+    ]) {
       t.match(await failureOf(ask()), { credentialsRefused }, `${status} ${name}`)
     }
   }
@@ -68,7 +71,7 @@ t.test('unknown keys have another error than a missing permission', async (t) =>
 
 t.test('an error is mapped by its name, or by its status where there is no body', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake)
+  const backend = await openFakeS3(fake)
   const cases: [number, string, StorageErrorCode, StorageErrorCode][] = [
     // status, name, code with the name, code by the status alone
     [403, 'AccessDenied', 'ACCESS_DENIED', 'ACCESS_DENIED'],
@@ -104,28 +107,28 @@ t.test('an error is mapped by its name, or by its status where there is no body'
   for (const [status, name, named, unnamed] of cases) {
     fake.script = refuse(status, name)
     fake.requests.length = 0
-    await rejectsWith(t, backend.download('a', call()), named, `GET ${status} ${name}`)
-    await rejectsWith(t, backend.stat('a', call()), unnamed, `HEAD ${status}`)
+    await rejectsWith(t, backend.download('a', callOptions()), named, `GET ${status} ${name}`)
+    await rejectsWith(t, backend.stat('a', callOptions()), unnamed, `HEAD ${status}`)
     t.same(fake.operations(), ['GetObject', 'HeadObject'], 'one request each')
   }
   fake.script = refuse(404, 'NoSuchBucket')
   await rejectsWith(
     t,
-    backend.listFolder(null, { ...call(), limit: 1 }),
+    backend.listFolder(null, { ...callOptions(), limit: 1 }),
     'FOLDER_NOT_FOUND',
     'a listing without a bucket'
   )
-  await rejectsWith(t, backend.account(call()), 'FOLDER_NOT_FOUND', 'an account without a bucket')
+  await rejectsWith(t, backend.account(callOptions()), 'FOLDER_NOT_FOUND', 'an account without a bucket')
 })
 
 t.test('a failure of one object keeps the endpoint in use, a gateway without a server opens the breaker', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = withBreaker(await openFake(fake), new Breaker(new ManualClock()))
-  const callsOf = async (script: Script): Promise<number> => {
+  const backend = withBreaker(await openFakeS3(fake), new Breaker(new ManualClock()))
+  const callsOf = async (script: S3Script): Promise<number> => {
     fake.script = script
     fake.requests.length = 0
     for (let count = 0; count < 10; count++) {
-      await rejectsWith(t, backend.download('a', call()), ['PROVIDER_UNAVAILABLE', 'PROVIDER_TIMEOUT'])
+      await rejectsWith(t, backend.download('a', callOptions()), ['PROVIDER_UNAVAILABLE', 'PROVIDER_TIMEOUT'])
     }
     return fake.requests.length
   }
@@ -139,21 +142,22 @@ t.test('a failure of one object keeps the endpoint in use, a gateway without a s
     t.equal(await callsOf(refuse(status, name)), 10, `${status} ${name}`)
   }
   for (const status of [502, 503, 504]) {
-    const other = withBreaker(await openFake(fake), new Breaker(new ManualClock()))
+    const other = withBreaker(await openFakeS3(fake), new Breaker(new ManualClock()))
     fake.script = (_request, response) => {
       response.writeHead(status, { 'content-type': 'text/html' }).end('<html>no server is available</html>')
       return true
     }
     fake.requests.length = 0
-    for (let count = 0; count < 10; count++) await rejectsWith(t, other.download('a', call()), 'PROVIDER_UNAVAILABLE')
+    for (let count = 0; count < 10; count++)
+      await rejectsWith(t, other.download('a', callOptions()), 'PROVIDER_UNAVAILABLE')
     t.equal(fake.requests.length, 5, String(status))
   }
 })
 
 t.test('the text of a response is in no message, no cause and no dump', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake)
-  const scripts: Record<string, Script> = {
+  const backend = await openFakeS3(fake)
+  const scripts: Record<string, S3Script> = {
     error: refuse(403, 'AccessDenied'),
     'error with an odd code': (_request, response) => {
       sendXml(response, 400, '<Error><Code>Bearer SECRET</Code><Message>Bearer SECRET</Message></Error>')
@@ -186,14 +190,14 @@ t.test('the text of a response is in no message, no cause and no dump', async (t
 
 t.test('Retry-After is accepted in seconds and as a date', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake)
+  const backend = await openFakeS3(fake)
   const waitOf = async (headers: Record<string, string>) => {
     fake.script = ({ method }, response) => {
       for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
       sendError(method, response, 503, 'SlowDown')
       return true
     }
-    const error = await failureOf(backend.stat('a', call()))
+    const error = await failureOf(backend.stat('a', callOptions()))
     return isStorageError(error, 'PROVIDER_THROTTLED') ? error.retryAfterMs : error
   }
   const date = 'Sun, 22 Nov 2026 16:00:00 GMT'
@@ -206,8 +210,8 @@ t.test('Retry-After is accepted in seconds and as a date', async (t) => {
 
 t.test('an HTML page is mapped by its status and is neither an object nor a folder', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake)
-  const html = (status: number): Script => {
+  const backend = await openFakeS3(fake)
+  const html = (status: number): S3Script => {
     return ({ method }, response) => {
       response.writeHead(status, { 'content-type': 'text/html' })
       response.end(method === 'HEAD' ? undefined : '<html><body>Please sign in<br></body></html>')
@@ -224,8 +228,8 @@ t.test('an HTML page is mapped by its status and is neither an object nor a fold
     [503, 'PROVIDER_UNAVAILABLE']
   ] as const) {
     fake.script = html(status)
-    await rejectsWith(t, backend.listFolder(null, { ...call(), limit: 1 }), code, `a listing, ${status}`)
-    await rejectsWith(t, backend.download('a', call()), code, `a download, ${status}`)
+    await rejectsWith(t, backend.listFolder(null, { ...callOptions(), limit: 1 }), code, `a listing, ${status}`)
+    await rejectsWith(t, backend.download('a', callOptions()), code, `a download, ${status}`)
   }
   fake.script = html(200)
   const { remove, ...others } = everyCall(backend)
@@ -251,7 +255,7 @@ t.test('an HTML page is mapped by its status and is neither an object nor a fold
 t.test('a redirect is not followed and is an error with the reason', async (t) => {
   const elsewhere = await FakeS3.start(t)
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake)
+  const backend = await openFakeS3(fake)
   for (const [status, name] of [
     [301, 'PermanentRedirect'],
     [307, 'TemporaryRedirect']
@@ -268,7 +272,11 @@ t.test('a redirect is not followed and is an error with the reason', async (t) =
     }
   }
   fake.script = refuse(400, 'AuthorizationHeaderMalformed')
-  t.match(await failureOf(backend.download('a', call())), { message: /another region/ }, 'signed for another region')
+  t.match(
+    await failureOf(backend.download('a', callOptions())),
+    { message: /another region/ },
+    'signed for another region'
+  )
   t.same(elsewhere.requests, [])
 })
 
@@ -278,16 +286,26 @@ t.test('an unreachable server is PROVIDER_UNAVAILABLE', async (t) => {
   const { port } = taken.address() as AddressInfo
   taken.close()
   await once(taken, 'close')
-  const open = (endpoint: string) => openFake({ endpoint })
-  await rejectsWith(t, (await open(`http://127.0.0.1:${port}`)).stat('a', call()), 'PROVIDER_UNAVAILABLE', 'refused')
-  await rejectsWith(t, (await open('http://no-such-host.invalid')).stat('a', call()), 'PROVIDER_UNAVAILABLE', 'no host')
+  const open = (endpoint: string) => openFakeS3({ endpoint })
+  await rejectsWith(
+    t,
+    (await open(`http://127.0.0.1:${port}`)).stat('a', callOptions()),
+    'PROVIDER_UNAVAILABLE',
+    'refused'
+  )
+  await rejectsWith(
+    t,
+    (await open('http://no-such-host.invalid')).stat('a', callOptions()),
+    'PROVIDER_UNAVAILABLE',
+    'no host'
+  )
 
   const fake = await FakeS3.start(t)
   fake.script = (_request, response) => {
     response.socket?.resetAndDestroy()
     return true
   }
-  const backend = await openFake(fake)
+  const backend = await openFakeS3(fake)
   for (const [operation, work] of Object.entries(everyCall(backend))) {
     await rejectsWith(t, work(), 'PROVIDER_UNAVAILABLE', `reset: ${operation}`)
   }
@@ -299,12 +317,12 @@ t.test('an unreachable server is PROVIDER_UNAVAILABLE', async (t) => {
   await once(notHttp, 'listening')
   t.teardown(() => notHttp.close())
   const odd = await open(`http://127.0.0.1:${(notHttp.address() as AddressInfo).port}`)
-  await rejectsWith(t, odd.stat('a', call()), 'PROVIDER_ERROR', 'not HTTP')
+  await rejectsWith(t, odd.stat('a', callOptions()), 'PROVIDER_ERROR', 'not HTTP')
 })
 
 t.test('a server that does not respond, or stalls, times out', async (t) => {
   const fake = await FakeS3.start(t)
-  const hasty = await openFake(fake, { timeouts: { headersMs: 50, idleMs: 50 } })
+  const hasty = await openFakeS3(fake, { timeouts: { headersMs: 50, idleMs: 50 } })
   fake.script = () => true
   for (const [operation, work] of Object.entries(everyCall(hasty))) {
     await rejectsWith(t, work(), 'PROVIDER_TIMEOUT', operation)
@@ -313,20 +331,20 @@ t.test('a server that does not respond, or stalls, times out', async (t) => {
     response.writeHead(200, { 'content-type': 'application/xml' }).write('<?xml version="1.0"?>')
     return true
   }
-  await rejectsWith(t, hasty.listFolder(null, { ...call(), limit: 1 }), 'PROVIDER_TIMEOUT', 'half a listing')
+  await rejectsWith(t, hasty.listFolder(null, { ...callOptions(), limit: 1 }), 'PROVIDER_TIMEOUT', 'half a listing')
   fake.script = (_request, response) => {
     response.writeHead(200, { etag: '"e"', 'content-length': 10 }).write('half')
     return true
   }
-  const patient = await openFake(fake, { timeouts: { idleMs: 50 } })
-  const { body } = await patient.download('a', call())
+  const patient = await openFakeS3(fake, { timeouts: { idleMs: 50 } })
+  const { body } = await patient.download('a', callOptions())
   await rejectsWith(t, readBody(body), 'PROVIDER_TIMEOUT', 'half a body')
   await until(() => fake.sockets.size === 0)
 })
 
 t.test('aborting ends a hanging call with the unchanged reason', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake)
+  const backend = await openFakeS3(fake)
   fake.script = () => true
   for (const reason of [new Error('left'), 'a text', { code: 'AN_OBJECT' }]) {
     const controller = new AbortController()
@@ -348,8 +366,8 @@ t.test('aborting ends a hanging call with the unchanged reason', async (t) => {
 
 t.test('a body that is truncated, reset or too short fails and never ends cleanly', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake)
-  const answer = (headers: Record<string, string | number>, finish: 'end' | 'cut' | 'reset'): Script => {
+  const backend = await openFakeS3(fake)
+  const answer = (headers: Record<string, string | number>, finish: 'end' | 'cut' | 'reset'): S3Script => {
     return (_request, response) => {
       response.writeHead(200, { etag: '"e"', ...headers })
       response.write('half', () => {
@@ -367,7 +385,7 @@ t.test('a body that is truncated, reset or too short fails and never ends cleanl
     'reset in a chunk': answer({ 'transfer-encoding': 'chunked' }, 'reset')
   })) {
     fake.script = script
-    const { body } = await backend.download('a', call())
+    const { body } = await backend.download('a', callOptions())
     await rejectsWith(t, readBody(body), 'PROVIDER_UNAVAILABLE', what)
   }
   await until(() => fake.sockets.size === 0)
@@ -375,15 +393,15 @@ t.test('a body that is truncated, reset or too short fails and never ends cleanl
 
 t.test('a response with other bytes than requested is refused', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake)
-  const send = (headers: Record<string, string>): Script => {
+  const backend = await openFakeS3(fake)
+  const send = (headers: Record<string, string>): S3Script => {
     return (_request, response) => {
       response.writeHead(206, { etag: '"e"', ...headers }).end('0123456789')
       return true
     }
   }
   const ask = (range?: { start: number; end?: number } | { suffix: number }) =>
-    backend.download('a', { ...call(), ...(range !== undefined && { range }) })
+    backend.download('a', { ...callOptions(), ...(range !== undefined && { range }) })
   const ten = { start: 10, end: 19 }
   for (const [range, contentRange] of [
     [ten, 'bytes 0-9/100'],
@@ -423,15 +441,15 @@ t.test('a response with other bytes than requested is refused', async (t) => {
 
 t.test('a suffix range of 0 bytes is refused without a call, because servers return the whole object', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake)
+  const backend = await openFakeS3(fake)
   fake.store.put('a', Buffer.from('a'))
-  await rejectsWith(t, backend.download('a', { ...call(), range: { suffix: 0 } }), 'RANGE_NOT_SATISFIABLE')
+  await rejectsWith(t, backend.download('a', { ...callOptions(), range: { suffix: 0 } }), 'RANGE_NOT_SATISFIABLE')
   t.same(fake.requests, [])
 })
 
 t.test('a failed part removes all parts, and the first failure is reported', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake)
+  const backend = await openFakeS3(fake)
   for (const [operation, status, name, code] of [
     ['CreateMultipartUpload', 403, 'AccessDenied', 'ACCESS_DENIED'],
     ['UploadPart', 500, 'InternalError', 'PROVIDER_UNAVAILABLE'],
@@ -461,14 +479,14 @@ t.test('a failed part removes all parts, and the first failure is reported', asy
     sendError(method, response, operation === 'UploadPart' ? 403 : 500, 'AccessDenied')
     return true
   }
-  const failed = upload(backend, { id: 'a' }, piecesOf(Buffer.alloc(9 * MIB)))
+  const failed = upload(backend, { id: 'a' }, chunkedStream(Buffer.alloc(9 * MIB)))
   await rejectsWith(t, failed, 'ACCESS_DENIED', 'although removing the parts fails')
   t.equal(refusals, 2, 'there are two attempts')
 })
 
 t.test('an upload that is aborted in flight stores nothing and leaves no parts', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake)
+  const backend = await openFakeS3(fake)
   for (const operation of ['CreateMultipartUpload', 'UploadPart', 'CompleteMultipartUpload', 'PutObject']) {
     const controller = new AbortController()
     const reason = new Error(operation)
@@ -481,7 +499,7 @@ t.test('an upload that is aborted in flight stores nothing and leaves no parts',
       return true
     }
     const size = operation === 'PutObject' ? 10 : 17 * MIB
-    const work = upload(backend, { id: 'a' }, piecesOf(Buffer.alloc(size)), { signal: controller.signal })
+    const work = upload(backend, { id: 'a' }, chunkedStream(Buffer.alloc(size)), { signal: controller.signal })
     t.equal(await failureOf(work), reason)
     if (operation !== 'PutObject') await until(() => fake.operations().includes('AbortMultipartUpload'))
     await until(() => fake.store.uploads.size === 0)
@@ -492,7 +510,7 @@ t.test('an upload that is aborted in flight stores nothing and leaves no parts',
 
 t.test('an upload buffers a few parts, however fast its source is', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake)
+  const backend = await openFakeS3(fake)
   let given = 0
   const body = new Readable({
     highWaterMark: MIB,
@@ -531,10 +549,10 @@ t.test('parts are as small as possible such that 10,000 of them hold any body', 
 
 t.test('where conditions may not be checked, one check comes right before the write', async (t) => {
   const fake = await FakeS3.start(t)
-  const careful = await openFake(fake)
-  const trusting = await openFake(fake, { preconditions: 'native' })
+  const careful = await openFakeS3(fake)
+  const trusting = await openFakeS3(fake, { preconditions: 'native' })
   const create = (backend: StorageBackend, key: string, size: number) =>
-    upload(backend, { id: key }, piecesOf(Buffer.alloc(size)), { ifNoneMatch: '*' })
+    upload(backend, { id: key }, chunkedStream(Buffer.alloc(size)), { ifNoneMatch: '*' })
   const asked = async (work: Promise<unknown>) => {
     fake.requests.length = 0
     await work
@@ -562,14 +580,14 @@ t.test('where conditions may not be checked, one check comes right before the wr
 
 t.test('a server that ignores conditions does not overwrite an existing object', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake)
+  const backend = await openFakeS3(fake)
   fake.script = ({ headers }) => {
     delete headers['if-match']
     delete headers['if-none-match']
     return false
   }
   fake.store.put('a', Buffer.from('first'))
-  const version = (await backend.stat('a', call())).version ?? ''
+  const version = (await backend.stat('a', callOptions())).version ?? ''
   await rejectsWith(t, upload(backend, { id: 'a' }, Readable.from(['x']), { ifNoneMatch: '*' }), 'ALREADY_EXISTS')
   await rejectsWith(t, upload(backend, { id: 'a' }, Readable.from(['x']), { ifMatch: 'old' }), 'PRECONDITION_FAILED')
   t.equal(fake.store.get('a').content.toString(), 'first')
@@ -579,29 +597,29 @@ t.test('a server that ignores conditions does not overwrite an existing object',
 
 t.test('a server that refuses conditions receives the write without them, after a check', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake)
+  const backend = await openFakeS3(fake)
   fake.script = ({ headers, method }, response) => {
     if (headers['if-match'] === undefined && headers['if-none-match'] === undefined) return false
     sendError(method, response, 501, 'NotImplemented')
     return true
   }
   for (const size of [1, 9 * MIB]) {
-    await upload(backend, { id: `a${size}` }, piecesOf(Buffer.alloc(size)), { ifNoneMatch: '*' })
+    await upload(backend, { id: `a${size}` }, chunkedStream(Buffer.alloc(size)), { ifNoneMatch: '*' })
     t.equal(fake.store.get(`a${size}`).content.length, size)
     t.same(fake.operations().slice(-2), ['HeadObject', size === 1 ? 'PutObject' : 'CompleteMultipartUpload'])
   }
-  await backend.createFolder?.(null, 'folder', call())
+  await backend.createFolder?.(null, 'folder', callOptions())
   t.ok(fake.store.objects.has('folder/'))
-  const trusting = await openFake(fake, { preconditions: 'native' })
+  const trusting = await openFakeS3(fake, { preconditions: 'native' })
   const work = upload(trusting, { id: 'b' }, Readable.from(['x']), { ifNoneMatch: '*' })
   await rejectsWith(t, work, 'UNSUPPORTED', 'a server that is known to support conditions')
 })
 
 t.test('a server that compares ETags with their quotes receives them without quotes', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake)
+  const backend = await openFakeS3(fake)
   fake.store.put('a', Buffer.from('first'))
-  const version = (await backend.stat('a', call())).version ?? ''
+  const version = (await backend.stat('a', callOptions())).version ?? ''
   fake.script = ({ headers, method }, response) => {
     const asked = headers['if-match']
     if (asked === undefined) return false
@@ -614,7 +632,7 @@ t.test('a server that compares ETags with their quotes receives them without quo
   t.equal(fake.store.get('a').content.toString(), 'second')
 
   // Another client writes between the lookup and the write: the second lookup detects it.
-  const second = (await backend.stat('a', call())).version ?? ''
+  const second = (await backend.stat('a', callOptions())).version ?? ''
   let looks = 0
   fake.script = ({ operation, method }, response) => {
     if (operation === 'HeadObject') looks++
@@ -632,14 +650,14 @@ t.test('a server that compares ETags with their quotes receives them without quo
 t.test('a server that refuses every conditional completion, such as Swift, gets it after a check', async (t) => {
   const fake = await FakeS3.start(t)
   fake.refusesConditionalCompletion = true
-  const backend = await openFake(fake)
+  const backend = await openFakeS3(fake)
   const send = (size: number, condition: { ifMatch: string } | { ifNoneMatch: '*' }, to = backend) =>
-    upload(to, { id: 'a' }, piecesOf(Buffer.alloc(size)), condition)
+    upload(to, { id: 'a' }, chunkedStream(Buffer.alloc(size)), condition)
 
   await send(9 * MIB, { ifNoneMatch: '*' })
   t.equal(fake.store.get('a').content.length, 9 * MIB)
   await rejectsWith(t, send(9 * MIB, { ifNoneMatch: '*' }), 'ALREADY_EXISTS')
-  const version = (await backend.stat('a', call())).version ?? ''
+  const version = (await backend.stat('a', callOptions())).version ?? ''
   fake.requests.length = 0
   await send(10 * MIB, { ifMatch: version })
   t.equal(fake.store.get('a').content.length, 10 * MIB)
@@ -652,7 +670,7 @@ t.test('a server that refuses every conditional completion, such as Swift, gets 
 
   // Another client writes before the first, the second and the last completion.
   for (const turn of [1, 2, 3]) {
-    const current = (await backend.stat('a', call())).version ?? ''
+    const current = (await backend.stat('a', callOptions())).version ?? ''
     let looks = 0
     fake.script = ({ operation }) => {
       // The first lookup precedes the parts.
@@ -665,8 +683,8 @@ t.test('a server that refuses every conditional completion, such as Swift, gets 
   }
 
   fake.script = () => false
-  const trusting = await openFake(fake, { preconditions: 'native' })
-  const current = (await backend.stat('a', call())).version ?? ''
+  const trusting = await openFakeS3(fake, { preconditions: 'native' })
+  const current = (await backend.stat('a', callOptions())).version ?? ''
   await rejectsWith(t, send(9 * MIB, { ifMatch: current }, trusting), 'PRECONDITION_FAILED', 'AWS is trusted')
   fake.script = ({ operation, query, headers }) => {
     const isConditional = headers['if-match'] !== undefined
@@ -678,7 +696,7 @@ t.test('a server that refuses every conditional completion, such as Swift, gets 
 
 t.test('a server that checks completions never loses a write between a check and the completion', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake)
+  const backend = await openFakeS3(fake)
   for (const [condition, code] of [
     ['match', 'PRECONDITION_FAILED'],
     ['absent', 'ALREADY_EXISTS']
@@ -690,7 +708,7 @@ t.test('a server that checks completions never loses a write between a check and
       return false
     }
     const options = ifMatch === undefined ? { ifNoneMatch: '*' as const } : { ifMatch }
-    await rejectsWith(t, upload(backend, { id: 'a' }, piecesOf(Buffer.alloc(9 * MIB)), options), code)
+    await rejectsWith(t, upload(backend, { id: 'a' }, chunkedStream(Buffer.alloc(9 * MIB)), options), code)
     t.equal(fake.store.get('a').content.toString(), 'other')
     t.equal(fake.operations().filter((each) => each === 'CompleteMultipartUpload').length, 1)
     fake.requests.length = 0
@@ -699,7 +717,7 @@ t.test('a server that checks completions never loses a write between a check and
 
 t.test('concurrent writers receive a retryable LOCKED', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake, { preconditions: 'native' })
+  const backend = await openFakeS3(fake, { preconditions: 'native' })
   fake.script = refuse(409, 'ConditionalRequestConflict')
   const error = await failureOf(upload(backend, { id: 'a' }, Readable.from(['x']), { ifNoneMatch: '*' }))
   t.match(error, { code: 'LOCKED', retryable: true })
@@ -707,11 +725,11 @@ t.test('concurrent writers receive a retryable LOCKED', async (t) => {
 
 t.test('the media type of an upload is sent if it is valid', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake)
+  const backend = await openFakeS3(fake)
   const send = (mimeType: string) => upload(backend, { id: 'a', mimeType }, Readable.from(['x']))
   await send('text/html; charset=utf-8')
   t.equal(fake.store.get('a').mimeType, 'text/html; charset=utf-8')
-  t.equal((await backend.stat('a', call())).mimeType, 'text/html; charset=utf-8')
+  t.equal((await backend.stat('a', callOptions())).mimeType, 'text/html; charset=utf-8')
   for (const wrong of ['text', 'text/html\r\nX-Evil: 1', '', 'text/\u00e9', `text/${'x'.repeat(200)}`]) {
     await rejectsWith(t, send(wrong), 'INVALID_REQUEST', JSON.stringify(wrong))
   }
@@ -719,10 +737,10 @@ t.test('the media type of an upload is sent if it is valid', async (t) => {
 
 t.test('requesting the account writes nothing and needs no permission for the whole bucket', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake, { prefix: 'jail/' })
-  const account = await backend.account(call())
+  const backend = await openFakeS3(fake, { prefix: 'jail/' })
+  const account = await backend.account(callOptions())
   t.same(account, {
-    id: `${fake.endpoint}/${FAKE_BUCKET}/jail/#${FAKE_KEYS.accessKeyId}`,
+    id: `${fake.endpoint}/${FAKE_BUCKET}/jail/#${FAKE_CREDENTIALS.accessKeyId}`,
     name: `${FAKE_BUCKET} at ${new URL(fake.endpoint).host}`,
     email: null,
     quota: null
@@ -735,32 +753,32 @@ t.test('requesting the account writes nothing and needs no permission for the wh
     sendError(method, response, 403, 'AccessDenied')
     return true
   }
-  t.same(await backend.account(call()), account)
+  t.same(await backend.account(callOptions()), account)
   fake.script = refuse(403, 'InvalidAccessKeyId')
-  await rejectsWith(t, backend.account(call()), 'ACCESS_DENIED')
+  await rejectsWith(t, backend.account(callOptions()), 'ACCESS_DENIED')
 })
 
 t.test('removing a missing object is not an error, other refusals are', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake)
+  const backend = await openFakeS3(fake)
   fake.script = refuse(404, 'NoSuchKey')
-  await backend.remove?.('a', call())
+  await backend.remove?.('a', callOptions())
   fake.script = refuse(404, 'NoSuchBucket')
-  await rejectsWith(t, backend.remove?.('a', call()) ?? Promise.resolve(), 'OBJECT_NOT_FOUND')
+  await rejectsWith(t, backend.remove?.('a', callOptions()) ?? Promise.resolve(), 'OBJECT_NOT_FOUND')
 })
 
 t.test('sequential calls share a socket, also after bodies that were read', async (t) => {
   const fake = await FakeS3.start(t)
   const egress = openEgress()
-  const backend = await openFake(fake, { egress })
-  const other = await openFake(fake, { egress })
+  const backend = await openFakeS3(fake, { egress })
+  const other = await openFakeS3(fake, { egress })
   fake.store.put('a', Buffer.alloc(MIB))
   for (let round = 0; round < 3; round++) {
-    await backend.listFolder(null, { ...call(), limit: 1 })
-    await other.listFolder(null, { ...call(), limit: 1 })
-    await backend.stat('a', call())
-    await readBody((await backend.download('a', call())).body)
-    await rejectsWith(t, backend.download('b', call()), 'OBJECT_NOT_FOUND')
+    await backend.listFolder(null, { ...callOptions(), limit: 1 })
+    await other.listFolder(null, { ...callOptions(), limit: 1 })
+    await backend.stat('a', callOptions())
+    await readBody((await backend.download('a', callOptions())).body)
+    await rejectsWith(t, backend.download('b', callOptions()), 'OBJECT_NOT_FOUND')
   }
   t.equal(fake.connections, 2)
 })

@@ -2,10 +2,10 @@ import t from 'tap'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { ServerResponse } from 'node:http'
-import { call, listAll, rejectsWith } from '../../contract/suite/arrange.ts'
-import { FakeS3, type FakeRequest } from '../../fakes/s3/fake-s3.ts'
+import { callOptions, listAll, rejectsWith } from '../../contract/suite/arrange.ts'
+import { FakeS3, type FakeS3Request } from '../../fakes/s3/fake-s3.ts'
 import { listing, sendError, sendXml } from '../../fakes/s3/xml.ts'
-import { openFake } from '../../support/s3/s3-backend.ts'
+import { openFakeS3 } from '../../support/s3/s3-backend.ts'
 
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
@@ -21,7 +21,7 @@ const object = (key: string, facts: { storageClass?: string } = {}) => ({
 /** Responds to the n-th listing with the n-th page, and to further ones with the last page. */
 function pages(...answers: string[]) {
   let asked = 0
-  return ({ operation }: FakeRequest, response: ServerResponse) => {
+  return ({ operation }: FakeS3Request, response: ServerResponse) => {
     if (operation !== 'ListObjectsV2') return false
     sendXml(response, 200, answers[Math.min(asked++, answers.length - 1)] ?? '')
     return true
@@ -38,13 +38,17 @@ t.test('100,000 objects in one folder are listed once each, a thousand per page,
     fake.requests.length = 0
     return true
   }
-  const backend = await openFake(fake)
+  const backend = await openFakeS3(fake)
   const seen = new Uint8Array(100_000)
   let cursor: string | undefined
   let calls = 0
   let memory = 0
   do {
-    const page = await backend.listFolder('big/', { ...call(), limit: 1000, ...(cursor !== undefined && { cursor }) })
+    const page = await backend.listFolder('big/', {
+      ...callOptions(),
+      limit: 1000,
+      ...(cursor !== undefined && { cursor })
+    })
     for (const { name } of page.entries) seen[Number.parseInt(name, 10)] = (seen[Number.parseInt(name, 10)] ?? 0) + 1
     t.equal(page.complete, page.next === null)
     cursor = page.next ?? undefined
@@ -68,7 +72,7 @@ t.test('files and folders are merged in the byte order of their keys', async (t)
   fake.script = pages(
     listing([object('\uffee'), object('b'), object('\u{1f4be}'), object('Z'), object('a'), 'a/', 'ab/', '\u00e9/'])
   )
-  const backend = await openFake(fake)
+  const backend = await openFakeS3(fake)
   t.same(
     (await listAll(backend, null)).map(({ id }) => id),
     ['Z', 'a', 'a/', 'ab/', 'b', '\u00e9/', '\uffee', '\u{1f4be}']
@@ -79,7 +83,7 @@ t.test('keys are decoded: a plus is a space, and an encoded percent sign is a pe
   const fake = await FakeS3.start(t)
   const keys = ['a b', 'a+b', 'a%20b', 'a%2Bb', '100%', '\u0001control', 'line\nbreak', '\ufffe']
   fake.script = pages(listing(keys.map((key) => object(key))))
-  const backend = await openFake(fake)
+  const backend = await openFakeS3(fake)
   t.same((await listAll(backend, null)).map(({ name }) => name).sort(), [...keys].sort())
 })
 
@@ -88,7 +92,7 @@ t.test('keys of a server that does not encode them are not decoded', async (t) =
   const page = listing([]).replace('<EncodingType>url</EncodingType>', '')
   const raw = '<Contents><Key>a+b %41</Key><Size>1</Size></Contents></ListBucketResult>'
   fake.script = pages(page.replace('</ListBucketResult>', raw))
-  const backend = await openFake(fake)
+  const backend = await openFakeS3(fake)
   const [entry] = await listAll(backend, null)
   t.match(entry, { name: 'a+b %41', modifiedAt: null, version: null, size: 1 })
 })
@@ -96,8 +100,8 @@ t.test('keys of a server that does not encode them are not decoded', async (t) =
 t.test('a key that cannot be decoded is left out, and the listing is not complete', async (t) => {
   const fake = await FakeS3.start(t)
   fake.script = pages(listing([object('a'), object('BAD'), object('c')]).replace('BAD', '%ff%fe'))
-  const backend = await openFake(fake)
-  const page = await backend.listFolder(null, { ...call(), limit: 10 })
+  const backend = await openFakeS3(fake)
+  const page = await backend.listFolder(null, { ...callOptions(), limit: 10 })
   t.same(
     page.entries.map(({ id }) => id),
     ['a', 'c']
@@ -109,8 +113,8 @@ t.test('pages without entries are skipped, up to ten at a time', async (t) => {
   const fake = await FakeS3.start(t)
   const empty = (next: string) => listing([], { next })
   fake.script = pages(empty('1'), empty('2'), listing([object('a')], { next: '3' }))
-  const backend = await openFake(fake)
-  const page = await backend.listFolder(null, { ...call(), limit: 10 })
+  const backend = await openFakeS3(fake)
+  const page = await backend.listFolder(null, { ...callOptions(), limit: 10 })
   t.match(page, { entries: [{ id: 'a' }], next: '3', complete: false, reason: 'more' })
   t.same(
     fake.requests.map(({ query }) => query.get('continuation-token')),
@@ -123,7 +127,7 @@ t.test('pages without entries are skipped, up to ten at a time', async (t) => {
     sendXml(response, 200, empty(String(++token)))
     return true
   }
-  const bounded = await backend.listFolder('folder/', { ...call(), limit: 10 })
+  const bounded = await backend.listFolder('folder/', { ...callOptions(), limit: 10 })
   t.match(bounded, { next: '10', complete: false, reason: 'more' })
   t.equal(bounded.entries.length, 0)
   t.equal(fake.requests.length, 10)
@@ -132,45 +136,45 @@ t.test('pages without entries are skipped, up to ten at a time', async (t) => {
 t.test('a page of unrelated keys is skipped too', async (t) => {
   const fake = await FakeS3.start(t)
   fake.script = pages(listing([object('a'), object('b')], { next: '1' }), listing(['c/']))
-  const backend = await openFake(fake)
-  const page = await backend.listFolder(null, { ...call(), limit: 2, kind: 'folder' })
+  const backend = await openFakeS3(fake)
+  const page = await backend.listFolder(null, { ...callOptions(), limit: 2, kind: 'folder' })
   t.match(page, { entries: [{ id: 'c/' }], next: null, complete: true, reason: null })
 })
 
 t.test('a repeated continuation token ends the listing as incomplete', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake)
+  const backend = await openFakeS3(fake)
   fake.script = pages(listing([object('a')], { next: 'same' }))
-  const page = await backend.listFolder(null, { ...call(), limit: 10, cursor: 'same' })
+  const page = await backend.listFolder(null, { ...callOptions(), limit: 10, cursor: 'same' })
   t.match(page, { entries: [{ id: 'a' }], next: null, complete: false, reason: 'duplicate-cursor' })
   fake.script = pages(listing([], { next: '1' }), listing([], { next: '2' }), listing([], { next: '1' }))
-  const circle = await backend.listFolder('folder/', { ...call(), limit: 10 })
+  const circle = await backend.listFolder('folder/', { ...callOptions(), limit: 10 })
   t.match(circle, { next: null, complete: false, reason: 'duplicate-cursor' })
 })
 
 t.test('a truncated listing without a continuation token is incomplete, and the folder exists', async (t) => {
   const fake = await FakeS3.start(t)
   fake.script = pages(listing([], { isTruncated: true }))
-  const backend = await openFake(fake)
-  const page = await backend.listFolder('folder/', { ...call(), limit: 10 })
+  const backend = await openFakeS3(fake)
+  const page = await backend.listFolder('folder/', { ...callOptions(), limit: 10 })
   t.match(page, { next: null, complete: false, reason: 'provider-partial' })
 })
 
 t.test('a continuation token that the server rejects is CURSOR_EXPIRED', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake)
-  await rejectsWith(t, backend.listFolder(null, { ...call(), limit: 10, cursor: 'made up' }), 'CURSOR_EXPIRED')
+  const backend = await openFakeS3(fake)
+  await rejectsWith(t, backend.listFolder(null, { ...callOptions(), limit: 10, cursor: 'made up' }), 'CURSOR_EXPIRED')
   fake.script = (_request, response) => {
     sendError('GET', response, 400, 'InvalidArgument')
     return true
   }
-  await rejectsWith(t, backend.listFolder(null, { ...call(), limit: 10 }), 'PROVIDER_ERROR', 'without a cursor')
+  await rejectsWith(t, backend.listFolder(null, { ...callOptions(), limit: 10 }), 'PROVIDER_ERROR', 'without a cursor')
 })
 
 t.test('a response that is not a listing is an error and never an empty folder', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake)
-  const list = () => backend.listFolder(null, { ...call(), limit: 2 })
+  const backend = await openFakeS3(fake)
+  const list = () => backend.listFolder(null, { ...callOptions(), limit: 2 })
   for (const [what, body] of [
     ['an empty body', ''],
     ['text', 'hello'],
@@ -188,9 +192,14 @@ t.test('a response that is not a listing is an error and never an empty folder',
     fake.script = pages(body)
     await rejectsWith(t, list(), 'PROVIDER_ERROR', what)
   }
-  const jailed = await openFake(fake, { prefix: 'jail/' })
+  const jailed = await openFakeS3(fake, { prefix: 'jail/' })
   fake.script = pages(listing([object('outside')]))
-  await rejectsWith(t, jailed.listFolder(null, { ...call(), limit: 2 }), 'PROVIDER_ERROR', 'a key outside the prefix')
+  await rejectsWith(
+    t,
+    jailed.listFolder(null, { ...callOptions(), limit: 2 }),
+    'PROVIDER_ERROR',
+    'a key outside the prefix'
+  )
 })
 
 t.test('an endless response is ended', async (t) => {
@@ -207,14 +216,14 @@ t.test('an endless response is ended', async (t) => {
     more()
     return true
   }
-  const backend = await openFake(fake)
-  await rejectsWith(t, backend.listFolder(null, { ...call(), limit: 10 }), 'PROVIDER_ERROR')
+  const backend = await openFakeS3(fake)
+  await rejectsWith(t, backend.listFolder(null, { ...callOptions(), limit: 10 }), 'PROVIDER_ERROR')
   t.ok(sent < 64 * 1024 * 1024, `${sent} bytes were sent`)
 })
 
 t.test('the marker object of a folder is not listed as an entry', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake)
+  const backend = await openFakeS3(fake)
   fake.store.put('folder/', Buffer.alloc(0))
   fake.store.put('folder/a', Buffer.from('a'))
   for (const limit of [1, 2, 1000]) {
@@ -230,14 +239,14 @@ t.test('the marker object of a folder is not listed as an entry', async (t) => {
   fake.requests.length = 0
   await rejectsWith(t, listAll(backend, 'folder'), 'FOLDER_NOT_FOUND')
   t.same(fake.requests, [], 'an id without a slash is not a folder, without a call')
-  t.same(await listAll(await openFake(fake, { prefix: 'nothing here/' }), null), [], 'an empty root exists')
+  t.same(await listAll(await openFakeS3(fake, { prefix: 'nothing here/' }), null), [], 'an empty root exists')
 })
 
 t.test('keys that cannot be requested are listed, and cannot be downloaded', async (t) => {
   const fake = await FakeS3.start(t)
   const long = 'x'.repeat(1024)
   fake.script = pages(listing([object('..'), object('.'), object(long), object('ok'), '../', './']))
-  const backend = await openFake(fake, { prefix: '' })
+  const backend = await openFakeS3(fake, { prefix: '' })
   const entries = await listAll(backend, null)
   t.same(
     Object.fromEntries(entries.map(({ id, can }) => [id.slice(0, 5), can.download === true || can.list === true])),
@@ -250,7 +259,7 @@ t.test('keys that cannot be requested are listed, and cannot be downloaded', asy
       ok: true
     }
   )
-  const jailed = await openFake(fake, { prefix: 'j/' })
+  const jailed = await openFakeS3(fake, { prefix: 'j/' })
   fake.script = pages(listing([object(`j/${long.slice(2)}`), object(`j/${long}`)]))
   t.same(
     (await listAll(jailed, null)).map(({ can }) => can.download),
@@ -261,36 +270,36 @@ t.test('keys that cannot be requested are listed, and cannot be downloaded', asy
 
 t.test('ids that would be resolved in transit are refused before any call', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake, { prefix: 'jail/' })
+  const backend = await openFakeS3(fake, { prefix: 'jail/' })
   for (const id of ['../secret', 'a/../../secret', '..', '.', 'a/.', 'nul\0', '\ud800', 'x'.repeat(1020)]) {
-    await rejectsWith(t, backend.stat(id, call()), 'INVALID_REQUEST')
-    await rejectsWith(t, backend.listFolder(`${id}/`, { ...call(), limit: 10 }), 'INVALID_REQUEST')
-    await rejectsWith(t, backend.download(id, call()), 'INVALID_REQUEST')
+    await rejectsWith(t, backend.stat(id, callOptions()), 'INVALID_REQUEST')
+    await rejectsWith(t, backend.listFolder(`${id}/`, { ...callOptions(), limit: 10 }), 'INVALID_REQUEST')
+    await rejectsWith(t, backend.download(id, callOptions()), 'INVALID_REQUEST')
   }
   t.same(fake.requests, [])
 })
 
 t.test('an archived object is listed, and cannot be downloaded until it is restored', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake)
+  const backend = await openFakeS3(fake)
   for (const storageClass of ['STANDARD', 'GLACIER', 'DEEP_ARCHIVE', 'GLACIER_IR', 'STANDARD_IA']) {
     fake.store.put(storageClass, Buffer.from('a'), { storageClass })
   }
   const can = Object.fromEntries((await listAll(backend, null)).map((entry) => [entry.id, entry.can.download]))
   t.same(can, { STANDARD: true, STANDARD_IA: true, GLACIER: false, DEEP_ARCHIVE: false, GLACIER_IR: true })
-  t.equal((await backend.stat('GLACIER', call())).can.download, false)
+  t.equal((await backend.stat('GLACIER', callOptions())).can.download, false)
   fake.script = ({ operation }, response) => {
     if (operation === 'HeadObject') response.setHeader('x-amz-restore', 'ongoing-request="false", expiry-date="Fri"')
     return false
   }
-  t.equal((await backend.stat('GLACIER', call())).can.download, true)
+  t.equal((await backend.stat('GLACIER', callOptions())).can.download, true)
 })
 
 t.test('an entry has the metadata of S3, and null for the rest', async (t) => {
   const fake = await FakeS3.start(t)
   fake.script = pages(listing([object('a/b.txt')]))
-  const backend = await openFake(fake)
-  const page = await backend.listFolder('a/', { ...call(), limit: 10 })
+  const backend = await openFakeS3(fake)
+  const page = await backend.listFolder('a/', { ...callOptions(), limit: 10 })
   t.same(page.folder, { id: 'a/', name: 'a', parentId: null })
   t.same(page.entries, [
     {

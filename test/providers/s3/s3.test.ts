@@ -11,12 +11,12 @@ import { openManaged, provider } from '../../../src/providers/s3/index.ts'
 import { backendContract } from '../../contract/backend.ts'
 import { harness } from '../../contract/harness/s3.ts'
 import { harness as strictHarness } from '../../contract/harness/s3-strict.ts'
-import { call, rejectsWith } from '../../contract/suite/arrange.ts'
-import { oneCreatorWins } from '../../contract/suite/replaces-with-conditions.ts'
+import { callOptions, rejectsWith } from '../../contract/suite/arrange.ts'
+import { singleCreatorWins } from '../../contract/suite/replaces-with-conditions.ts'
 import { openEgress } from '../../support/backend/egress.ts'
-import { FakeS3, FAKE_BUCKET, FAKE_KEYS } from '../../fakes/s3/fake-s3.ts'
+import { FakeS3, FAKE_BUCKET, FAKE_CREDENTIALS } from '../../fakes/s3/fake-s3.ts'
 import { setEnvironment } from '../../support/process/environment.ts'
-import { openFake } from '../../support/s3/s3-backend.ts'
+import { openFakeS3 } from '../../support/s3/s3-backend.ts'
 import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
 
 t.test('a server that may ignore conditions (fauxqs)', async (t) => {
@@ -25,7 +25,7 @@ t.test('a server that may ignore conditions (fauxqs)', async (t) => {
 
 t.test('a server that checks conditions (our strict fake)', async (t) => {
   backendContract(t, strictHarness)
-  oneCreatorWins(t, strictHarness.open)
+  singleCreatorWins(t, strictHarness.open)
 })
 
 const FIELDS = {
@@ -171,7 +171,7 @@ t.test('stored credentials in another format are CREDENTIALS_UNREADABLE, without
     const egress = openEgress()
     const opening = provider.open({ credentials: new Secret(value), egress, timeouts: TEST_TIMEOUTS })
     await rejectsWith(t, opening, 'CREDENTIALS_UNREADABLE', JSON.stringify(value))
-    t.same(egress.asked, [])
+    t.same(egress.checkedUrls, [])
   }
 })
 
@@ -191,7 +191,7 @@ t.test('an endpoint that the egress rules forbid is not opened', async (t) => {
   await rejectsWith(t, opening, 'ENDPOINT_FORBIDDEN', 'the host with the bucket name')
   const egress = openEgress()
   await provider.open({ credentials, egress, timeouts })
-  t.same(egress.asked, ['https://s3.example.org/'])
+  t.same(egress.checkedUrls, ['https://s3.example.org/'])
 })
 
 t.test('the endpoint determines the capability of conditions', async (t) => {
@@ -243,11 +243,11 @@ t.test("the server's own identity, proxy and endpoint are never used", async (t)
   await rejectsWith(t, opening, 'CREDENTIALS_UNREADABLE')
   t.same([fake.requests, asked], [[], []], 'no request')
 
-  const { credentials } = parse({ endpoint: fake.endpoint, bucket: FAKE_BUCKET, ...FAKE_KEYS })
+  const { credentials } = parse({ endpoint: fake.endpoint, bucket: FAKE_BUCKET, ...FAKE_CREDENTIALS })
   const backend = await provider.open({ credentials, egress: openEgress(), timeouts: TEST_TIMEOUTS })
   fake.store.put('a', Buffer.from('a'))
-  await backend.account(call())
-  await backend.stat('a', call())
+  await backend.account(callOptions())
+  await backend.stat('a', callOptions())
   t.equal(fake.requests.length, 3)
   for (const { headers } of fake.requests) {
     t.notMatch(JSON.stringify(headers), 'HOST')
@@ -255,33 +255,33 @@ t.test("the server's own identity, proxy and endpoint are never used", async (t)
     t.equal(headers['x-amz-security-token'], undefined)
   }
   const atAmazon = await openManaged(
-    { type: 's3', bucket: 'documents', credentials: FAKE_KEYS },
+    { type: 's3', bucket: 'documents', credentials: FAKE_CREDENTIALS },
     { timeouts: TEST_TIMEOUTS }
   )
-  const link = await atAmazon.downloadUrl?.('a', { ...call(), expiresInMs: 1000 })
+  const link = await atAmazon.downloadUrl?.('a', { ...callOptions(), expiresInMs: 1000 })
   t.equal(new URL(link?.url ?? '').host, 'documents.s3.us-east-1.amazonaws.com')
   t.same(asked, [], 'no request to the metadata service, the proxy or the other endpoint')
 })
 
 t.test('a managed store is a bucket that issues its own links', async (t) => {
   const fake = await FakeS3.start(t)
-  const options = { type: 's3', endpoint: fake.endpoint, bucket: FAKE_BUCKET, credentials: FAKE_KEYS } as const
+  const options = { type: 's3', endpoint: fake.endpoint, bucket: FAKE_BUCKET, credentials: FAKE_CREDENTIALS } as const
   const backend = await openManaged(
     { ...options, prefix: 'documents/', publicEndpoint: 'https://files.example.org' },
     { timeouts: TEST_TIMEOUTS }
   )
   fake.store.put('documents/a b.txt', Buffer.from('a'))
   fake.store.put('elsewhere.txt', Buffer.from('b'))
-  const page = await backend.listFolder(null, { ...call(), limit: 10 })
+  const page = await backend.listFolder(null, { ...callOptions(), limit: 10 })
   t.same(
     page.entries.map(({ id }) => id),
     ['a b.txt']
   )
-  const link = await backend.downloadUrl?.('a b.txt', { ...call(), expiresInMs: 10_000 })
+  const link = await backend.downloadUrl?.('a b.txt', { ...callOptions(), expiresInMs: 10_000 })
   t.equal(new URL(link?.url ?? '').origin, 'https://files.example.org')
   t.equal(new URL(link?.url ?? '').pathname, `/${FAKE_BUCKET}/documents/a%20b.txt`)
   t.equal(new URL(link?.url ?? '').searchParams.get('X-Amz-Expires'), '10')
-  const disguised = await backend.downloadUrl?.('a\u202egpj.exe', { ...call(), expiresInMs: 10_000 })
+  const disguised = await backend.downloadUrl?.('a\u202egpj.exe', { ...callOptions(), expiresInMs: 10_000 })
   const saved = new URL(disguised?.url ?? '').searchParams.get('response-content-disposition')
   t.equal(saved, 'attachment; filename="agpj.exe"', 'without characters that change the text direction')
 
@@ -297,19 +297,19 @@ t.test('a managed store is a bucket that issues its own links', async (t) => {
 })
 
 t.test('a managed store without an endpoint uses AWS', async (t) => {
-  const options = { type: 's3', region: 'eu-central-1', bucket: 'documents', credentials: FAKE_KEYS } as const
+  const options = { type: 's3', region: 'eu-central-1', bucket: 'documents', credentials: FAKE_CREDENTIALS } as const
   const backend = await openManaged(options, { timeouts: TEST_TIMEOUTS })
-  const link = await backend.downloadUrl?.('a.txt', { ...call(), expiresInMs: 1000 })
+  const link = await backend.downloadUrl?.('a.txt', { ...callOptions(), expiresInMs: 1000 })
   t.equal(new URL(link?.url ?? '').host, 'documents.s3.eu-central-1.amazonaws.com')
   t.equal(backend.capabilities.createOnly, 'native')
 })
 
 t.test('a bucket without a prefix is listed from its top', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = await openFake(fake)
+  const backend = await openFakeS3(fake)
   for (const key of ['a', 'b/c', '/absolute', 'b//d']) fake.store.put(key, Buffer.from(key))
   const ids = async (folder: string | null) =>
-    (await backend.listFolder(folder, { ...call(), limit: 10 })).entries.map(({ id, name, parentId }) => [
+    (await backend.listFolder(folder, { ...callOptions(), limit: 10 })).entries.map(({ id, name, parentId }) => [
       id,
       name,
       parentId
@@ -325,6 +325,6 @@ t.test('a bucket without a prefix is listed from its top', async (t) => {
     ['b/c', 'c', 'b/']
   ])
   t.same(await ids('b//'), [['b//d', 'd', 'b//']])
-  t.equal((await backend.stat('b//d', call())).size, 4)
-  t.equal((await backend.stat('/absolute', call())).size, 9)
+  t.equal((await backend.stat('b//d', callOptions())).size, 4)
+  t.equal((await backend.stat('/absolute', callOptions())).size, 9)
 })

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { Readable } from 'node:stream'
 import { readXml, XmlError, type XmlOptions } from '../../../src/providers/shared/xml-reader.ts'
-import { leastCpuOf, pieces, repeated } from '../../support/time/cpu-time.ts'
+import { minCpuTime, splitIntoChunks, repeatTo } from '../../support/time/cpu-time.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -47,7 +47,7 @@ const PARSED = '<a:root>\u00e9\u{1f4be}&\u{1f4be}A\n<x> & ]] ]]<b></b><c></c>\n<
 t.test('a document is the same however its bytes are split', async (t) => {
   const bytes = Buffer.from(DOCUMENT)
   t.equal(await read([DOCUMENT]), PARSED)
-  t.equal(await read(pieces(DOCUMENT, 1)), PARSED)
+  t.equal(await read(splitIntoChunks(DOCUMENT, 1)), PARSED)
   const broken: number[] = []
   for (let at = 0; at <= bytes.length; at++) {
     if ((await read([bytes.subarray(0, at), bytes.subarray(at)])) !== PARSED) broken.push(at)
@@ -60,7 +60,7 @@ t.test('a document is the same however its bytes are split', async (t) => {
 t.test('a byte order mark and blank lines ahead of the document are accepted', async (t) => {
   for (const start of ['\ufeff', '\n\r\n \t', '\ufeff\n']) {
     t.equal(await read([start + DOCUMENT]), PARSED)
-    t.equal(await read(pieces(start + DOCUMENT, 1)), PARSED)
+    t.equal(await read(splitIntoChunks(start + DOCUMENT, 1)), PARSED)
   }
   t.equal(await read([]), '', 'an empty body is not an error')
 })
@@ -154,7 +154,7 @@ t.test('a document type is refused anywhere, and no entity is expanded', async (
     '<a/><!DOCTYPE a>'
   ]) {
     await refuses(t, 'prohibited', /document type/, read([text]), text)
-    await refuses(t, 'prohibited', /document type/, read(pieces(text, 1)), text)
+    await refuses(t, 'prohibited', /document type/, read(splitIntoChunks(text, 1)), text)
   }
   t.equal(await read(['<a><![CDATA[<!DOCTYPE a>]]><!-- <!DOCTYPE a> --></a>']), '<a><!DOCTYPE a></a>')
 })
@@ -164,8 +164,8 @@ t.test('depth, attributes, tokens and bytes are limited', async (t) => {
   const attributes = (count: number) => `<a ${Array.from({ length: count }, (_, at) => `a${at}=""`).join(' ')}/>`
   t.ok(await read([nested(16)]))
   await refuses(t, 'prohibited', /nested/, read([nested(17)]), 'depth')
-  await refuses(t, 'prohibited', /nested/, read(pieces(nested(17), 1)), 'depth, byte by byte')
-  t.ok(await read([`<a>${repeated('<b/>', 1000)}</a>`]), 'siblings do not count as depth')
+  await refuses(t, 'prohibited', /nested/, read(splitIntoChunks(nested(17), 1)), 'depth, byte by byte')
+  t.ok(await read([`<a>${repeatTo('<b/>', 1000)}</a>`]), 'siblings do not count as depth')
   t.ok(await read([`<a>${attributes(256)}${attributes(256)}</a>`]))
   await refuses(t, 'prohibited', /attributes/, read([attributes(257)]), 'attributes')
   await refuses(t, 'prohibited', /attributes/, read([attributes(257).slice(0, -2)]), 'attributes of an unfinished tag')
@@ -218,7 +218,7 @@ t.test('an endless token is refused early, and the body is destroyed', async (t)
       const body = Readable.from(
         (function* () {
           yield Buffer.from(start)
-          for (; sent < 4 * MIB; sent += size) yield Buffer.from(repeated(more, size))
+          for (; sent < 4 * MIB; sent += size) yield Buffer.from(repeatTo(more, size))
         })(),
         { highWaterMark: 1 }
       )
@@ -250,33 +250,33 @@ const SLOW: Readonly<Record<string, string>> = {
   elements: '<b/>',
   'elements with content': '<b>x</b>',
   comments: '<!---->',
-  'long comments': `<!--${repeated('- ', 60_000)}-->`,
+  'long comments': `<!--${repeatTo('- ', 60_000)}-->`,
   CDATA: '<![CDATA[]]>',
-  'long CDATA sections': `<![CDATA[${repeated(']', 60_000)}]]>`,
+  'long CDATA sections': `<![CDATA[${repeatTo(']', 60_000)}]]>`,
   instructions: '<?b?>',
-  'long instructions': `<?b ${repeated('?', 60_000)}?>`,
+  'long instructions': `<?b ${repeatTo('?', 60_000)}?>`,
   references: '&lt;',
   'numeric references': '&#1;',
-  'long references': `&#x${repeated('0', 60_000)}41;`,
+  'long references': `&#x${repeatTo('0', 60_000)}41;`,
   'line ends': '\r',
   text: 'x',
   'brackets in text': ']',
-  'long names': `<${repeated('b', 30_000)}></${repeated('b', 30_000)}>`,
-  'long values': `<b c="${repeated('x', 60_000)}"/>`,
-  'line ends in values': `<b c="${repeated('\n', 60_000)}"/>`,
-  'references in values': `<b c="${repeated('&lt;', 60_000)}"/>`,
+  'long names': `<${repeatTo('b', 30_000)}></${repeatTo('b', 30_000)}>`,
+  'long values': `<b c="${repeatTo('x', 60_000)}"/>`,
+  'line ends in values': `<b c="${repeatTo('\n', 60_000)}"/>`,
+  'references in values': `<b c="${repeatTo('&lt;', 60_000)}"/>`,
   attributes: `<b ${Array.from({ length: 250 }, (_, at) => `a${at}=""`).join(' ')}/>`,
   namespaces: `<b ${Array.from({ length: 250 }, (_, at) => `xmlns:a${at}="u"`).join(' ')}/>`,
   nesting: '<b>'.repeat(14) + '</b>'.repeat(14)
 }
 /** A comment ends each text before the length limit. */
 const slow = (unit: string, length: number) =>
-  `<a>${repeated(`${repeated(unit, unit.length > 1000 ? 1 : 50_000)}<!---->`, length)}</a>`
+  `<a>${repeatTo(`${repeatTo(unit, unit.length > 1000 ? 1 : 50_000)}<!---->`, length)}</a>`
 
 t.test('the CPU time of any XML is linear in its length, within a factor of that of plain XML', async (t) => {
   const short = 64 * KIB
-  const cost = (text: string, chunk: number) => leastCpuOf(() => read(pieces(text, chunk)))
-  const plain = await cost(`<a>${repeated('<b>text</b> ', 4 * short)}</a>`, 64 * KIB)
+  const cost = (text: string, chunk: number) => minCpuTime(() => read(splitIntoChunks(text, chunk)))
+  const plain = await cost(`<a>${repeatTo('<b>text</b> ', 4 * short)}</a>`, 64 * KIB)
   for (const [what, unit] of Object.entries(SLOW)) {
     const once = await cost(slow(unit, short), 64 * KIB)
     const fourfold = await cost(slow(unit, 4 * short), 64 * KIB)
@@ -287,8 +287,8 @@ t.test('the CPU time of any XML is linear in its length, within a factor of that
 
 t.test('single bytes cost no more within long tokens than between short ones', async (t) => {
   const cost = (text: string) =>
-    leastCpuOf(() => read([...pieces(text.slice(0, BLOCK_BYTES), 1), Buffer.from(text.slice(BLOCK_BYTES))]))
-  const plain = await cost(`<a>${repeated('<b>text</b> ', 64 * KIB)}</a>`)
+    minCpuTime(() => read([...splitIntoChunks(text.slice(0, BLOCK_BYTES), 1), Buffer.from(text.slice(BLOCK_BYTES))]))
+  const plain = await cost(`<a>${repeatTo('<b>text</b> ', 64 * KIB)}</a>`)
   for (const what of [
     'text',
     'long comments',
@@ -303,7 +303,7 @@ t.test('single bytes cost no more within long tokens than between short ones', a
 })
 
 t.test('a body that arrives at once is parsed in many turns, shared by all documents', async (t) => {
-  const text = Buffer.from(`<a>${repeated('<b>text</b>', MIB)}</a>`)
+  const text = Buffer.from(`<a>${repeatTo('<b>text</b>', MIB)}</a>`)
   let turns = 0
   let isDone = false
   const count = () => {
@@ -317,7 +317,7 @@ t.test('a body that arrives at once is parsed in many turns, shared by all docum
 
 t.test('errors of the body and of the handler pass unchanged and end the body', async (t) => {
   const reason = new Error('gone')
-  const text = Buffer.from(`<a>${repeated('<b/>', 100 * KIB)}`)
+  const text = Buffer.from(`<a>${repeatTo('<b/>', 100 * KIB)}`)
   const failing = Readable.from(
     (function* () {
       yield text

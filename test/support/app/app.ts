@@ -8,10 +8,10 @@ import type { OAuthProviderOptions } from '../../../src/options/providers.ts'
 import { emptyDatabase } from '../database/database.ts'
 import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET, type FakeOAuthOptions } from '../../fakes/oauth/rules.ts'
 import { FakeOAuth } from '../../fakes/oauth/fake-oauth.ts'
-import { watchAnswers } from '../openapi/described-answers.ts'
+import { checkResponses } from '../openapi/response-checks.ts'
 import { oauthCloudProvider, startOAuthCloud, type OAuthCloud } from './oauth-cloud.ts'
 import { ScriptedBackend } from '../backend/scripted-backend.ts'
-import { throughPrism } from '../openapi/through-prism.ts'
+import { proxyThroughPrism } from '../openapi/prism-proxy.ts'
 
 export const encryption = { current: 'k1', keys: { k1: randomBytes(32).toString('base64') } }
 
@@ -55,12 +55,12 @@ export interface TestApp {
   readonly db: Database
   readonly scripted: ReturnType<typeof scriptedProvider>
   /** Sends requests as `user` to the app's own routes. */
-  readonly as: (user: string) => Asking
+  readonly as: (user: string) => UserClient
   /** Connects `user` to the scripted provider. Returns the ID of the connection. */
   readonly connect: (user: string, account?: string) => Promise<string>
 }
 
-interface Asking {
+interface UserClient {
   readonly get: (url: string, headers?: Record<string, string>) => ReturnType<typeof inject>
   readonly send: (
     method: 'POST' | 'PATCH' | 'DELETE',
@@ -93,8 +93,8 @@ export async function testApp(
   const scripted = scriptedProvider()
   const app = Fastify({ pluginTimeout: 0, ...server })
   t.teardown(() => app.close())
-  watchAnswers(t, app)
-  throughPrism(t, app, true)
+  checkResponses(t, app)
+  proxyThroughPrism(t, app, true)
   await before(app)
   await app.register(cloudStorage, {
     prisma: db.prisma,
@@ -105,7 +105,7 @@ export async function testApp(
     ...options,
     providers: { scripted: scripted.provider, ...options.providers }
   })
-  const as = (user: string): Asking => ({
+  const as = (user: string): UserClient => ({
     get: (url, headers = {}) => inject(app, { method: 'GET', url, headers: { 'x-user': user, ...headers } }),
     send: (method, url, body, headers = {}) =>
       inject(app, { method, url, headers: { 'x-user': user, ...headers }, ...(body && { payload: body }) })
@@ -116,8 +116,11 @@ export async function testApp(
     scripted,
     as,
     connect: async (user, account = 'main') => {
-      const answer = await as(user).send('POST', '/cloud/connections/scripted', { account, token: `token of ${user}` })
-      return answer.json<{ id: string }>().id
+      const response = await as(user).send('POST', '/cloud/connections/scripted', {
+        account,
+        token: `token of ${user}`
+      })
+      return response.json<{ id: string }>().id
     }
   }
 }
@@ -135,7 +138,7 @@ export interface OAuthAppOptions {
   readonly before?: (app: FastifyInstance) => unknown
 }
 
-export interface BegunFlow {
+export interface StartedFlow {
   readonly authorizationUrl: string
   readonly setCookie: string
   /** The cookie as the browser sends it back. */
@@ -147,9 +150,9 @@ export interface OAuthApp extends TestApp {
   readonly cloud: OAuthCloud
   /** All log lines, at the lowest level. */
   readonly log: string[]
-  readonly begin: (user: string, body?: object) => Promise<BegunFlow>
+  readonly authorize: (user: string, body?: object) => Promise<StartedFlow>
   /** Sends the callback as the user's browser, with these headers. */
-  readonly comeBack: (callback: URL | string, headers?: Record<string, string>) => ReturnType<typeof inject>
+  readonly sendCallback: (callback: URL | string, headers?: Record<string, string>) => ReturnType<typeof inject>
   /** Runs the whole flow with consent. */
   readonly grant: (user: string, body?: object) => ReturnType<typeof inject>
 }
@@ -163,35 +166,35 @@ export async function oauthApp(
   const cloud = await startOAuthCloud(t, oauth)
   const provider = oauthCloudProvider(oauth.url, cloud.origin, connect)
   const log: string[] = []
-  const registered = {
+  const providerOption = {
     provider,
     clientId: FAKE_CLIENT_ID,
     clientSecret: FAKE_CLIENT_SECRET,
     allowHosts: [new URL(oauth.url).host, new URL(cloud.origin).host],
     ...registration
   }
-  const testing = await testApp(
+  const base = await testApp(
     t,
-    { publicUrl: PUBLIC_URL, ...plugin, providers: { cloud: registered, ...plugin.providers } },
+    { publicUrl: PUBLIC_URL, ...plugin, providers: { cloud: providerOption, ...plugin.providers } },
     { logger: { level: 'trace', stream: { write: (line: string) => log.push(line) } } },
     before
   )
 
-  const begin = async (user: string, body: object = {}): Promise<BegunFlow> => {
-    const answer = await testing.as(user).send('POST', '/cloud/connections/cloud/authorize', body)
-    if (answer.statusCode !== 200) throw new Error(`authorize answered ${answer.body}`)
-    const setCookie = String(answer.headers['set-cookie'])
+  const authorize = async (user: string, body: object = {}): Promise<StartedFlow> => {
+    const response = await base.as(user).send('POST', '/cloud/connections/cloud/authorize', body)
+    if (response.statusCode !== 200) throw new Error(`authorize answered ${response.body}`)
+    const setCookie = String(response.headers['set-cookie'])
     const [cookie = ''] = setCookie.split(';')
-    return { ...answer.json<{ authorizationUrl: string }>(), setCookie, cookie }
+    return { ...response.json<{ authorizationUrl: string }>(), setCookie, cookie }
   }
-  const comeBack = (callback: URL | string, headers: Record<string, string> = {}) => {
+  const sendCallback = (callback: URL | string, headers: Record<string, string> = {}) => {
     const { pathname, search } = new URL(callback)
     const url = pathname.slice(new URL(PUBLIC_URL).pathname.length) + search
-    return inject(testing.app, { method: 'GET', url, headers })
+    return inject(base.app, { method: 'GET', url, headers })
   }
   const grant = async (user: string, body?: object) => {
-    const { authorizationUrl, cookie } = await begin(user, body)
-    return comeBack(await oauth.consent(authorizationUrl), { cookie })
+    const { authorizationUrl, cookie } = await authorize(user, body)
+    return sendCallback(await oauth.consent(authorizationUrl), { cookie })
   }
-  return { ...testing, oauth, cloud, log, begin, comeBack, grant }
+  return { ...base, oauth, cloud, log, authorize, sendCallback, grant }
 }

@@ -21,23 +21,23 @@ export class DemoUser {
     this.#world = world
   }
 
-  ask(path: string, init: RequestInit = {}): Promise<Response> {
+  request(path: string, init: RequestInit = {}): Promise<Response> {
     const headers = { authorization: `Bearer ${this.#world.token}`, ...(init.headers as Record<string, string>) }
     return fetch(this.#world.url + path, { ...init, headers })
   }
 
   async json<T>(path: string): Promise<T> {
-    const answer = await this.ask(path)
-    if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`)
-    return (await answer.json()) as T
+    const response = await this.request(path)
+    if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`)
+    return (await response.json()) as T
   }
 
   list(provider: string, query: Record<string, string> = {}): Promise<Response> {
-    return this.ask(`/cloud/${provider}/listing?${new URLSearchParams(query).toString()}`)
+    return this.request(`/cloud/${provider}/listing?${new URLSearchParams(query).toString()}`)
   }
 
   /** Returns all entries of a folder, page by page. */
-  async whole(provider: string, query: Record<string, string> = {}): Promise<ListedEntry[]> {
+  async listAll(provider: string, query: Record<string, string> = {}): Promise<ListedEntry[]> {
     const found: ListedEntry[] = []
     for (let cursor: string | null = null, more = true; more; more = cursor !== null) {
       const search: string = new URLSearchParams({ ...query, ...(cursor !== null && { cursor }) }).toString()
@@ -52,7 +52,7 @@ export class DemoUser {
   async find(provider: string, ...path: readonly string[]): Promise<ListedEntry> {
     let entry: ListedEntry | undefined
     for (const name of path) {
-      const entries: ListedEntry[] = await this.whole(provider, entry === undefined ? {} : { folder: entry.id })
+      const entries: ListedEntry[] = await this.listAll(provider, entry === undefined ? {} : { folder: entry.id })
       entry = entries.find((each) => each.name === name)
       if (entry === undefined) throw new Error(`there is no ${name} of ${path.join(' / ')}`)
     }
@@ -61,23 +61,23 @@ export class DemoUser {
   }
 
   content(provider: string, id: string, query: Record<string, string> = {}): Promise<Response> {
-    return this.ask(`/cloud/${provider}/content?${new URLSearchParams({ id, ...query }).toString()}`)
+    return this.request(`/cloud/${provider}/content?${new URLSearchParams({ id, ...query }).toString()}`)
   }
 
   connect(provider: string, fields: object): Promise<Response> {
     return this.#post(`/cloud/connections/${provider}`, fields)
   }
 
-  async beginGoogle(): Promise<{ authorizationUrl: string; cookie: string }> {
-    const begun = await this.#post('/cloud/connections/google_drive/authorize', {})
-    const { authorizationUrl } = (await begun.json()) as { authorizationUrl: string }
-    const [cookie = ''] = (begun.headers.get('set-cookie') ?? '').split(';')
+  async authorizeGoogle(): Promise<{ authorizationUrl: string; cookie: string }> {
+    const response = await this.#post('/cloud/connections/google_drive/authorize', {})
+    const { authorizationUrl } = (await response.json()) as { authorizationUrl: string }
+    const [cookie = ''] = (response.headers.get('set-cookie') ?? '').split(';')
     return { authorizationUrl, cookie }
   }
 
   /** Runs the whole flow in a browser that stores its cookie. Returns the last response. */
   async connectGoogle({ google }: Pick<DemoWorld, 'google'>): Promise<Response> {
-    const { authorizationUrl, cookie } = await this.beginGoogle()
+    const { authorizationUrl, cookie } = await this.authorizeGoogle()
     const callback = await google.emulated.consent(authorizationUrl, google.account.email)
     return fetch(callback, { headers: { cookie }, redirect: 'manual' })
   }
@@ -88,7 +88,7 @@ export class DemoUser {
   }
 
   #post(path: string, body: object): Promise<Response> {
-    return this.ask(path, {
+    return this.request(path, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(body)

@@ -6,9 +6,9 @@ import type { AppConfig } from '../../../server/config.ts'
 import type { StorageBackend } from '../../../src/core/backend.ts'
 import type { Database } from '../../../src/db/open-database.ts'
 import type { DocumentView } from '../../../server/documents/store.ts'
-import { FAKE_BUCKET, FAKE_KEYS, FakeS3 } from '../../fakes/s3/fake-s3.ts'
+import { FAKE_BUCKET, FAKE_CREDENTIALS, FakeS3 } from '../../fakes/s3/fake-s3.ts'
 import { serverApp } from './server-app.ts'
-import { type Ask, Client, type Heard } from './transfer-app.ts'
+import { type ClientRequestOptions, Client, type ClientResponse } from './transfer-app.ts'
 
 interface DocumentsOptions {
   readonly config?: Partial<AppConfig>
@@ -23,7 +23,7 @@ export interface DocumentList {
 }
 
 /** The ready-made server on a socket, with its documents on disk and with clients. */
-export async function documentsApp(t: Test, options: DocumentsOptions = {}) {
+export async function startDocumentsApp(t: Test, options: DocumentsOptions = {}) {
   const directory = await mkdtemp(join(tmpdir(), 'documents-'))
   t.teardown(() => rm(directory, { recursive: true }))
   const config = { managed: { type: 'disk', directory } as const, ...options.config }
@@ -31,36 +31,45 @@ export async function documentsApp(t: Test, options: DocumentsOptions = {}) {
   await server.app.listen({ host: '127.0.0.1', port: 0 })
   const client = new Client(server.app)
 
-  const signed = ({ user = 'ann', headers = {}, ...rest }: Ask): Ask => ({
+  const withAuthorization = ({ user = 'ann', headers = {}, ...rest }: ClientRequestOptions): ClientRequestOptions => ({
     ...rest,
     headers: { ...server.as(user), ...headers }
   })
-  const ask = (method: string, path: string, asked: Ask = {}): Promise<Heard> => client.ask(method, path, signed(asked))
-  const send = (method: string, path: string, body: object, asked: Ask = {}): Promise<Heard> =>
-    ask(method, path, {
-      ...asked,
-      headers: { 'content-type': 'application/json', ...asked.headers },
+  const request = (method: string, path: string, requestOptions: ClientRequestOptions = {}): Promise<ClientResponse> =>
+    client.send(method, path, withAuthorization(requestOptions))
+  const sendJson = (
+    method: string,
+    path: string,
+    body: object,
+    requestOptions: ClientRequestOptions = {}
+  ): Promise<ClientResponse> =>
+    request(method, path, {
+      ...requestOptions,
+      headers: { 'content-type': 'application/json', ...requestOptions.headers },
       body: JSON.stringify(body)
     })
 
   return {
     ...server,
     directory,
-    ask,
-    send,
+    request,
+    sendJson,
     /** Starts an upload without sending its body yet. */
-    begin: (id: string, asked: Ask = {}) => client.begin('PUT', contentOf(id), signed(asked)),
-    put: (id: string, body: string | Buffer, asked: Ask = {}) => ask('PUT', contentOf(id), { ...asked, body }),
-    get: (id: string, asked: Ask = {}) => ask('GET', contentOf(id), asked),
+    begin: (id: string, requestOptions: ClientRequestOptions = {}) =>
+      client.startRequest('PUT', contentPath(id), withAuthorization(requestOptions)),
+    put: (id: string, body: string | Buffer, requestOptions: ClientRequestOptions = {}) =>
+      request('PUT', contentPath(id), { ...requestOptions, body }),
+    get: (id: string, requestOptions: ClientRequestOptions = {}) => request('GET', contentPath(id), requestOptions),
     /** Creates a managed document of ann's, without content unless a text is given. Returns its ID. */
     make: async (name = 'a.txt', text?: string): Promise<string> => {
-      const { id } = (await send('POST', '/documents', { name })).json() as DocumentView
-      if (text !== undefined) await ask('PUT', contentOf(id), { body: text })
+      const { id } = (await sendJson('POST', '/documents', { name })).json() as DocumentView
+      if (text !== undefined) await request('PUT', contentPath(id), { body: text })
       return id
     },
-    view: async (id: string): Promise<DocumentView> => (await ask('GET', `/documents/${id}`)).json() as DocumentView,
-    list: async (query = '', asked: Ask = {}): Promise<DocumentList> =>
-      (await ask('GET', `/documents${query}`, asked)).json() as DocumentList,
+    view: async (id: string): Promise<DocumentView> =>
+      (await request('GET', `/documents/${id}`)).json() as DocumentView,
+    list: async (query = '', requestOptions: ClientRequestOptions = {}): Promise<DocumentList> =>
+      (await request('GET', `/documents${query}`, requestOptions)).json() as DocumentList,
     /** Returns the files in the store, complete or not. */
     stored: async (): Promise<string[]> =>
       (await readdir(directory, { recursive: true, withFileTypes: true }))
@@ -69,25 +78,25 @@ export async function documentsApp(t: Test, options: DocumentsOptions = {}) {
         .sort(),
     /** Returns the ID of ann's connection to the scripted provider. */
     connectionId: async (): Promise<string> => {
-      const { connections } = (await ask('GET', '/cloud/connections')).json() as { connections: { id: string }[] }
+      const { connections } = (await request('GET', '/cloud/connections')).json() as { connections: { id: string }[] }
       return connections[0]?.id ?? ''
     }
   }
 }
 
 /** The same with its documents in a bucket. */
-export async function bucketDocuments(t: Test, options: DocumentsOptions = {}) {
+export async function startBucketDocuments(t: Test, options: DocumentsOptions = {}) {
   const fake = await FakeS3.start(t)
   const managed = {
     type: 's3',
     endpoint: fake.endpoint,
     bucket: FAKE_BUCKET,
     prefix: 'kept/',
-    credentials: FAKE_KEYS
+    credentials: FAKE_CREDENTIALS
   } as const
-  return { ...(await documentsApp(t, { ...options, config: { managed, ...options.config } })), fake }
+  return { ...(await startDocumentsApp(t, { ...options, config: { managed, ...options.config } })), fake }
 }
 
-export function contentOf(id: string): string {
+export function contentPath(id: string): string {
   return `/documents/${encodeURIComponent(id)}/content`
 }

@@ -39,7 +39,7 @@ export async function startOAuthCloud(t: Test, oauth: FakeOAuth): Promise<OAuthC
 }
 
 /** The `connect` options of a provider at a {@link FakeOAuth}. */
-export function oauthConnect(issuer: string, over: Partial<OAuthConnect> = {}): OAuthConnect {
+export function oauthConnect(issuer: string, overrides: Partial<OAuthConnect> = {}): OAuthConnect {
   return {
     type: 'oauth2',
     server: {
@@ -51,7 +51,7 @@ export function oauthConnect(issuer: string, over: Partial<OAuthConnect> = {}): 
     clientAuthentication: 'client_secret_post',
     scopes: FAKE_SCOPES.slice(0, 1),
     authorizationParameters: { access_type: 'offline', prompt: 'consent' },
-    ...over
+    ...overrides
   }
 }
 
@@ -59,27 +59,27 @@ export function oauthConnect(issuer: string, over: Partial<OAuthConnect> = {}): 
 export function oauthCloudProvider(
   issuer: string,
   cloudOrigin: string,
-  over: Partial<OAuthConnect> = {}
+  overrides: Partial<OAuthConnect> = {}
 ): OAuthProvider {
   const { capabilities } = new ScriptedBackend()
   return defineProvider({
     id: 'cloud',
     label: 'Cloud',
     capabilities,
-    connect: oauthConnect(issuer, over),
+    connect: oauthConnect(issuer, overrides),
     open: async ({ accessTokens, egress }) => {
       const send = withBearer(egress, accessTokens, [cloudOrigin])
-      const ask = async (signal: AbortSignal) => {
-        const answer = await send({ method: 'GET', url: new URL('/me', cloudOrigin), signal })
-        if (answer.status === 200)
-          return (await readJson(answer)) as unknown as { id: string; name: string; email: string }
-        await answer.discard()
-        throw httpFailure('GET', answer, 'FOLDER_NOT_FOUND')
+      const fetchAccount = async (signal: AbortSignal) => {
+        const response = await send({ method: 'GET', url: new URL('/me', cloudOrigin), signal })
+        if (response.status === 200)
+          return (await readJson(response)) as unknown as { id: string; name: string; email: string }
+        await response.discard()
+        throw httpFailure('GET', response, 'FOLDER_NOT_FOUND')
       }
       return Object.assign(new ScriptedBackend(), {
-        account: async ({ signal }: { signal: AbortSignal }) => ({ ...(await ask(signal)), quota: null }),
+        account: async ({ signal }: { signal: AbortSignal }) => ({ ...(await fetchAccount(signal)), quota: null }),
         listFolder: async (_folderId: string | null, { signal }: { signal: AbortSignal }) => {
-          const { id } = await ask(signal)
+          const { id } = await fetchAccount(signal)
           return page([entry(`file of ${id}`)])
         }
       })

@@ -15,9 +15,9 @@ import type { RequestDrain } from '../../../server/drain.ts'
 import type { CompletedRequest } from '../../../server/logging.ts'
 import { encryption } from './app.ts'
 import { emptyDatabase } from '../database/database.ts'
-import { watchAnswers } from '../openapi/described-answers.ts'
+import { checkResponses } from '../openapi/response-checks.ts'
 import { entry, ScriptedBackend } from '../backend/scripted-backend.ts'
-import { throughPrism } from '../openapi/through-prism.ts'
+import { proxyThroughPrism } from '../openapi/prism-proxy.ts'
 
 export const JWT = {
   algorithm: 'HS256',
@@ -26,7 +26,7 @@ export const JWT = {
   audience: 'documents'
 } as const
 
-export function appConfig(over: Partial<AppConfig> = {}): AppConfig {
+export function appConfig(overrides: Partial<AppConfig> = {}): AppConfig {
   return {
     host: '127.0.0.1',
     port: 0,
@@ -49,14 +49,14 @@ export function appConfig(over: Partial<AppConfig> = {}): AppConfig {
     encryption: new Secret(encryption),
     jwt: JWT,
     managed: { type: 'disk', directory: '/nonexistent' },
-    ...over
+    ...overrides
   }
 }
 
 /** A backend with one object and scripted responses. */
 export class OneObject extends ScriptedBackend {
   override readonly capabilities: StorageBackend['capabilities']
-  facts: Partial<Entry> = { size: 5, version: 'v1', modifiedAt: '2026-01-02T03:04:05.678Z' }
+  metadata: Partial<Entry> = { size: 5, version: 'v1', modifiedAt: '2026-01-02T03:04:05.678Z' }
   readonly downloads: DownloadCall[] = []
   send: (call: DownloadCall) => Promise<Partial<Download>> = async () => ({
     body: Readable.from([Buffer.from('hello')])
@@ -68,14 +68,14 @@ export class OneObject extends ScriptedBackend {
   }
 
   override stat(id: string): Promise<Entry> {
-    return Promise.resolve(entry(id, this.facts))
+    return Promise.resolve(entry(id, this.metadata))
   }
 
   override async download(_id?: string, call?: DownloadCall): Promise<Download> {
     this.downloads.push(call!)
-    const { size = null, version = null, modifiedAt = null } = this.facts
-    const facts = { size, range: null, mimeType: 'text/html', etag: version, modifiedAt }
-    return { body: Readable.from([]), ...facts, ...(await this.send(call!)) }
+    const { size = null, version = null, modifiedAt = null } = this.metadata
+    const metadata = { size, range: null, mimeType: 'text/html', etag: version, modifiedAt }
+    return { body: Readable.from([]), ...metadata, ...(await this.send(call!)) }
   }
 }
 
@@ -87,7 +87,7 @@ export interface ServerUnderTest {
   /** Returns the headers of a signed-in user. */
   readonly as: (user: string) => { authorization: string }
   /** Adds a document of ann's: in the scripted object, or in the managed store if `text` is given. */
-  readonly add: (over?: { id?: string; name?: string; mimeType?: string | null; text?: string }) => Promise<string>
+  readonly add: (overrides?: { id?: string; name?: string; mimeType?: string | null; text?: string }) => Promise<string>
 }
 
 interface ServerOptions {
@@ -128,8 +128,8 @@ export async function serverApp(t: Test, options: ServerOptions = {}): Promise<S
   })
   t.teardown(() => app.close())
   // All of its routes are described.
-  watchAnswers(t, app, () => true)
-  throughPrism(t, app, false)
+  checkResponses(t, app, () => true)
+  proxyThroughPrism(t, app, false)
   await app.ready()
   const as = (user: string) => ({ authorization: `Bearer ${app.jwt.sign({ sub: user }, { expiresIn: '1h' })}` })
   // Without the private key, the test cannot sign tokens.
@@ -138,10 +138,10 @@ export async function serverApp(t: Test, options: ServerOptions = {}): Promise<S
   }
 
   const add: ServerUnderTest['add'] = async ({ id, name = 'a.txt', mimeType = 'text/plain', text } = {}) => {
-    const where = text === undefined ? 'object' : MANAGED_STORE
+    const storageBackend = text === undefined ? 'object' : MANAGED_STORE
     const row = {
       userId: 'ann',
-      storageBackend: where,
+      storageBackend,
       objectKey: 'k',
       name,
       mimeType,

@@ -10,13 +10,13 @@ import { FakeDav, type FakeDavOptions } from '../../fakes/dav/fake-dav.ts'
 import { testApp } from './app.ts'
 import { readBody } from './read-body.ts'
 
-export interface Ask {
+export interface ClientRequestOptions {
   readonly user?: string
   readonly headers?: Record<string, string | number>
   readonly body?: string | Buffer
 }
 
-export interface Heard {
+export interface ClientResponse {
   readonly status: number
   readonly headers: IncomingMessage['headers']
   readonly text: string
@@ -32,30 +32,33 @@ export class Client {
   }
 
   /** Starts a request without sending its body yet. */
-  begin(method: string, path: string, { user = 'ann', headers = {} }: Ask = {}): ClientRequest {
+  startRequest(method: string, path: string, { user = 'ann', headers = {} }: ClientRequestOptions = {}): ClientRequest {
     const { port } = this.#app.server.address() as AddressInfo
-    const all = { 'x-user': user, ...headers }
-    return httpRequest({ host: '127.0.0.1', port, method, path, headers: all, agent: false }).on('error', () => {})
+    const allHeaders = { 'x-user': user, ...headers }
+    return httpRequest({ host: '127.0.0.1', port, method, path, headers: allHeaders, agent: false }).on(
+      'error',
+      () => {}
+    )
   }
 
-  async ask(method: string, path: string, asked: Ask = {}): Promise<Heard> {
-    const { body, headers = {} } = asked
+  async send(method: string, path: string, requestOptions: ClientRequestOptions = {}): Promise<ClientResponse> {
+    const { body, headers = {} } = requestOptions
     const length = body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }
-    const request = this.begin(method, path, { ...asked, headers: { ...length, ...headers } })
-    const answered = answerOf(request)
+    const request = this.startRequest(method, path, { ...requestOptions, headers: { ...length, ...headers } })
+    const received = readResponse(request)
     request.end(body)
-    return answered
+    return received
   }
 
-  get(path: string, headers: Ask['headers'] = {}): Promise<Heard> {
-    return this.ask('GET', path, { headers })
+  get(path: string, headers: ClientRequestOptions['headers'] = {}): Promise<ClientResponse> {
+    return this.send('GET', path, { headers })
   }
 }
 
-export async function answerOf(request: ClientRequest): Promise<Heard> {
-  const [answer] = (await once(request, 'response')) as [IncomingMessage]
-  const text = (await readBody(answer)).toString()
-  return { status: answer.statusCode ?? 0, headers: answer.headers, text, json: () => JSON.parse(text) as unknown }
+export async function readResponse(request: ClientRequest): Promise<ClientResponse> {
+  const [response] = (await once(request, 'response')) as [IncomingMessage]
+  const text = (await readBody(response)).toString()
+  return { status: response.statusCode ?? 0, headers: response.headers, text, json: () => JSON.parse(text) as unknown }
 }
 
 /** Returns `/cloud/PROVIDER/content?…`. */
@@ -67,43 +70,44 @@ export function contentPath(provider: string, query: Record<string, string> = {}
 export async function davTransfers(t: Test, plugin: Partial<CloudStorageOptions> = {}, options: FakeDavOptions = {}) {
   const fake = await FakeDav.start(t, options)
   const providers = { webdav: { allowHosts: [new URL(fake.url).host] } }
-  const testing = await testApp(t, { transfers: true, ...plugin, providers })
-  const { app, as } = testing
+  const base = await testApp(t, { transfers: true, ...plugin, providers })
+  const { app, as } = base
   await app.listen({ host: '127.0.0.1', port: 0 })
   const client = new Client(app)
   const fields = { baseUrl: fake.url, username: FAKE_DAV_USER, password: FAKE_DAV_PASSWORD }
   const connectDav = async (user: string): Promise<string> => {
-    const made = await as(user).send('POST', '/cloud/connections/webdav', fields)
-    if (made.statusCode !== 201) throw new Error(made.body)
-    return made.json<{ id: string }>().id
+    const response = await as(user).send('POST', '/cloud/connections/webdav', fields)
+    if (response.statusCode !== 201) throw new Error(response.body)
+    return response.json<{ id: string }>().id
   }
   const connectionId = await connectDav('ann')
   fake.requests.length = 0
   return {
-    ...testing,
+    ...base,
     fake,
     client,
     connectDav,
     connectionId,
-    put: (query: Record<string, string>, asked: Ask = {}) => client.ask('PUT', contentPath('webdav', query), asked),
-    get: (query: Record<string, string>, headers: Ask['headers'] = {}) =>
+    put: (query: Record<string, string>, requestOptions: ClientRequestOptions = {}) =>
+      client.send('PUT', contentPath('webdav', query), requestOptions),
+    get: (query: Record<string, string>, headers: ClientRequestOptions['headers'] = {}) =>
       client.get(contentPath('webdav', query), headers),
-    remove: (query: Record<string, string>, asked: Ask = {}) =>
-      client.ask('DELETE', contentPath('webdav', query), asked),
+    remove: (query: Record<string, string>, requestOptions: ClientRequestOptions = {}) =>
+      client.send('DELETE', contentPath('webdav', query), requestOptions),
     makeFolder: (body: object, query = '') =>
-      client.ask('POST', `/cloud/webdav/folders${query}`, {
+      client.send('POST', `/cloud/webdav/folders${query}`, {
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify(body)
       }),
     /** Returns the IDs in a folder, and whether the cache had them. */
     list: async (folder?: string) => {
       const query = folder === undefined ? '' : `?folder=${encodeURIComponent(folder)}`
-      const answer = await client.get(`/cloud/webdav/listing${query}`)
-      const entries: readonly Entry[] = answer.status === 200 ? (answer.json() as Listing).entries : []
+      const response = await client.get(`/cloud/webdav/listing${query}`)
+      const entries: readonly Entry[] = response.status === 200 ? (response.json() as Listing).entries : []
       return {
-        status: answer.status,
+        status: response.status,
         ids: entries.map(({ id }) => id),
-        hit: /; hit/.test(String(answer.headers['cache-status']))
+        hit: /; hit/.test(String(response.headers['cache-status']))
       }
     }
   }

@@ -4,7 +4,7 @@ import { TEST_TIMEOUTS } from '../time/timeouts.ts'
 
 export interface OpenEgress extends ClosableEgress {
   /** Requests recorded before the egress was connected. */
-  readonly asked: string[]
+  readonly checkedUrls: string[]
 }
 
 /** The real egress, allowed to reach all of loopback. Its idle sockets do not keep the process alive. */
@@ -16,12 +16,12 @@ export function openEgress(
     ...options,
     timeouts: { ...TEST_TIMEOUTS, ...options.timeouts }
   })
-  const asked: string[] = []
+  const checkedUrls: string[] = []
   return {
     ...egress,
-    asked,
+    checkedUrls,
     assertAllowed(url) {
-      asked.push(url.href)
+      checkedUrls.push(url.href)
       egress.assertAllowed(url)
     }
   }
@@ -33,6 +33,6 @@ export function busySockets(
   port: string
 ): number {
   const all = [agents, transferAgents].flatMap(({ http }) => Object.entries(http.sockets))
-  const named = all.filter(([name]) => name.includes(`:${port}:`))
-  return named.flatMap(([, sockets]) => sockets ?? []).length
+  const toPort = all.filter(([name]) => name.includes(`:${port}:`))
+  return toPort.flatMap(([, sockets]) => sockets ?? []).length
 }

@@ -26,25 +26,25 @@ export class RecordedSpan implements Span {
   readonly attributes: Attributes
   status: { code: SpanStatusCode; message?: string } = { code: SpanStatusCode.UNSET }
   readonly events: unknown[] = []
-  ends = 0
+  endCount = 0
   readonly #context: SpanContext
 
   constructor(
     tracer: string,
     name: string,
     { kind = SpanKind.INTERNAL, attributes }: SpanOptions,
-    of: Context,
-    n: number
+    parentContext: Context,
+    number: number
   ) {
     this.tracer = tracer
     this.name = name
     this.kind = kind
     this.attributes = { ...attributes }
-    const parent = trace.getSpan(of)
+    const parent = trace.getSpan(parentContext)
     this.parent = parent instanceof RecordedSpan ? parent : undefined
     this.#context = {
       traceId: '1'.padStart(32, '0'),
-      spanId: String(n).padStart(16, '0'),
+      spanId: String(number).padStart(16, '0'),
       traceFlags: TraceFlags.SAMPLED
     }
   }
@@ -92,11 +92,11 @@ export class RecordedSpan implements Span {
   }
 
   end(): void {
-    this.ends += 1
+    this.endCount += 1
   }
 
   isRecording(): boolean {
-    return this.ends === 0
+    return this.endCount === 0
   }
 }
 
@@ -109,11 +109,11 @@ class AsyncContexts implements ContextManager {
 
   with<A extends unknown[], F extends (...args: A) => ReturnType<F>>(
     active: Context,
-    work: F,
+    callback: F,
     self?: ThisParameterType<F>,
     ...args: A
   ): ReturnType<F> {
-    return this.#storage.run(active, () => work.apply(self, args))
+    return this.#storage.run(active, () => callback.apply(self, args))
   }
 
   bind<T>(_context: Context, target: T): T {
@@ -133,18 +133,18 @@ class AsyncContexts implements ContextManager {
 export function recordSpans(t: Test): readonly RecordedSpan[] {
   const spans: RecordedSpan[] = []
   const tracerOf = (name: string, version = 'no version'): Tracer => {
-    const startSpan: Tracer['startSpan'] = (spanName, options = {}, of = context.active()) => {
-      const span = new RecordedSpan(`${name} ${version}`, spanName, options, of, spans.length + 1)
+    const startSpan: Tracer['startSpan'] = (spanName, options = {}, parentContext = context.active()) => {
+      const span = new RecordedSpan(`${name} ${version}`, spanName, options, parentContext, spans.length + 1)
       spans.push(span)
       return span
     }
     const startActiveSpan = (spanName: string, ...rest: unknown[]): unknown => {
-      const work = rest.pop() as (span: Span) => unknown
-      const [options, of = context.active()] = rest as [SpanOptions?, Context?]
-      const span = startSpan(spanName, options, of)
-      return context.with(trace.setSpan(of, span), () => work(span))
+      const callback = rest.pop() as (span: Span) => unknown
+      const [options, parentContext = context.active()] = rest as [SpanOptions?, Context?]
+      const span = startSpan(spanName, options, parentContext)
+      return context.with(trace.setSpan(parentContext, span), () => callback(span))
     }
-    return { startSpan, startActiveSpan: startActiveSpan }
+    return { startSpan, startActiveSpan }
   }
   context.setGlobalContextManager(new AsyncContexts())
   trace.setGlobalTracerProvider({ getTracer: tracerOf })

@@ -15,7 +15,7 @@ const READ_ONLY: Capabilities = {
   downloadUrl: 'unsupported'
 }
 
-export function entry(name: string, over: Partial<Entry> = {}): Entry {
+export function entry(name: string, overrides: Partial<Entry> = {}): Entry {
   return {
     id: name,
     parentId: null,
@@ -34,7 +34,7 @@ export function entry(name: string, over: Partial<Entry> = {}): Entry {
     thumbnailUrl: null,
     path: null,
     can: { list: null, download: null, write: null },
-    ...over
+    ...overrides
   }
 }
 
@@ -49,25 +49,25 @@ export function page(entries: readonly Entry[], next: string | null = null): Ent
 }
 
 /** A folder with `count` pages: the cursor of the third page is `p3`, and so is the name of its only entry. */
-export function pages(count: number): List {
+export function pages(count: number): ListFolder {
   return async (_folder, { cursor = 'p1' }) => {
-    const following = Number(cursor.slice(1)) + 1
-    return page([entry(cursor)], following > count ? null : `p${following}`)
+    const nextPage = Number(cursor.slice(1)) + 1
+    return page([entry(cursor)], nextPage > count ? null : `p${nextPage}`)
   }
 }
 
-type List = (folderId: string | null, call: ListCall) => Promise<EntryPage>
+type ListFolder = (folderId: string | null, call: ListCall) => Promise<EntryPage>
 
 /** A backend with scripted listings that records its calls. */
 export class ScriptedBackend implements StorageBackend {
   readonly provider = 'scripted'
   readonly capabilities = READ_ONLY
-  readonly listed: { folderId: string | null; call: ListCall }[] = []
-  list: List = async () => page([])
+  readonly listCalls: { folderId: string | null; call: ListCall }[] = []
+  list: ListFolder = async () => page([])
   account: StorageBackend['account'] = async () => ({ id: 'account', name: 'Account', email: null, quota: null })
 
   listFolder(folderId: string | null, call: ListCall): Promise<EntryPage> {
-    this.listed.push({ folderId, call })
+    this.listCalls.push({ folderId, call })
     return this.list(folderId, call)
   }
 

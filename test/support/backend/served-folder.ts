@@ -7,7 +7,7 @@ import type { Test } from 'tap'
 /** The user of Debian's packages. A server that is started as root switches to this user. */
 export const SERVER_USER = 'www-data'
 /** Servers detect changes by a file's modification time in seconds and its size. */
-const LONG_AGO = 1_700_000_000
+const OLD_MTIME_SECONDS = 1_700_000_000
 
 /** A temporary folder for a server, with a subfolder that it serves. */
 export interface ServedFolder {
@@ -26,30 +26,30 @@ export async function newServedFolder(t: Test, name: string, { isOwned = true } 
   t.teardown(() => rm(home, { recursive: true, force: true }))
   const folder = join(home, 'files')
   const owner = isOwned ? serverOwner() : undefined
-  const handOver = async (path: string) => {
+  const chownToServer = async (path: string) => {
     if (owner !== undefined) await chown(path, owner.uid, owner.gid)
   }
   for (const path of [home, folder, join(home, 'tmp')]) {
     await mkdir(path, { recursive: true })
-    await handOver(path)
+    await chownToServer(path)
   }
   // The server appends to it as its own user.
   await writeFile(join(home, 'log'), '')
-  await handOver(join(home, 'log'))
+  await chownToServer(join(home, 'log'))
   return {
     home,
     folder,
     isRoot: owner !== undefined,
     async write(name, content) {
       await writeFile(join(home, name), content)
-      await handOver(join(home, name))
+      await chownToServer(join(home, name))
     },
     async seed(path, content) {
       const file = join(folder, path)
       await mkdir(dirname(file), { recursive: true })
       await writeFile(file, content)
-      await utimes(file, LONG_AGO, LONG_AGO)
-      for (let made = file; made !== folder; made = dirname(made)) await handOver(made)
+      await utimes(file, OLD_MTIME_SECONDS, OLD_MTIME_SECONDS)
+      for (let created = file; created !== folder; created = dirname(created)) await chownToServer(created)
     }
   }
 }

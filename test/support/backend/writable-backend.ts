@@ -16,14 +16,14 @@ export class WritableBackend extends ScriptedBackend {
   /** Aliases of folders; the alias of the root is `top`. */
   readonly aliases = new Map<string | null, string>([[null, 'top']])
   /** Whether entries have a parent ID. */
-  tellsParents = true
+  hasParentIds = true
   /** The error to throw after each change. */
-  failsWith: StorageError | null = null
+  changeError: StorageError | null = null
   /** The folder IDs of all listing calls, in order. */
   readonly folders: (string | null)[] = []
   /** Delays a response after its listing was made. */
   hold: (folderId: string | null) => Promise<void> = async () => {}
-  #ids = 0
+  #lastNumber = 0
 
   constructor(abilities: Partial<Capabilities> = {}) {
     super()
@@ -33,60 +33,60 @@ export class WritableBackend extends ScriptedBackend {
   }
 
   /** Adds an entry to a folder, which may be given by any of its IDs. */
-  add(name: string, over: Partial<Entry> = {}): Entry {
-    const id = `id${++this.#ids}`
-    const made = entry(id, { name, parentId: 'top', version: `v${this.#ids}`, ...over })
+  add(name: string, overrides: Partial<Entry> = {}): Entry {
+    const id = `id${++this.#lastNumber}`
+    const made = entry(id, { name, parentId: 'top', version: `v${this.#lastNumber}`, ...overrides })
     this.entries.set(id, made)
     return made
   }
 
   override async listFolder(folderId: string | null): Promise<EntryPage> {
     this.folders.push(folderId)
-    const id = this.#own(folderId)
+    const id = this.#canonicalId(folderId)
     const entries = [...this.entries.values()].filter(({ parentId }) => parentId === id)
     await this.hold(folderId)
-    return { ...page(entries.map((each) => this.#told(each))), folder: { id, name: null, parentId: null } }
+    return { ...page(entries.map((each) => this.#toResponse(each))), folder: { id, name: null, parentId: null } }
   }
 
   override stat(id: string): Promise<Entry> {
     const found = this.entries.get(id)
-    if (found !== undefined) return Promise.resolve(this.#told(found))
+    if (found !== undefined) return Promise.resolve(this.#toResponse(found))
     return Promise.reject(new StorageError('OBJECT_NOT_FOUND', 'The object was not found.'))
   }
 
   readonly upload = async (target: UploadTarget, body: Readable, { ifMatch }: UploadCall): Promise<Entry> => {
     const size = (await readBody(body)).length
-    const before = 'id' in target ? this.entries.get(target.id) : undefined
-    if (before !== undefined && ifMatch !== undefined && before.version !== ifMatch) {
+    const existing = 'id' in target ? this.entries.get(target.id) : undefined
+    if (existing !== undefined && ifMatch !== undefined && existing.version !== ifMatch) {
       throw new StorageError('PRECONDITION_FAILED', 'Another version.')
     }
     const made =
       'id' in target
-        ? { ...before!, size, version: `v${++this.#ids}` }
-        : this.add(target.name, { size, parentId: this.#own(target.parentId) })
+        ? { ...existing!, size, version: `v${++this.#lastNumber}` }
+        : this.add(target.name, { size, parentId: this.#canonicalId(target.parentId) })
     this.entries.set(made.id, made)
-    return this.#changed(made)
+    return this.#completeChange(made)
   }
 
   readonly remove = async (id: string): Promise<void> => {
-    const before = this.entries.get(id)
+    const existing = this.entries.get(id)
     this.entries.delete(id)
-    if (before !== undefined) this.#changed(before)
+    if (existing !== undefined) this.#completeChange(existing)
   }
 
   readonly createFolder = async (parentId: string | null, name: string): Promise<Entry> =>
-    this.#changed(this.add(name, { kind: 'folder', parentId: this.#own(parentId) }))
+    this.#completeChange(this.add(name, { kind: 'folder', parentId: this.#canonicalId(parentId) }))
 
-  #changed(made: Entry): Entry {
-    if (this.failsWith !== null) throw this.failsWith
-    return this.#told(made)
+  #completeChange(made: Entry): Entry {
+    if (this.changeError !== null) throw this.changeError
+    return this.#toResponse(made)
   }
 
-  #told(made: Entry): Entry {
-    return this.tellsParents ? made : { ...made, parentId: null }
+  #toResponse(made: Entry): Entry {
+    return this.hasParentIds ? made : { ...made, parentId: null }
   }
 
-  #own(folderId: string | null): string {
+  #canonicalId(folderId: string | null): string {
     return this.aliases.get(folderId) ?? folderId ?? 'top'
   }
 }

@@ -2,13 +2,13 @@ import { createHistogram } from 'node:perf_hooks'
 import { setTimeout } from 'node:timers/promises'
 
 /** Returns the machine's monotonic time in milliseconds. All processes share it, and it cannot be set. */
-export function machineMs(): number {
+export function monotonicMs(): number {
   return Number(process.hrtime.bigint()) / 1e6
 }
 
 /** Waits until a time of that clock, without busy waiting. */
-export async function momentOf(atMs: number): Promise<void> {
-  while (machineMs() <= atMs) await setTimeout(atMs - machineMs())
+export async function waitUntil(atMs: number): Promise<void> {
+  while (monotonicMs() <= atMs) await setTimeout(atMs - monotonicMs())
 }
 
 /** How late the timers of this process fired, in milliseconds. */
@@ -21,8 +21,8 @@ const TICK_MS = 5
 
 /** Records the last turn of the event loop of this process. */
 export class EventLoop {
-  #seenAt = machineMs()
-  #tickedAt = this.#seenAt
+  #turnStartedAt = monotonicMs()
+  #tickedAt = this.#turnStartedAt
   readonly #lateness = createHistogram()
   readonly #timer = setInterval(() => {
     this.#tick()
@@ -32,13 +32,13 @@ export class EventLoop {
    * A lower bound for the time of the last check before a response of this turn was sent. The time of sending is no
    * bound: the process may be stopped or not scheduled between the check and reading the clock.
    */
-  get seenAt(): number {
-    return this.#seenAt
+  get turnStartedAt(): number {
+    return this.#turnStartedAt
   }
 
   /** Marks the start of a turn. */
-  see(): void {
-    this.#seenAt = machineMs()
+  markTurn(): void {
+    this.#turnStartedAt = monotonicMs()
   }
 
   /** Returns the lateness since the last call. */
@@ -54,9 +54,9 @@ export class EventLoop {
   }
 
   #tick(): void {
-    this.see()
-    const lateMs = this.#seenAt - this.#tickedAt - TICK_MS
-    this.#tickedAt = this.#seenAt
+    this.markTurn()
+    const lateMs = this.#turnStartedAt - this.#tickedAt - TICK_MS
+    this.#tickedAt = this.#turnStartedAt
     this.#lateness.record(Math.max(1, Math.round(lateMs * 1e3)))
   }
 }

@@ -2,16 +2,16 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
-import { machineMs } from './clock.ts'
+import { monotonicMs } from './clock.ts'
 import { Deferred } from '../time/deferred.ts'
 
 /** The state of the cloud at the time of a listing request, encoded in the listing. */
-export interface CloudView {
+export interface CloudSnapshot {
   readonly account: string
   readonly token: string
   /** The number of changes to the account's files. */
   readonly epoch: number
-  /** By {@link machineMs}. */
+  /** By {@link monotonicMs}. */
   readonly at: number
 }
 
@@ -23,29 +23,29 @@ export interface CloudCall {
 /** A response body that is sent slowly and never ends by itself. */
 export interface CloudStream {
   readonly token: string
-  /** When its socket was closed, by {@link machineMs}. */
+  /** When its socket was closed, by {@link monotonicMs}. */
   closedAt: number | null
 }
 
 /** Holds back the responses for one folder. */
 export interface CloudGate {
   /** The number of held responses. */
-  held: number
+  heldCount: number
   readonly release: () => void
   /** Resolved by `release`. */
   readonly released: Promise<void>
 }
 
-const DRIP_MS = 20
-const DRIP = Buffer.alloc(1024, 'x')
+const DRIP_INTERVAL_MS = 20
+const DRIP_CHUNK = Buffer.alloc(1024, 'x')
 
 /** Returns the name of a listing's only file, which encodes the state of the cloud. */
-export function nameOfView({ account, token, epoch, at }: CloudView): string {
+export function encodeSnapshot({ account, token, epoch, at }: CloudSnapshot): string {
   return `account:${account} token:${token} epoch:${epoch} at:${at}`
 }
 
 /** @throws Error for any other name */
-export function parseView(name: string): CloudView {
+export function parseSnapshot(name: string): CloudSnapshot {
   const [, account = '', token = '', epoch, at] = /^account:(\S+) token:(\S+) epoch:(\d+) at:([\d.]+)$/.exec(name) ?? []
   if (account === '') throw new Error(`Not a file of the cloud: ${name}`)
   return { account, token, epoch: Number(epoch), at: Number(at) }
@@ -61,7 +61,7 @@ export class ClusterCloud {
   readonly #epochs = new Map<string, number>()
   readonly #gates = new Map<string, CloudGate>()
   readonly #server = createServer((request, response) => {
-    this.#answer(request, response)
+    this.#handle(request, response)
   })
 
   /** Stops at teardown. */
@@ -90,7 +90,7 @@ export class ClusterCloud {
 
   /** Changes the account's files. */
   advance(account: string): number {
-    const epoch = this.#epoch(account) + 1
+    const epoch = this.#epochOf(account) + 1
     this.#epochs.set(account, epoch)
     return epoch
   }
@@ -99,7 +99,7 @@ export class ClusterCloud {
   hold(folder: string): CloudGate {
     const { promise: released, resolve } = new Deferred<undefined>()
     const gate: CloudGate = {
-      held: 0,
+      heldCount: 0,
       released: released.then(() => undefined),
       release: () => {
         if (this.#gates.get(folder) === gate) this.#gates.delete(folder)
@@ -110,34 +110,38 @@ export class ClusterCloud {
     return gate
   }
 
-  callsOf(folder: string): number {
+  callCount(folder: string): number {
     return this.calls.filter((call) => call.folder === folder).length
   }
 
-  #epoch(account: string): number {
+  #epochOf(account: string): number {
     return this.#epochs.get(account) ?? 0
   }
 
-  #answer(request: IncomingMessage, response: ServerResponse): void {
+  #handle(request: IncomingMessage, response: ServerResponse): void {
     const token = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1] ?? ''
     const account = this.#accounts.get(token)
-    const [, what, folder = ''] = (request.url ?? '').split('/')
-    if (account === undefined) answerJson(response, 401, {})
-    else if (what === 'account') answerJson(response, 200, { id: account })
-    else if (what === 'content') this.#drip(response, token)
+    const [, kind, folder = ''] = (request.url ?? '').split('/')
+    if (account === undefined) sendJson(response, 401, {})
+    else if (kind === 'account') sendJson(response, 200, { id: account })
+    else if (kind === 'content') this.#drip(response, token)
     else void this.#list(response, decodeURIComponent(folder), { account, token })
   }
 
-  async #list(response: ServerResponse, folder: string, who: Pick<CloudView, 'account' | 'token'>): Promise<void> {
-    this.calls.push({ folder, token: who.token })
-    const view = { ...who, epoch: this.#epoch(who.account), at: machineMs() }
+  async #list(
+    response: ServerResponse,
+    folder: string,
+    caller: Pick<CloudSnapshot, 'account' | 'token'>
+  ): Promise<void> {
+    this.calls.push({ folder, token: caller.token })
+    const snapshot = { ...caller, epoch: this.#epochOf(caller.account), at: monotonicMs() }
     const gate = this.#gates.get(folder)
     if (gate !== undefined) {
-      gate.held += 1
+      gate.heldCount += 1
       await gate.released
     }
     setTimeout(() => {
-      answerJson(response, 200, { name: nameOfView(view) })
+      sendJson(response, 200, { name: encodeSnapshot(snapshot) })
     }, this.delayMs(folder))
   }
 
@@ -145,15 +149,15 @@ export class ClusterCloud {
     const stream: CloudStream = { token, closedAt: null }
     this.streams.push(stream)
     response.writeHead(200, { 'content-type': 'application/octet-stream' })
-    const timer = setInterval(() => response.write(DRIP), DRIP_MS)
+    const timer = setInterval(() => response.write(DRIP_CHUNK), DRIP_INTERVAL_MS)
     response.once('close', () => {
       clearInterval(timer)
-      stream.closedAt = machineMs()
+      stream.closedAt = monotonicMs()
     })
   }
 }
 
-function answerJson(response: ServerResponse, status: number, body: object): void {
+function sendJson(response: ServerResponse, status: number, body: object): void {
   response.writeHead(status, { 'content-type': 'application/json' })
   response.end(JSON.stringify(body))
 }

@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
-import type { JudgedAnswer } from './judge.ts'
-import { askListing, type ListingAnswer } from './listing.ts'
+import type { CheckedResponse } from './checker.ts'
+import { requestListing, type ListingResponse } from './listing.ts'
 import type { ClusterRandom } from './random.ts'
 import type { ClusterWorld } from './world.ts'
 
@@ -13,21 +13,21 @@ export interface DriverOptions {
 }
 
 /** Limit of requests that wait for one process, so that a paused process does not block all of them. */
-const MAX_WAITING = 6
+const MAX_IN_FLIGHT = 6
 /** The longest pause between two requests of one asker. */
 const PAUSE_MS = 15
 /** Shares of the requests. */
-const NAMED = 0.5
-const CONDITIONAL = 0.2
-const REFRESHING = 0.02
+const NAMED_SHARE = 0.5
+const CONDITIONAL_SHARE = 0.2
+const REFRESH_SHARE = 0.02
 
 /** Many users that request their folders from all processes. Records the responses. */
 export class ClusterDriver {
-  readonly answers: ListingAnswer[] = []
+  readonly responses: ListingResponse[] = []
   readonly #world: ClusterWorld
   readonly #options: Required<DriverOptions>
   /** The listing of each ETag. */
-  readonly #listed = new Map<string, JudgedAnswer['shown']>()
+  readonly #listings = new Map<string, CheckedResponse['listing']>()
   /** The latest ETag of each user's folder. */
   readonly #etags = new Map<string, string>()
 
@@ -39,36 +39,36 @@ export class ClusterDriver {
   /** Sends requests until `signal` aborts, then waits for the last responses. */
   async run(signal: AbortSignal): Promise<void> {
     const { concurrency, random } = this.#options
-    const asking = Array.from({ length: concurrency }, async () => {
+    const clients = Array.from({ length: concurrency }, async () => {
       while (!signal.aborted) {
-        await this.#askOne()
+        await this.#sendOne()
         await setTimeout(random.between(1, PAUSE_MS))
       }
     })
-    await Promise.all(asking)
+    await Promise.all(clients)
   }
 
-  async #askOne(): Promise<void> {
+  async #sendOne(): Promise<void> {
     const { random, users, folders } = this.#options
-    const userId = random.of(users)
-    const folder = random.of(folders)
+    const userId = random.pick(users)
+    const folder = random.pick(folders)
     const key = `${userId} ${folder}`
-    const free = this.#world.processes.filter(({ inFlight }) => inFlight < MAX_WAITING)
-    const process = random.of(free.length > 0 ? free : this.#world.processes)
-    const rows = this.#world.rows.of(userId)
-    const answer = await askListing(process, {
+    const available = this.#world.processes.filter(({ inFlight }) => inFlight < MAX_IN_FLIGHT)
+    const process = random.pick(available.length > 0 ? available : this.#world.processes)
+    const rows = this.#world.rows.rowsOf(userId)
+    const response = await requestListing(process, {
       userId,
       folder,
-      connectionId: rows.length > 0 && random.happens(NAMED) ? random.of(rows).id : null,
-      isRefresh: random.happens(REFRESHING),
-      etag: random.happens(CONDITIONAL) ? this.#etags.get(key) : undefined
+      connectionId: rows.length > 0 && random.chance(NAMED_SHARE) ? random.pick(rows).id : null,
+      isRefresh: random.chance(REFRESH_SHARE),
+      etag: random.chance(CONDITIONAL_SHARE) ? this.#etags.get(key) : undefined
     })
-    const { status, etag } = answer
+    const { status, etag } = response
     if (status === 200 && etag !== null) {
-      this.#listed.set(etag, answer.shown)
+      this.#listings.set(etag, response.listing)
       this.#etags.set(key, etag)
     }
     // A 304 is judged by the listing that it confirms.
-    this.answers.push(status === 304 ? { ...answer, shown: this.#listed.get(etag ?? '') ?? null } : answer)
+    this.responses.push(status === 304 ? { ...response, listing: this.#listings.get(etag ?? '') ?? null } : response)
   }
 }

@@ -10,18 +10,18 @@ export interface RowState {
 
 /** A committed change of a user's rows. */
 export interface RowChange {
-  /** The commit happened after this time (`machineMs`). */
+  /** The commit happened after this time (`monotonicMs`). */
   readonly sentAt: number
   /** The commit happened before this time. */
   readonly committedAt: number
   /** All rows of the user after the change. */
   readonly rows: readonly RowState[]
   /** The IDs of the rows that look different after the change, removed ones included. */
-  readonly turned: readonly string[]
+  readonly changedIds: readonly string[]
 }
 
 /** The longest time for which the rows may have been current. It may have begun later or ended earlier. */
-export interface Span {
+export interface RowSpan {
   readonly from: number
   readonly until: number
   readonly rows: readonly RowState[]
@@ -39,9 +39,9 @@ export class ClusterHistory {
   changesOf(userId: string): RowChange[] {
     const known = this.#changes.get(userId)
     if (known !== undefined) return known
-    const none: RowChange[] = []
-    this.#changes.set(userId, none)
-    return none
+    const empty: RowChange[] = []
+    this.#changes.set(userId, empty)
+    return empty
   }
 
   rowsOf(userId: string): readonly RowState[] {
@@ -49,9 +49,9 @@ export class ClusterHistory {
   }
 
   /** Returns the states of the user's rows between the two times, the latest last. */
-  spansOf(userId: string, from: number, until: number): Span[] {
+  spansOf(userId: string, from: number, until: number): RowSpan[] {
     const changes = this.changesOf(userId)
-    const first: Span = { from: -Infinity, until: changes[0]?.committedAt ?? Infinity, rows: [] }
+    const first: RowSpan = { from: -Infinity, until: changes[0]?.committedAt ?? Infinity, rows: [] }
     const spans = changes.map(({ sentAt, rows }, at) => {
       return { from: sentAt, until: changes[at + 1]?.committedAt ?? Infinity, rows }
     })

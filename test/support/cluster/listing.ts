@@ -1,6 +1,6 @@
-import { parseView } from './cloud.ts'
-import type { ClusterProcess } from './fleet.ts'
-import type { JudgedAnswer } from './judge.ts'
+import { parseSnapshot } from './cloud.ts'
+import type { ClusterProcess } from './process-client.ts'
+import type { CheckedResponse } from './checker.ts'
 import { CLUSTER_PROVIDER } from './provider.ts'
 
 export interface ListingRequest {
@@ -13,14 +13,14 @@ export interface ListingRequest {
   readonly etag?: string | undefined
 }
 
-export interface ListingAnswer extends JudgedAnswer {
+export interface ListingResponse extends CheckedResponse {
   readonly isHit: boolean
   readonly etag: string | null
   readonly retryAfter: string | null
 }
 
 /** Requests a folder from a process. Only the caller knows which listing a 304 confirms. */
-export async function askListing(process: ClusterProcess, request: ListingRequest): Promise<ListingAnswer> {
+export async function requestListing(process: ClusterProcess, request: ListingRequest): Promise<ListingResponse> {
   const { userId, folder, connectionId = null, isRefresh = false, etag } = request
   const query = new URLSearchParams({
     folder,
@@ -29,31 +29,31 @@ export async function askListing(process: ClusterProcess, request: ListingReques
   })
   const path = `/cloud/${CLUSTER_PROVIDER}/listing?${query.toString()}`
   const headers = etag === undefined ? {} : { 'if-none-match': etag }
-  const { body, ...answer } = await process.ask({ path, user: userId, headers })
-  const header = (name: string) => (answer.headers[name] === undefined ? null : String(answer.headers[name]))
-  const isRefusal = answer.status !== 200 && answer.status !== 304
+  const { body, ...response } = await process.send({ path, user: userId, headers })
+  const header = (name: string) => (response.headers[name] === undefined ? null : String(response.headers[name]))
+  const isError = response.status !== 200 && response.status !== 304
   return {
     userId,
     connectionId,
     isRefresh,
-    status: answer.status,
-    code: isRefusal ? codeIn(body) : null,
-    shown: answer.status === 200 ? shownIn(body) : null,
-    arrivedAt: answer.arrivedAt,
-    lookedAfter: answer.lookedAfter,
-    sentAt: answer.sentAt,
+    status: response.status,
+    code: isError ? parseCode(body) : null,
+    listing: response.status === 200 ? parseListing(body) : null,
+    arrivedAt: response.arrivedAt,
+    lastCheckedAfter: response.lastCheckedAfter,
+    sentAt: response.sentAt,
     isHit: header('cache-status')?.includes('; hit') ?? false,
     etag: header('etag'),
     retryAfter: header('retry-after')
   }
 }
 
-function shownIn(body: string): NonNullable<JudgedAnswer['shown']> {
+function parseListing(body: string): NonNullable<CheckedResponse['listing']> {
   const { connectionId, entries } = JSON.parse(body) as { connectionId: string; entries: { name: string }[] }
-  return { connectionId, view: parseView(entries[0]?.name ?? '') }
+  return { connectionId, view: parseSnapshot(entries[0]?.name ?? '') }
 }
 
-function codeIn(body: string): string | null {
+function parseCode(body: string): string | null {
   try {
     return (JSON.parse(body) as { code?: string }).code ?? null
   } catch {

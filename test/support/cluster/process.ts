@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net'
 import type { KeyRingOptions } from '../../../src/crypto/key-ring.ts'
 import { openDatabase } from '../../../src/db/open-database.ts'
 import cloudStorage from '../../../src/index.ts'
-import { EventLoop, type Lateness, machineMs } from './clock.ts'
+import { EventLoop, type Lateness, monotonicMs } from './clock.ts'
 import { CLUSTER_PROVIDER, clusterProvider } from './provider.ts'
 
 export interface ClusterSettings {
@@ -35,11 +35,11 @@ export interface ClusterReply {
 /** More than any test needs. */
 const REFRESHES_PER_MINUTE = 1_000_000
 
-const loop = new EventLoop()
-let leave = async (): Promise<void> => undefined
+const eventLoop = new EventLoop()
+let shutDown = async (): Promise<void> => undefined
 
 async function serve(settings: ClusterSettings): Promise<number> {
-  await leave()
+  await shutDown()
   const { url, listenUrl, redisUrl, cloudOrigin, encryption, leaseMs } = settings
   const database = await openDatabase({ url, migrate: false })
   const listening = listenUrl === null ? null : await openDatabase({ url: listenUrl, migrate: false })
@@ -49,7 +49,7 @@ async function serve(settings: ClusterSettings): Promise<number> {
   await database.prisma.$queryRaw`SELECT 1`
 
   const app = Fastify({ pluginTimeout: 0, forceCloseConnections: true })
-  stamp(app)
+  addTimestamps(app)
   await app.register(cloudStorage, {
     prisma: database.prisma,
     authenticate: (request) => request.headers['x-user'] as string | undefined,
@@ -59,7 +59,7 @@ async function serve(settings: ClusterSettings): Promise<number> {
     providers: {
       [CLUSTER_PROVIDER]: {
         provider: clusterProvider(cloudOrigin, () => {
-          loop.see()
+          eventLoop.markTurn()
         }),
         allowHosts: ['127.0.0.1']
       }
@@ -67,9 +67,9 @@ async function serve(settings: ClusterSettings): Promise<number> {
     ...(listening !== null && { listen: () => listening.listen() }),
     ...(redis !== null && { cache: { shared: { redis } } })
   })
-  documents(app)
+  addDocumentRoute(app)
   await app.listen({ port: 0, host: '127.0.0.1' })
-  leave = async () => {
+  shutDown = async () => {
     await app.close()
     redis?.disconnect()
     // If the LISTEN connection is dead, closing it may never finish.
@@ -80,7 +80,7 @@ async function serve(settings: ClusterSettings): Promise<number> {
 }
 
 /** Serves a document for each connection, with a body that never ends by itself. */
-function documents(app: FastifyInstance): void {
+function addDocumentRoute(app: FastifyInstance): void {
   const preHandler = app.storageBackendHook({
     document: (request, { id: userId }) => {
       const { connection } = request.params as { connection: string }
@@ -104,24 +104,24 @@ function documents(app: FastifyInstance): void {
   })
 }
 
-function stamp(app: FastifyInstance): void {
+function addTimestamps(app: FastifyInstance): void {
   const arrivals = new WeakMap<FastifyRequest, number>()
   app.addHook('onRequest', (request, _reply, done) => {
-    arrivals.set(request, machineMs())
+    arrivals.set(request, monotonicMs())
     done()
   })
   app.addHook('onSend', (request, reply, _payload, done) => {
     const arrivedAt = arrivals.get(request) ?? 0
     reply.header('x-arrived-at', arrivedAt)
-    reply.header('x-looked-after', Math.max(arrivedAt, loop.seenAt))
-    reply.header('x-sent-at', machineMs())
+    reply.header('x-looked-after', Math.max(arrivedAt, eventLoop.turnStartedAt))
+    reply.header('x-sent-at', monotonicMs())
     done()
   })
 }
 
-async function obey(call: ClusterCall): Promise<Omit<ClusterReply, 'call'>> {
+async function handleCall(call: ClusterCall): Promise<Omit<ClusterReply, 'call'>> {
   try {
-    if (call.kind === 'lateness') return { lateness: loop.lateness() }
+    if (call.kind === 'lateness') return { lateness: eventLoop.lateness() }
     return { port: await serve(call.settings) }
   } catch (error) {
     return { failure: String(error) }
@@ -129,10 +129,10 @@ async function obey(call: ClusterCall): Promise<Omit<ClusterReply, 'call'>> {
 }
 
 process.on('message', (call: ClusterCall) => {
-  void obey(call).then((reply) => process.send?.({ ...reply, call: call.call } satisfies ClusterReply))
+  void handleCall(call).then((reply) => process.send?.({ ...reply, call: call.call } satisfies ClusterReply))
 })
 process.once('disconnect', () => {
-  loop.stop()
-  void leave().finally(() => process.exit())
+  eventLoop.stop()
+  void shutDown().finally(() => process.exit())
 })
 process.send?.('ready')

@@ -8,9 +8,9 @@ export const CLUSTER_PROVIDER = 'cluster'
 
 /**
  * The provider of a `ClusterCloud`. It is built from an address alone, so that other processes can build it too.
- * @param onAnswer called when the cloud has responded
+ * @param onResponse called when the cloud has responded
  */
-export function clusterProvider(origin: string, onAnswer: () => void): TypedProvider {
+export function clusterProvider(origin: string, onResponse: () => void): TypedProvider {
   const { capabilities } = new ScriptedBackend()
   return defineProvider({
     id: CLUSTER_PROVIDER,
@@ -33,23 +33,23 @@ export function clusterProvider(origin: string, onAnswer: () => void): TypedProv
     open: async ({ credentials, egress }) => {
       const { token } = credentials.reveal() as { token: string }
       const headers = { authorization: `Bearer ${token}` }
-      const ask = async (path: string, signal: AbortSignal) => {
-        const answer = await egress.request({ method: 'GET', url: new URL(path, origin), headers, signal })
-        if (answer.status === 200) {
-          const told = await readJson(answer)
-          onAnswer()
-          return told
+      const fetchJson = async (path: string, signal: AbortSignal) => {
+        const response = await egress.request({ method: 'GET', url: new URL(path, origin), headers, signal })
+        if (response.status === 200) {
+          const body = await readJson(response)
+          onResponse()
+          return body
         }
-        await answer.discard()
-        throw httpFailure('GET', answer, 'FOLDER_NOT_FOUND')
+        await response.discard()
+        throw httpFailure('GET', response, 'FOLDER_NOT_FOUND')
       }
       return Object.assign(new ScriptedBackend(), {
         account: async ({ signal }: { signal: AbortSignal }) => {
-          const { id } = await ask('/account', signal)
+          const { id } = await fetchJson('/account', signal)
           return { id: String(id), name: String(id), email: null, quota: null }
         },
         listFolder: async (folderId: string | null, { signal }: { signal: AbortSignal }) => {
-          const { name } = await ask(`/folders/${encodeURIComponent(folderId ?? '')}`, signal)
+          const { name } = await fetchJson(`/folders/${encodeURIComponent(folderId ?? '')}`, signal)
           return page([entry(String(name))])
         },
         download: async (id: string, { signal }: { signal: AbortSignal }) => {

@@ -18,12 +18,12 @@ export class ClusterRandom {
     return from + this.next() * (to - from)
   }
 
-  happens(share: number): boolean {
+  chance(share: number): boolean {
     return this.next() < share
   }
 
   /** @throws Error if there are no choices */
-  of<T>(choices: readonly T[]): T {
+  pick<T>(choices: readonly T[]): T {
     const chosen = choices[Math.floor(this.next() * choices.length)]
     if (chosen === undefined) throw new Error('There is nothing to choose from')
     return chosen

@@ -1,14 +1,14 @@
 import { Redis } from 'ioredis'
 import type { Test } from 'tap'
-import { machineMs } from './clock.ts'
-import { askListing } from './listing.ts'
-import type { Faults } from './disturber.ts'
+import { monotonicMs } from './clock.ts'
+import { requestListing } from './listing.ts'
+import type { Faults } from './nemesis.ts'
 import type { ClusterWorld } from './world.ts'
 import { type RedisServer, startRedis } from '../redis/redis.ts'
 import { TcpProxy } from '../process/tcp-proxy.ts'
 
 /** The longest time in which processes must reconnect to a Redis that is available. */
-const SHARED_MS = 30_000
+const RECONNECT_TIMEOUT_MS = 30_000
 
 /** The Redis server that the processes share, behind a proxy, with its faults. */
 export class ClusterRedis {
@@ -38,23 +38,23 @@ export class ClusterRedis {
   }
 
   /** Makes Redis unreachable without closing connections. */
-  vanish(): void {
+  disconnect(): void {
     this.proxy.mode = 'blackhole'
   }
 
   /** Makes Redis reachable again for new connections. */
-  appear(): void {
+  reconnect(): void {
     this.proxy.mode = 'relay'
-    this.proxy.killAll()
+    this.proxy.resetAll()
   }
 
   /** Faults of Redis. `wait` determines how long each lasts. */
   faults(wait: () => Promise<unknown>): Faults {
     return {
       'redis blackhole': async () => {
-        this.vanish()
+        this.disconnect()
         await wait()
-        this.appear()
+        this.reconnect()
       },
       'redis restart': async () => {
         await this.server.kill()
@@ -68,14 +68,14 @@ export class ClusterRedis {
    * Waits until a listing that one process has loaded is served by all of them.
    * @throws Error if that takes too long
    */
-  async untilShared({ rows, cloud, processes }: ClusterWorld, wait: () => Promise<unknown>): Promise<void> {
+  async waitUntilShared({ rows, cloud, processes }: ClusterWorld, wait: () => Promise<unknown>): Promise<void> {
     const userId = 'prober'
-    if (rows.of(userId).length === 0) await rows.add(userId, 'prober-0')
-    const from = machineMs()
-    while (machineMs() < from + SHARED_MS) {
+    if (rows.rowsOf(userId).length === 0) await rows.add(userId, 'prober-0')
+    const startedAt = monotonicMs()
+    while (monotonicMs() < startedAt + RECONNECT_TIMEOUT_MS) {
       const folder = `probe-${(this.#probes += 1)}`
-      for (const process of processes) await askListing(process, { userId, folder })
-      if (cloud.callsOf(folder) === 1) return
+      for (const process of processes) await requestListing(process, { userId, folder })
+      if (cloud.callCount(folder) === 1) return
       await wait()
     }
     throw new Error('The processes share nothing')

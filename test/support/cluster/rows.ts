@@ -4,7 +4,7 @@ import type { Test } from 'tap'
 import { Secret } from '../../../src/core/secret.ts'
 import { createCredentialCipher } from '../../../src/crypto/credentials.ts'
 import { createKeyRing, type KeyRingOptions } from '../../../src/crypto/key-ring.ts'
-import { machineMs } from './clock.ts'
+import { monotonicMs } from './clock.ts'
 import type { ClusterCloud } from './cloud.ts'
 import { ClusterHistory, type RowState } from './history.ts'
 import { CLUSTER_PROVIDER } from './provider.ts'
@@ -17,7 +17,7 @@ const INSERT = `INSERT INTO cloud_connections (id, user_id, provider, account_id
 
 /**
  * The users' rows. They are changed directly in the database, as by an operator, and their history is recorded. Each
- * change resolves with the time just after its commit, by `machineMs`.
+ * change resolves with the time just after its commit, by `monotonicMs`.
  */
 export class ClusterRows {
   history = new ClusterHistory()
@@ -36,7 +36,7 @@ export class ClusterRows {
     t.teardown(async () => (await this.#session)?.end())
   }
 
-  of(userId: string): readonly RowState[] {
+  rowsOf(userId: string): readonly RowState[] {
     return this.history.rowsOf(userId)
   }
 
@@ -47,9 +47,9 @@ export class ClusterRows {
       account,
       token: this.#cloud.issue(account),
       isActive: true,
-      isDefault: this.of(userId).length > 0
+      isDefault: this.rowsOf(userId).length > 0
     }
-    const others = this.of(userId).map((other) => ({ ...other, isDefault: false }))
+    const others = this.rowsOf(userId).map((other) => ({ ...other, isDefault: false }))
     const sealed = this.#seal(userId, row)
     await this.#commit(
       userId,
@@ -64,18 +64,18 @@ export class ClusterRows {
   }
 
   async remove(userId: string, id: string): Promise<number> {
-    const rows = this.of(userId).filter((row) => row.id !== id)
+    const rows = this.rowsOf(userId).filter((row) => row.id !== id)
     return await this.#commit(userId, rows, [id], [['DELETE FROM cloud_connections WHERE id = $1', id]])
   }
 
   async deactivate(userId: string, id: string, status: InactiveStatus = 'DISABLED'): Promise<number> {
-    const rows = this.#with(userId, id, { isActive: false })
+    const rows = this.#withChange(userId, id, { isActive: false })
     const update = 'UPDATE cloud_connections SET status = $2::connection_status WHERE id = $1'
     return await this.#commit(userId, rows, [id], [[update, id, status]])
   }
 
   async activate(userId: string, id: string): Promise<number> {
-    const rows = this.#with(userId, id, { isActive: true })
+    const rows = this.#withChange(userId, id, { isActive: true })
     return await this.#commit(
       userId,
       rows,
@@ -85,8 +85,8 @@ export class ClusterRows {
   }
 
   /** Replaces the account of a row. */
-  async swap(userId: string, id: string, account: string): Promise<number> {
-    const rows = this.#with(userId, id, { account, token: this.#cloud.issue(account) })
+  async replaceAccount(userId: string, id: string, account: string): Promise<number> {
+    const rows = this.#withChange(userId, id, { account, token: this.#cloud.issue(account) })
     const sealed = this.#seal(
       userId,
       rows.find((row) => row.id === id)!
@@ -95,8 +95,8 @@ export class ClusterRows {
     return await this.#commit(userId, rows, [id], [[update, id, account, sealed]])
   }
 
-  async prefer(userId: string, id: string): Promise<number> {
-    const rows = this.of(userId).map((row) => ({ ...row, isDefault: row.id === id }))
+  async setDefault(userId: string, id: string): Promise<number> {
+    const rows = this.rowsOf(userId).map((row) => ({ ...row, isDefault: row.id === id }))
     const update = 'UPDATE cloud_connections SET is_default = $2 WHERE id = $1'
     const others = rows.filter((row) => row.id !== id).map((row): Statement => [update, row.id, false])
     return await this.#commit(userId, rows, [], [...others, [update, id, true]])
@@ -106,20 +106,20 @@ export class ClusterRows {
   async record(
     userId: string,
     rows: readonly RowState[],
-    turned: readonly string[],
+    changedIds: readonly string[],
     commit: () => Promise<unknown>
   ): Promise<number> {
-    const sentAt = machineMs()
+    const sentAt = monotonicMs()
     await commit()
-    const committedAt = machineMs()
-    this.history.record(userId, { sentAt, committedAt, rows, turned })
+    const committedAt = monotonicMs()
+    this.history.record(userId, { sentAt, committedAt, rows, changedIds })
     this.changes += 1
     return committedAt
   }
 
   /** Deletes all rows and the history. */
   async clear(): Promise<void> {
-    const sql = await this.#connected()
+    const sql = await this.#client()
     await sql.query('DELETE FROM cloud_connections')
     this.history = new ClusterHistory()
     this.changes = 0
@@ -127,7 +127,7 @@ export class ClusterRows {
 
   /** Terminates the sessions with this application name. Returns their number. */
   async terminate(applicationName: string): Promise<number> {
-    const sql = await this.#connected()
+    const sql = await this.#client()
     const { rowCount } = await sql.query(
       'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1',
       [applicationName]
@@ -137,7 +137,7 @@ export class ClusterRows {
 
   /** Returns the number of sessions with these application names. */
   async sessions(applicationNames: readonly string[]): Promise<number> {
-    const sql = await this.#connected()
+    const sql = await this.#client()
     const { rows } = await sql.query<{ sessions: number }>(
       'SELECT count(*)::int AS sessions FROM pg_stat_activity WHERE application_name = ANY ($1)',
       [applicationNames]
@@ -145,8 +145,8 @@ export class ClusterRows {
     return rows[0]?.sessions ?? 0
   }
 
-  #with(userId: string, id: string, change: Partial<RowState>): RowState[] {
-    return this.of(userId).map((row) => (row.id === id ? { ...row, ...change } : row))
+  #withChange(userId: string, id: string, change: Partial<RowState>): RowState[] {
+    return this.rowsOf(userId).map((row) => (row.id === id ? { ...row, ...change } : row))
   }
 
   #seal(userId: string, { id, token }: RowState): string {
@@ -154,7 +154,7 @@ export class ClusterRows {
   }
 
   /** Reconnects if the database was stopped meanwhile. */
-  #connected(): Promise<pg.Client> {
+  #client(): Promise<pg.Client> {
     this.#session ??= this.#connect()
     return this.#session
   }
@@ -170,12 +170,12 @@ export class ClusterRows {
   async #commit(
     userId: string,
     rows: readonly RowState[],
-    turned: readonly string[],
+    changedIds: readonly string[],
     statements: readonly Statement[]
   ): Promise<number> {
-    const sql = await this.#connected()
+    const sql = await this.#client()
     await sql.query('BEGIN')
     for (const [text, ...values] of statements) await sql.query(text, values)
-    return await this.record(userId, rows, turned, () => sql.query('COMMIT'))
+    return await this.record(userId, rows, changedIds, () => sql.query('COMMIT'))
   }
 }

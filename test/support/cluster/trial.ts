@@ -1,10 +1,10 @@
 import { randomInt } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
 import { EventLoop } from './clock.ts'
-import { ClusterDisturber, type Faults } from './disturber.ts'
+import { ClusterNemesis, type Faults } from './nemesis.ts'
 import { ClusterDriver } from './driver.ts'
-import { ClusterJudge } from './judge.ts'
-import type { ListingAnswer } from './listing.ts'
+import { ConsistencyChecker } from './checker.ts'
+import type { ListingResponse } from './listing.ts'
 import { ClusterRandom } from './random.ts'
 import type { ClusterWorld, ServeOptions } from './world.ts'
 
@@ -21,7 +21,7 @@ export interface TrialOptions extends ServeOptions {
 }
 
 export interface TrialReport {
-  readonly answers: number
+  readonly responses: number
   readonly hits: number
   /** Responses with a listing or a 304. */
   readonly listings: number
@@ -31,18 +31,18 @@ export interface TrialReport {
   readonly lost: number
   readonly late: number
   /** The number of times each fault happened. */
-  readonly happened: Readonly<Record<string, number>>
+  readonly faultCounts: Readonly<Record<string, number>>
   /** Descriptions of responses that violate the guarantee. */
   readonly violations: readonly string[]
   /** Responses that would violate it if the last check happened at sending, but may have been checked earlier. */
-  readonly excused: number
+  readonly borderline: number
   /** Responses that were outdated within the lease, which is allowed. */
-  readonly old: number
+  readonly stale: number
   /** The longest time that such a listing had been outdated, in milliseconds. */
-  readonly oldestMs: number
+  readonly maxStaleMs: number
   /** Requests of users with active connections and without changes, and how many of them returned a listing. */
-  readonly steady: { readonly asked: number; readonly listed: number }
-  readonly refusals: Readonly<Record<string, number>>
+  readonly steady: { readonly requested: number; readonly listed: number }
+  readonly errorCounts: Readonly<Record<string, number>>
   /** The longest possible time between the last validity check of a response and its sending, in milliseconds. */
   readonly slack: { readonly p50Ms: number; readonly p99Ms: number; readonly maxMs: number }
   /** A summary for the test output. */
@@ -51,7 +51,7 @@ export interface TrialReport {
 
 /** `CLUSTER_SEED=1234` repeats the random choices of an earlier run, but not its timing. */
 const SEED = process.env['CLUSTER_SEED'] === undefined ? undefined : Number(process.env['CLUSTER_SEED'])
-const USERS = Array.from({ length: 12 }, (_, n) => `user-${n}`)
+const USER_IDS = Array.from({ length: 12 }, (_, n) => `user-${n}`)
 const FAST_FOLDERS = ['one', 'two', 'three', 'four']
 /** With slow folders, so that changes happen during a listing. They are rare, as a waiting user sends no requests. */
 const FOLDERS = [...Array<string[]>(8).fill(FAST_FOLDERS).flat(), 'slow', 'slower']
@@ -68,95 +68,101 @@ export async function runTrial(world: ClusterWorld, options: TrialOptions): Prom
   } = options
   await world.serve(options)
   const random = new ClusterRandom(seed)
-  const disturber = new ClusterDisturber(world, random, USERS)
-  await disturber.populate()
+  const nemesis = new ClusterNemesis(world, random, USER_IDS)
+  await nemesis.populate()
   world.cloud.delayMs = (folder) => {
     if (folder === 'slow') return random.between(50, 400)
     return folder === 'slower' ? random.between(300, 2_000) : 0
   }
-  disturber.lose()
+  nemesis.disturbNotifications()
   for (const process of world.processes) await process.lateness()
   const loop = new EventLoop()
-  const driver = new ClusterDriver(world, { random, users: USERS, folders: FOLDERS })
-  const faults = { ...(isBroken && disturber.faults()), ...moreFaults }
-  await forAWhile(durationMs, (signal) => [
+  const driver = new ClusterDriver(world, { random, users: USER_IDS, folders: FOLDERS })
+  const faults = { ...(isBroken && nemesis.faults()), ...moreFaults }
+  await runFor(durationMs, (signal) => [
     driver.run(signal),
-    disturber.change(signal),
-    disturber.break(faults, signal)
+    nemesis.changeConnections(signal),
+    nemesis.injectFaults(faults, signal)
   ])
   loop.stop()
   const lateness = await Promise.all(world.processes.map((process) => process.lateness()))
-  const judge = new ClusterJudge(world.rows.history, promisedMs)
-  const report = { ...judgeAll(judge, driver.answers), changes: world.rows.changes, happened: disturber.happened }
+  const checker = new ConsistencyChecker(world.rows.history, promisedMs)
+  const report = {
+    ...checkAll(checker, driver.responses),
+    changes: world.rows.changes,
+    faultCounts: nemesis.faultCounts
+  }
   const { lost, late } = world.messages
-  const words = (values: object) => JSON.stringify(values, (_, value: unknown) => rounded(value))
+  const toJson = (values: object) => JSON.stringify(values, (_, value: unknown) => rounded(value))
   return {
     ...report,
     lost,
     late,
     comments: [
       `seed ${seed}`,
-      words({ ...report, violations: report.violations.length, messages: { lost, late } }),
-      `timers came late by, in the processes: ${words(lateness)}, here: ${words(loop.lateness())}`
+      toJson({ ...report, violations: report.violations.length, messages: { lost, late } }),
+      `timers came late by, in the processes: ${toJson(lateness)}, here: ${toJson(loop.lateness())}`
     ]
   }
 }
 
 /** Resolves when all work has ended. Rejects early if some of it fails. */
-async function forAWhile(durationMs: number, begin: (signal: AbortSignal) => Promise<void>[]): Promise<void> {
-  const enough = new AbortController()
-  const working = begin(enough.signal)
+async function runFor(durationMs: number, start: (signal: AbortSignal) => Promise<void>[]): Promise<void> {
+  const controller = new AbortController()
+  const running = start(controller.signal)
   try {
-    await Promise.race([setTimeout(durationMs), failureOf(working)])
+    await Promise.race([setTimeout(durationMs), firstFailure(running)])
   } finally {
-    enough.abort()
-    await Promise.allSettled(working)
+    controller.abort()
+    await Promise.allSettled(running)
   }
-  await Promise.all(working)
+  await Promise.all(running)
 }
 
 /** Never resolves; rejects on the first failure. */
-async function failureOf(working: readonly Promise<void>[]): Promise<never> {
-  await Promise.all(working)
+async function firstFailure(running: readonly Promise<void>[]): Promise<never> {
+  await Promise.all(running)
   return await new Promise<never>(() => undefined)
 }
 
-function judgeAll(judge: ClusterJudge, answers: readonly ListingAnswer[]) {
+function checkAll(checker: ConsistencyChecker, responses: readonly ListingResponse[]) {
   const violations: string[] = []
-  const refusals: Record<string, number> = {}
-  const steady = { asked: 0, listed: 0 }
-  let excused = 0
-  let old = 0
-  let oldestMs = 0
-  for (const answer of answers) {
-    const { faults, oldMs } = judge.judge(answer)
-    for (const fault of faults) violations.push(`${fault}: ${JSON.stringify(answer)}`)
-    if (faults.length === 0 && judge.judge({ ...answer, lookedAfter: answer.sentAt }).faults.length > 0) excused += 1
-    if (oldMs > 0) old += 1
-    oldestMs = Math.max(oldestMs, oldMs)
-    const isListed = answer.shown !== null
+  const errorCounts: Record<string, number> = {}
+  const steady = { requested: 0, listed: 0 }
+  let borderline = 0
+  let stale = 0
+  let maxStaleMs = 0
+  for (const response of responses) {
+    const { violations: faults, staleMs } = checker.check(response)
+    for (const fault of faults) violations.push(`${fault}: ${JSON.stringify(response)}`)
+    if (faults.length === 0 && checker.check({ ...response, lastCheckedAfter: response.sentAt }).violations.length > 0)
+      borderline += 1
+    if (staleMs > 0) stale += 1
+    maxStaleMs = Math.max(maxStaleMs, staleMs)
+    const isListed = response.listing !== null
     if (!isListed) {
-      const refusal = answer.code ?? String(answer.status)
-      refusals[refusal] = (refusals[refusal] ?? 0) + 1
+      const code = response.code ?? String(response.status)
+      errorCounts[code] = (errorCounts[code] ?? 0) + 1
     }
-    if (!judge.isSteady(answer)) continue
-    steady.asked += 1
+    if (!checker.isSteady(response)) continue
+    steady.requested += 1
     if (isListed) steady.listed += 1
   }
-  const slacks = answers.map(({ lookedAfter, sentAt }) => sentAt - lookedAfter).sort((a, b) => a - b)
-  const at = (share: number) => slacks[Math.min(slacks.length - 1, Math.floor(share * slacks.length))] ?? 0
+  const slackTimes = responses.map(({ lastCheckedAfter, sentAt }) => sentAt - lastCheckedAfter).sort((a, b) => a - b)
+  const percentile = (share: number) =>
+    slackTimes[Math.min(slackTimes.length - 1, Math.floor(share * slackTimes.length))] ?? 0
   return {
-    answers: answers.length,
-    hits: answers.filter(({ isHit }) => isHit).length,
-    listings: answers.filter(({ shown }) => shown !== null).length,
-    unmodified: answers.filter(({ status }) => status === 304).length,
+    responses: responses.length,
+    hits: responses.filter(({ isHit }) => isHit).length,
+    listings: responses.filter(({ listing }) => listing !== null).length,
+    unmodified: responses.filter(({ status }) => status === 304).length,
     violations,
-    excused,
-    old,
-    oldestMs,
+    borderline,
+    stale,
+    maxStaleMs,
     steady,
-    refusals,
-    slack: { p50Ms: at(0.5), p99Ms: at(0.99), maxMs: at(1) }
+    errorCounts,
+    slack: { p50Ms: percentile(0.5), p99Ms: percentile(0.99), maxMs: percentile(1) }
   }
 }
 

@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto'
 import type { Test } from 'tap'
 import { openDatabase } from '../../../src/db/open-database.ts'
 import { ClusterCloud } from './cloud.ts'
-import { ClusterProcess } from './fleet.ts'
+import { ClusterProcess } from './process-client.ts'
 import { ClusterRows } from './rows.ts'
-import { PostgresProxy, type NotificationFate } from '../database/postgres-proxy.ts'
+import { PostgresProxy, type NotificationVerdict } from '../database/postgres-proxy.ts'
 import { type PostgresServer, startPostgres } from '../database/postgres.ts'
 
 export interface ServeOptions {
@@ -23,7 +23,7 @@ export interface ClusterListener {
   readonly applicationName: string
 }
 
-const PROCESSES = 4
+const PROCESS_COUNT = 4
 
 /** Several processes of one service, with the database and the cloud that they share. */
 export class ClusterWorld {
@@ -33,7 +33,7 @@ export class ClusterWorld {
   readonly processes: readonly ClusterProcess[]
   readonly listeners: readonly ClusterListener[]
   /** The fate of each notification, chosen for each process separately. */
-  fate: () => NotificationFate = () => 'pass'
+  verdict: () => NotificationVerdict = () => 'pass'
   /** Notifications that a process did not receive, or received late. */
   readonly messages = { lost: 0, late: 0 }
   readonly #url: string
@@ -51,7 +51,7 @@ export class ClusterWorld {
     this.listeners = parts.listeners
     this.#url = url
     this.#encryption = encryption
-    for (const { proxy } of this.listeners) proxy.onNotification = () => this.#decide()
+    for (const { proxy } of this.listeners) proxy.onNotification = () => this.#decideNotification()
   }
 
   /** No process serves yet. Everything stops at teardown. */
@@ -63,26 +63,26 @@ export class ClusterWorld {
     const encryption = { current: 'k1', keys: { k1: randomBytes(32).toString('base64') } }
     const cloud = await ClusterCloud.start(t)
     const rows = new ClusterRows(t, url, cloud, encryption)
-    const numbers = Array.from({ length: PROCESSES }, (_, n) => n)
+    const indexes = Array.from({ length: PROCESS_COUNT }, (_, n) => n)
     const listeners = await Promise.all(
-      numbers.map(async (n) => ({
+      indexes.map(async (n) => ({
         proxy: await PostgresProxy.start(t, { host, port: Number(port) }),
         applicationName: `listener ${n}`
       }))
     )
-    const processes = await Promise.all(numbers.map(() => ClusterProcess.start(t)))
+    const processes = await Promise.all(indexes.map(() => ClusterProcess.start(t)))
     return new ClusterWorld({ server, cloud, rows, processes, listeners }, url, encryption)
   }
 
   /** Restarts all processes with empty caches, no rows, and all notifications delivered. */
   async serve({ leaseMs, isListening = true, redisUrl }: ServeOptions): Promise<void> {
-    this.fate = () => 'pass'
+    this.verdict = () => 'pass'
     Object.assign(this.messages, { lost: 0, late: 0 })
     this.cloud.delayMs = () => 0
     await this.rows.clear()
     for (const { proxy } of this.listeners) {
       proxy.mode = 'relay'
-      proxy.killAll()
+      proxy.resetAll()
     }
     await Promise.all(
       this.processes.map(async (process, n) => {
@@ -100,15 +100,15 @@ export class ClusterWorld {
   }
 
   #listenUrl({ proxy, applicationName }: ClusterListener): string {
-    const url = new URL(proxy.through(this.#url))
+    const url = new URL(proxy.proxiedUrl(this.#url))
     url.searchParams.set('application_name', applicationName)
     return url.href
   }
 
-  #decide(): NotificationFate {
-    const fate = this.fate()
-    if (fate === 'drop') this.messages.lost += 1
-    else if (fate !== 'pass') this.messages.late += 1
-    return fate
+  #decideNotification(): NotificationVerdict {
+    const verdict = this.verdict()
+    if (verdict === 'drop') this.messages.lost += 1
+    else if (verdict !== 'pass') this.messages.late += 1
+    return verdict
   }
 }

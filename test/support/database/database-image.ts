@@ -14,7 +14,7 @@ let image: Promise<Blob> | undefined
 
 /** Returns the image of a migrated database, decompressed once instead of for each test. */
 export async function migratedImage(): Promise<Blob> {
-  image ??= packedImage().then((packed) => new Blob([gunzipSync(packed)]))
+  image ??= cachedImage().then((packed) => new Blob([gunzipSync(packed)]))
   return image
 }
 
@@ -22,16 +22,16 @@ export async function migratedImage(): Promise<Blob> {
  * Creates the image once per state of the migrations, because creating a database takes seconds of CPU time. Test
  * files run in parallel, so the file is written atomically.
  */
-async function packedImage(): Promise<Uint8Array> {
+async function cachedImage(): Promise<Uint8Array> {
   const path = join(CACHE, `${await imageKey()}.tar.gz`)
   const cached = await readFile(path).catch(() => undefined)
   if (cached !== undefined) return cached
-  const made = await makeImage()
+  const built = await makeImage()
   await mkdir(CACHE, { recursive: true })
-  const draft = `${path}.${randomUUID()}`
-  await writeFile(draft, made)
-  await rename(draft, path)
-  return made
+  const temporaryPath = `${path}.${randomUUID()}`
+  await writeFile(temporaryPath, built)
+  await rename(temporaryPath, path)
+  return built
 }
 
 async function makeImage(): Promise<Uint8Array> {

@@ -3,7 +3,7 @@ import type { Connection, SealedConnection } from '../../../src/core/connection.
 import type { StorageErrorCode } from '../../../src/errors.ts'
 import type { ConnectionChanges, ConnectionStore, NewConnection } from '../../../src/core/stores.ts'
 
-export function connectionRow(over: Partial<SealedConnection> = {}): SealedConnection {
+export function connectionRow(overrides: Partial<SealedConnection> = {}): SealedConnection {
   return {
     id: randomUUID(),
     userId: 'ann',
@@ -19,7 +19,7 @@ export function connectionRow(over: Partial<SealedConnection> = {}): SealedConne
     version: 1,
     credentialsRevision: 1,
     sealedCredentials: 'sealed',
-    ...over
+    ...overrides
   }
 }
 
@@ -29,27 +29,27 @@ export class MemoryConnections implements ConnectionStore {
   reads: ('find' | 'findSealed' | 'list' | 'listSealed')[] = []
   readonly #locks = new Map<string, Promise<unknown>>()
 
-  add(over: Partial<SealedConnection> = {}): SealedConnection {
-    const row = connectionRow(over)
+  add(overrides: Partial<SealedConnection> = {}): SealedConnection {
+    const row = connectionRow(overrides)
     this.rows.set(row.id, row)
     return row
   }
 
   /** Changes a row like the database: the version is incremented. */
-  change(id: string, over: Partial<SealedConnection>): void {
+  change(id: string, overrides: Partial<SealedConnection>): void {
     const row = this.rows.get(id)
     if (row === undefined) throw new Error('no such row')
-    this.rows.set(id, { ...row, version: row.version + 1, ...over })
+    this.rows.set(id, { ...row, version: row.version + 1, ...overrides })
   }
 
   async find(userId: string, id: string): Promise<Connection | null> {
     this.reads.push('find')
-    return this.#own(userId, id)
+    return this.#ownRow(userId, id)
   }
 
   async findSealed(userId: string, id: string): Promise<SealedConnection | null> {
     this.reads.push('findSealed')
-    return this.#own(userId, id)
+    return this.#ownRow(userId, id)
   }
 
   async list(userId: string): Promise<Connection[]> {
@@ -63,7 +63,7 @@ export class MemoryConnections implements ConnectionStore {
   }
 
   async requireReauth({ id, userId, credentialsRevision }: SealedConnection): Promise<boolean> {
-    const row = this.#own(userId, id)
+    const row = this.#ownRow(userId, id)
     if (row?.credentialsRevision !== credentialsRevision || !['ACTIVE', 'ERROR'].includes(row.status)) return false
     this.change(id, { status: 'REQUIRES_REAUTH', lastErrorCode: 'ACCESS_DENIED' })
     return true
@@ -75,12 +75,12 @@ export class MemoryConnections implements ConnectionStore {
   }
 
   async reseal(read: Connection, sealedCredentials: string): Promise<boolean> {
-    const row = this.#own(read.userId, read.id)
-    const isSame =
+    const row = this.#ownRow(read.userId, read.id)
+    const isUnchanged =
       row?.version === read.version &&
       row.credentialsRevision === read.credentialsRevision &&
       row.status === read.status
-    if (!isSame) return false
+    if (!isUnchanged) return false
     const { version, credentialsRevision } = row
     this.change(row.id, { sealedCredentials, version, credentialsRevision: credentialsRevision + 1 })
     return true
@@ -94,7 +94,7 @@ export class MemoryConnections implements ConnectionStore {
     const before = this.#locks.get(id)
     const run = (async () => {
       await before
-      return await work(this.#own(userId, id), this)
+      return await work(this.#ownRow(userId, id), this)
     })()
     this.#locks.set(
       id,
@@ -107,7 +107,7 @@ export class MemoryConnections implements ConnectionStore {
   }
 
   async update(userId: string, id: string, changes: ConnectionChanges): Promise<Connection | null> {
-    const row = this.#own(userId, id)
+    const row = this.#ownRow(userId, id)
     if (row === null) return null
     if (changes.isDefault === true) {
       for (const other of this.rows.values()) {
@@ -117,18 +117,18 @@ export class MemoryConnections implements ConnectionStore {
       }
     }
     this.rows.set(id, { ...row, ...changes })
-    return this.#own(userId, id)
+    return this.#ownRow(userId, id)
   }
 
   async recordVerification({ userId, id }: Connection, failure: StorageErrorCode | null): Promise<Connection | null> {
-    const row = this.#own(userId, id)
+    const row = this.#ownRow(userId, id)
     if (row === null) return null
     const isRepeated = failure !== null && row.lastErrorCode !== null
     this.change(id, {
       status: failure === null ? 'ACTIVE' : isRepeated ? 'ERROR' : row.status,
       lastErrorCode: failure
     })
-    return this.#own(userId, id)
+    return this.#ownRow(userId, id)
   }
 
   async recordUse(): Promise<void> {
@@ -136,7 +136,7 @@ export class MemoryConnections implements ConnectionStore {
   }
 
   async remove(userId: string, id: string): Promise<SealedConnection | null> {
-    const row = this.#own(userId, id)
+    const row = this.#ownRow(userId, id)
     if (row !== null) this.rows.delete(id)
     return row
   }
@@ -151,7 +151,7 @@ export class MemoryConnections implements ConnectionStore {
     // There is no schema that could be outdated.
   }
 
-  #own(userId: string, id: string): SealedConnection | null {
+  #ownRow(userId: string, id: string): SealedConnection | null {
     const row = this.rows.get(id)
     return row?.userId === userId ? row : null
   }

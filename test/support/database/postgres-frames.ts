@@ -13,26 +13,26 @@ export interface PostgresNotification {
  * support TLS: the reply to an SSLRequest is not a frame.
  */
 export class PostgresFrames {
-  #held: Buffer[] = []
-  #heldBytes = 0
+  #buffered: Buffer[] = []
+  #bufferedBytes = 0
   #neededBytes = HEADER_BYTES
 
   /** Returns the frames that this chunk completes, with their headers. Throws if the data is not a valid frame. */
   push(chunk: Buffer): Buffer[] {
-    this.#held.push(chunk)
-    this.#heldBytes += chunk.length
+    this.#buffered.push(chunk)
+    this.#bufferedBytes += chunk.length
     // Concatenate a long frame once, not at each of its chunks.
-    if (this.#heldBytes < this.#neededBytes) return []
-    let rest = Buffer.concat(this.#held)
+    if (this.#bufferedBytes < this.#neededBytes) return []
+    let rest = Buffer.concat(this.#buffered)
     const frames: Buffer[] = []
     for (;;) {
-      this.#neededBytes = rest.length < HEADER_BYTES ? HEADER_BYTES : frameBytes(rest)
+      this.#neededBytes = rest.length < HEADER_BYTES ? HEADER_BYTES : frameLength(rest)
       if (rest.length < this.#neededBytes) break
       frames.push(rest.subarray(0, this.#neededBytes))
       rest = rest.subarray(this.#neededBytes)
     }
-    this.#held = [rest]
-    this.#heldBytes = rest.length
+    this.#buffered = [rest]
+    this.#bufferedBytes = rest.length
     return frames
   }
 }
@@ -50,7 +50,7 @@ export function readNotification(frame: Buffer): PostgresNotification | undefine
   }
 }
 
-function frameBytes(frame: Buffer): number {
+function frameLength(frame: Buffer): number {
   const length = frame.readInt32BE(1)
   if (length < HEADER_BYTES - 1) throw new Error(`No frame of PostgreSQL has the length ${length}`)
   return 1 + length

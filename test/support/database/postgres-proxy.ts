@@ -3,12 +3,12 @@ import { PostgresFrames, readNotification } from './postgres-frames.ts'
 import { TcpProxy, type ProxyTarget, type Transform } from '../process/tcp-proxy.ts'
 
 /** A number delays the notification by that many milliseconds, behind later frames. */
-export type NotificationFate = 'pass' | 'drop' | number
+export type NotificationVerdict = 'pass' | 'drop' | number
 
 /** A proxy for PostgreSQL that drops or delays notifications and passes everything else. Does not support TLS. */
 export class PostgresProxy extends TcpProxy {
   /** Decides the fate of each notification, on all connections. */
-  onNotification: (payload: string, channel: string) => NotificationFate = () => 'pass'
+  onNotification: (payload: string, channel: string) => NotificationVerdict = () => 'pass'
 
   /** Stops at teardown. */
   static override async start(t: Test, target: ProxyTarget): Promise<PostgresProxy> {
@@ -23,9 +23,9 @@ export class PostgresProxy extends TcpProxy {
     return (chunk) =>
       frames.push(chunk).flatMap((bytes) => {
         const notification = readNotification(bytes)
-        const fate = notification ? this.onNotification(notification.payload, notification.channel) : 'pass'
-        if (fate === 'drop') return []
-        return [{ bytes, lateMs: fate === 'pass' ? 0 : fate }]
+        const verdict = notification ? this.onNotification(notification.payload, notification.channel) : 'pass'
+        if (verdict === 'drop') return []
+        return [{ bytes, lateMs: verdict === 'pass' ? 0 : verdict }]
       })
   }
 }

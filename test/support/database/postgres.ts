@@ -20,17 +20,17 @@ export interface PostgresServer {
 }
 
 /** The folder of `initdb` and `postgres`, from Debian's location or the PATH. */
-const BIN = findBinaries()
+const BIN_FOLDER = findBinaries()
 
-export const postgresIsInstalled = BIN !== undefined
+export const isPostgresInstalled = BIN_FOLDER !== undefined
 
 /** Runs a program until stdin ends, so that a killed test process, which runs no teardown, also stops its server. */
 const UNTIL_STDIN_ENDS = '"$@" & server=$!; read -r _; kill -INT "$server"; wait "$server"'
 
 /** Starts a server, and removes it at teardown. */
 export async function startPostgres(t: Test): Promise<PostgresServer> {
-  if (BIN === undefined) throw new Error('PostgreSQL is not installed')
-  const bin = BIN
+  if (BIN_FOLDER === undefined) throw new Error('PostgreSQL is not installed')
+  const binFolder = BIN_FOLDER
   const owner = serverOwner()
   const folder = mkdtempSync(join(tmpdir(), 'fcs-postgres-'))
   const data = join(folder, 'data')
@@ -44,9 +44,9 @@ export async function startPostgres(t: Test): Promise<PostgresServer> {
 
   const stop = async () => {
     if (server?.exitCode !== null) return
-    const ended = once(server, 'exit')
+    const exited = once(server, 'exit')
     server.stdin?.end()
-    await ended
+    await exited
   }
   const start = async () => {
     const settings = {
@@ -58,12 +58,12 @@ export async function startPostgres(t: Test): Promise<PostgresServer> {
       timezone: 'Asia/Kolkata'
     }
     const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
-    server = spawn('sh', ['-c', UNTIL_STDIN_ENDS, 'sh', join(bin, 'postgres'), '-D', data, ...flags], {
+    server = spawn('sh', ['-c', UNTIL_STDIN_ENDS, 'sh', join(binFolder, 'postgres'), '-D', data, ...flags], {
       ...owner,
       cwd: folder,
       stdio: ['pipe', 'ignore', 'pipe']
     })
-    await untilReady(server)
+    await waitUntilReady(server)
   }
   t.teardown(async () => {
     await stop()
@@ -71,11 +71,15 @@ export async function startPostgres(t: Test): Promise<PostgresServer> {
   })
 
   const authentication = ['--username=test', '--auth=scram-sha-256', `--pwfile=${passwordFile}`]
-  execFileSync(join(bin, 'initdb'), ['-D', data, '--no-sync', '--encoding=UTF8', '--locale=C', ...authentication], {
-    ...owner,
-    cwd: folder,
-    stdio: 'ignore'
-  })
+  execFileSync(
+    join(binFolder, 'initdb'),
+    ['-D', data, '--no-sync', '--encoding=UTF8', '--locale=C', ...authentication],
+    {
+      ...owner,
+      cwd: folder,
+      stdio: 'ignore'
+    }
+  )
   await start()
 
   const url = (database: string) => `postgres://test:${password}@127.0.0.1:${String(port)}/${database}`
@@ -93,7 +97,7 @@ export async function startPostgres(t: Test): Promise<PostgresServer> {
   }
 }
 
-export const pgBouncerIsInstalled = hasProgram('pgbouncer')
+export const isPgBouncerInstalled = hasProgram('pgbouncer')
 
 /** Starts PgBouncer in transaction mode with two server connections. Returns the URL of the database behind it. */
 export async function startPgBouncer(t: Test, url: string): Promise<string> {
@@ -144,16 +148,16 @@ function serverOwner(): { uid: number; gid: number } {
   return { uid: process.getuid?.() ?? -1, gid: process.getgid?.() ?? -1 }
 }
 
-async function untilReady(server: ChildProcess): Promise<void> {
+async function waitUntilReady(server: ChildProcess): Promise<void> {
   if (server.stderr === null) throw new Error('stderr must be a pipe')
-  const said: string[] = []
+  const output: string[] = []
   for await (const line of createInterface({ input: server.stderr })) {
     if (line.includes('ready to accept connections')) {
       // Otherwise the pipe would fill up, and the server would block on its next line.
       server.stderr.resume()
       return
     }
-    said.push(line)
+    output.push(line)
   }
-  throw new Error(`PostgreSQL did not start:\n${said.join('\n')}`)
+  throw new Error(`PostgreSQL did not start:\n${output.join('\n')}`)
 }

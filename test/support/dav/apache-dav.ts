@@ -22,14 +22,14 @@ export interface RunningApacheDav {
 
 const PROGRAM = ['apache2', 'httpd'].find(hasProgram)
 /** The module folders of Debian, Red Hat, Alpine and macOS. */
-const MODULES = [
+const MODULE_FOLDER = [
   '/usr/lib/apache2/modules',
   '/usr/lib64/httpd/modules',
   '/usr/lib/apache2',
   '/usr/libexec/apache2'
 ].find((folder) => existsSync(join(folder, 'mod_dav.so')))
 /** A module without a file is built in, such as Debian's `unixd`. */
-const WANTED = [
+const REQUIRED_MODULES = [
   ['mpm_event', 'unixd', 'authn_core', 'authn_file', 'authz_core', 'authz_user'],
   ['auth_basic', 'auth_digest', 'dav', 'dav_fs', 'dir', 'mime']
 ].flat()
@@ -37,12 +37,12 @@ const REALM = 'dav'
 
 /** Returns whether Apache and its `mod_dav` are installed. */
 export function hasApacheDav(): boolean {
-  return PROGRAM !== undefined && MODULES !== undefined
+  return PROGRAM !== undefined && MODULE_FOLDER !== undefined
 }
 
 /** Starts Apache with one folder behind Basic and one behind Digest. Stops it at teardown. */
 export async function startApacheDav(t: Test): Promise<RunningApacheDav> {
-  if (PROGRAM === undefined || MODULES === undefined) throw new Error('Apache is not installed')
+  if (PROGRAM === undefined || MODULE_FOLDER === undefined) throw new Error('Apache is not installed')
   const home = await mkdtemp(join(tmpdir(), 'apache-dav-'))
   t.teardown(() => rm(home, { recursive: true, force: true }))
   const port = await freePort()
@@ -50,22 +50,25 @@ export async function startApacheDav(t: Test): Promise<RunningApacheDav> {
   const basicFolder = join(home, 'root', 'basic')
   const digestFolder = join(home, 'root', 'digest')
   const owner = serverOwner()
-  const handOver = async (path: string) => {
+  const chownToServer = async (path: string) => {
     if (owner !== undefined) await chown(path, owner.uid, owner.gid)
   }
 
   for (const folder of [home, join(home, 'root'), basicFolder, digestFolder, join(home, 'run')]) {
     await mkdir(folder, { recursive: true })
-    await handOver(folder)
+    await chownToServer(folder)
   }
   const { username, password } = account
   const hash = (algorithm: string, text: string) => createHash(algorithm).update(text)
   const basicEntry = `${username}:{SHA}${hash('sha1', password).digest('base64')}\n`
   const digestEntry = `${username}:${REALM}:${hash('md5', `${username}:${REALM}:${password}`).digest('hex')}\n`
   const files = { basic: basicEntry, digest: digestEntry, 'mime.types': 'text/plain txt\n' }
-  for (const [name, content] of Object.entries({ ...files, 'httpd.conf': configOf(home, port, owner !== undefined) })) {
+  for (const [name, content] of Object.entries({
+    ...files,
+    'httpd.conf': renderConfig(home, port, owner !== undefined)
+  })) {
     await writeFile(join(home, name), content)
-    await handOver(join(home, name))
+    await chownToServer(join(home, name))
   }
   await startDaemon(t, {
     command: [PROGRAM, '-f', join(home, 'httpd.conf'), '-DFOREGROUND'],
@@ -83,13 +86,13 @@ export async function startApacheDav(t: Test): Promise<RunningApacheDav> {
       const file = join(folder, path)
       await mkdir(dirname(file), { recursive: true })
       await writeFile(file, content)
-      for (let made = file; made !== folder; made = dirname(made)) await handOver(made)
+      for (let created = file; created !== folder; created = dirname(created)) await chownToServer(created)
     }
   }
 }
 
-function configOf(home: string, port: number, asRoot: boolean): string {
-  const files = WANTED.map((name) => ({ name, file: join(MODULES ?? '', `mod_${name}.so`) }))
+function renderConfig(home: string, port: number, asRoot: boolean): string {
+  const files = REQUIRED_MODULES.map((name) => ({ name, file: join(MODULE_FOLDER ?? '', `mod_${name}.so`) }))
   const modules = files
     .filter(({ file }) => existsSync(file))
     .map(({ name, file }) => `LoadModule ${name}_module ${file}\n`)

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 
 /** The inputs of a digest. */
-export interface Digest {
+export interface DigestInput {
   readonly algorithm: string
   readonly username: string
   readonly password: string
@@ -24,12 +24,12 @@ export function digestResponse({
   cnonce,
   uri,
   method
-}: Digest): string {
+}: DigestInput): string {
   const hash = (text: string) =>
     createHash(algorithm.replace('-sess', '') === 'MD5' ? 'md5' : 'sha256')
       .update(text)
       .digest('hex')
-  const plain = hash(`${username}:${realm}:${password}`)
-  const key = algorithm.endsWith('-sess') ? hash(`${plain}:${nonce}:${cnonce}`) : plain
+  const userHash = hash(`${username}:${realm}:${password}`)
+  const key = algorithm.endsWith('-sess') ? hash(`${userHash}:${nonce}:${cnonce}`) : userHash
   return hash(`${key}:${nonce}:${nc}:${cnonce}:auth:${hash(`${method}:${uri}`)}`)
 }

@@ -27,9 +27,9 @@ export async function rclone(args: readonly string[], { url, username, password 
   const home = await mkdtemp(join(tmpdir(), 'rclone-'))
   const config = join(home, 'rclone.conf')
   await writeFile(config, '')
-  const empty = { PATH: process.env['PATH'] ?? '', HOME: home, RCLONE_CONFIG: config, RCLONE_CACHE_DIR: home }
+  const baseEnv = { PATH: process.env['PATH'] ?? '', HOME: home, RCLONE_CONFIG: config, RCLONE_CACHE_DIR: home }
   try {
-    const obscured = await run('rclone', ['obscure', password], { env: empty })
+    const obscured = await run('rclone', ['obscure', password], { env: baseEnv })
     const remote = {
       RCLONE_CONFIG_REMOTE_TYPE: 'webdav',
       RCLONE_CONFIG_REMOTE_VENDOR: 'other',
@@ -40,7 +40,7 @@ export async function rclone(args: readonly string[], { url, username, password 
     // A refusal is a final result: the test must not wait for rclone's ten attempts.
     const limits = { RCLONE_RETRIES: '1', RCLONE_LOW_LEVEL_RETRIES: '1' }
     const { stdout } = await run('rclone', [...args], {
-      env: { ...empty, ...remote, ...limits },
+      env: { ...baseEnv, ...remote, ...limits },
       maxBuffer: MAX_OUTPUT_BYTES
     })
     return stdout

@@ -27,110 +27,110 @@ export interface RealDav {
   readonly scheme: 'Basic' | 'Bearer' | 'Digest'
 }
 
-export interface Place {
+export interface TestFolder {
   readonly name: string
-  readonly front: Front
+  readonly proxy: RecordingProxy
   /** Through the front proxy. */
   readonly url: string
   /** Directly at the server. */
-  readonly direct: string
+  readonly directUrl: string
   readonly seed: (files: Files) => Promise<void>
 }
 
-let places = 0
+let folderCount = 0
 
 /** Returns true if it responds to the request itself; otherwise the server behind does. */
-export type Answer = (request: IncomingMessage, response: ServerResponse) => boolean
+export type Responder = (request: IncomingMessage, response: ServerResponse) => boolean
 
 /**
  * A proxy between a backend and a real server that records requests and counts pending ones. Like nginx in front of
  * PHP, it reads a response at full speed, so that slow readers occupy no worker of the server.
  */
-export class Front {
+export class RecordingProxy {
   /** Method, path and authorization scheme of each request. */
   readonly requests: { readonly method: string; readonly path: string; readonly scheme: string | undefined }[] = []
   readonly #target: string
-  readonly #answer: Answer | undefined
-  readonly #unfinished = new Set<ServerResponse>()
+  readonly #responder: Responder | undefined
+  readonly #pending = new Set<ServerResponse>()
   readonly #server = createServer((request, response) => {
     void this.#serve(request, response)
   })
 
-  private constructor(target: string, answer: Answer | undefined) {
+  private constructor(target: string, responder: Responder | undefined) {
     this.#target = target
-    this.#answer = answer
+    this.#responder = responder
   }
 
-  static async start(t: Test, target: string, answer: Answer | undefined): Promise<Front> {
-    const front = new Front(target, answer)
-    front.#server.listen(0, '127.0.0.1')
-    await once(front.#server, 'listening')
+  static async start(t: Test, target: string, responder: Responder | undefined): Promise<RecordingProxy> {
+    const proxy = new RecordingProxy(target, responder)
+    proxy.#server.listen(0, '127.0.0.1')
+    await once(proxy.#server, 'listening')
     t.teardown(async () => {
-      front.#server.closeAllConnections()
-      front.#server.close()
-      await once(front.#server, 'close')
+      proxy.#server.closeAllConnections()
+      proxy.#server.close()
+      await once(proxy.#server, 'close')
     })
-    return front
+    return proxy
   }
 
-  urlOf(direct: string): string {
+  urlOf(directUrl: string): string {
     const { port } = this.#server.address() as AddressInfo
-    return `http://127.0.0.1:${port}${new URL(direct).pathname}`
+    return `http://127.0.0.1:${port}${new URL(directUrl).pathname}`
   }
 
   /** Returns the number of pending exchanges. Each of them uses one socket. */
   busy(): number {
-    return this.#unfinished.size
+    return this.#pending.size
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     for (const stream of [request, response]) stream.on('error', () => {})
-    this.#unfinished.add(response)
-    response.once('close', () => this.#unfinished.delete(response))
+    this.#pending.add(response)
+    response.once('close', () => this.#pending.delete(response))
     const { method = '', url: path = '', headers } = request
     this.requests.push({ method, path, scheme: headers.authorization?.split(' ', 1)[0] })
-    if (this.#answer?.(request, response) === true) return
+    if (this.#responder?.(request, response) === true) return
     const { hostname, port } = new URL(this.#target)
-    const forwarded = httpRequest({ hostname, port, method, path, headers: endToEnd(headers), agent: false })
-    forwarded.on('response', (answer) => {
-      response.writeHead(answer.statusCode ?? 502, endToEnd(answer.headers)).flushHeaders()
-      answer.on('data', (chunk: Buffer) => response.write(chunk))
-      answer.on('end', () => response.end())
-      answer.on('error', () => request.socket.destroy())
+    const proxied = httpRequest({ hostname, port, method, path, headers: withoutHopByHop(headers), agent: false })
+    proxied.on('response', (upstream) => {
+      response.writeHead(upstream.statusCode ?? 502, withoutHopByHop(upstream.headers)).flushHeaders()
+      upstream.on('data', (chunk: Buffer) => response.write(chunk))
+      upstream.on('end', () => response.end())
+      upstream.on('error', () => request.socket.destroy())
     })
     // A server that responds before the end of the request body may refuse the rest.
-    forwarded.on('error', () => {
+    proxied.on('error', () => {
       if (response.headersSent) request.resume()
       else request.socket.destroy()
     })
     // An interrupted response must not end cleanly for the client.
     response.once('close', () => {
-      if (!response.writableFinished) forwarded.destroy()
+      if (!response.writableFinished) proxied.destroy()
     })
-    request.pipe(forwarded)
+    request.pipe(proxied)
   }
 }
 
 /** Passes on the headers that frame the body, because framing is under test. */
-function endToEnd({ connection, 'keep-alive': keepAlive, ...headers }: IncomingMessage['headers']) {
+function withoutHopByHop({ connection, 'keep-alive': keepAlive, ...headers }: IncomingMessage['headers']) {
   return headers
 }
 
 /** Creates an empty folder at the server, with a name that needs encoding. */
-export async function newPlace(t: Test, server: RealDav, answer?: Answer): Promise<Place> {
+export async function newTestFolder(t: Test, server: RealDav, responder?: Responder): Promise<TestFolder> {
   const { url, folder, put } = server
-  const name = `place ${++places}`
-  await makeFolder({ folder, put }, `${name}/`)
-  const direct = `${url}${encodeURIComponent(name)}/`
-  const front = await Front.start(t, url, answer)
+  const name = `place ${++folderCount}`
+  await createFolder({ folder, put }, `${name}/`)
+  const directUrl = `${url}${encodeURIComponent(name)}/`
+  const proxy = await RecordingProxy.start(t, url, responder)
   return {
     name,
-    front,
-    url: front.urlOf(direct),
-    direct,
+    proxy,
+    url: proxy.urlOf(directUrl),
+    directUrl,
     seed: async (files) => {
       for (const [path, content] of Object.entries(files)) {
-        if (path.endsWith('/')) await makeFolder({ folder, put }, `${name}/${path}`)
+        if (path.endsWith('/')) await createFolder({ folder, put }, `${name}/${path}`)
         else await put(`${name}/${path}`, content)
       }
     }
@@ -141,7 +141,7 @@ export async function newPlace(t: Test, server: RealDav, answer?: Answer): Promi
 export async function connectTo(
   t: Test,
   { folder, put, fields }: RealDav,
-  { name, url }: Place
+  { name, url }: TestFolder
 ): Promise<StorageBackend> {
   const path = `${name}/old.txt`
   await put(path, 'old')
@@ -153,7 +153,7 @@ export async function connectTo(
 }
 
 /** Folders have the same owner as the files in them. */
-export async function makeFolder({ folder, put }: Pick<RealDav, 'folder' | 'put'>, path: string): Promise<void> {
+export async function createFolder({ folder, put }: Pick<RealDav, 'folder' | 'put'>, path: string): Promise<void> {
   await put(`${path}new`, '')
   await rm(join(folder, path, 'new'))
 }
@@ -162,11 +162,11 @@ export function harnessOf(server: RealDav, exceptions: Exceptions = {}): Harness
   return {
     name: server.name,
     open: async (t) => {
-      const place = await newPlace(t, server)
+      const testFolder = await newTestFolder(t, server)
       return {
-        backend: await connectTo(t, server, place),
-        seed: place.seed,
-        busy: () => place.front.busy(),
+        backend: await connectTo(t, server, testFolder),
+        seed: testFolder.seed,
+        busy: () => testFolder.proxy.busy(),
         missing: { folder: 'no such folder/', file: 'no such file' },
         exceptions
       }
@@ -175,7 +175,7 @@ export function harnessOf(server: RealDav, exceptions: Exceptions = {}): Harness
 }
 
 /** Applies the layers of a connection. */
-export function layered(backend: StorageBackend): StorageBackend {
+export function withConnectionLayers(backend: StorageBackend): StorageBackend {
   const health = new ConnectionHealth(systemClock).get(backend.provider, 'connection')
   return withResilience(backend, { health, timeouts: TEST_TIMEOUTS, clock: systemClock })
 }

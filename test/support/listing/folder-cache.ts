@@ -5,7 +5,7 @@ import { ManualClock } from '../time/clock.ts'
 import { Deferred } from '../time/deferred.ts'
 
 /** A cache that is large enough for tests, with a manual clock. */
-export function makeCache(options: Partial<FolderCacheOptions> = {}) {
+export function createTestCache(options: Partial<FolderCacheOptions> = {}) {
   const clock = new ManualClock()
   const cache = new FolderCache({
     max: 1000,
@@ -18,19 +18,19 @@ export function makeCache(options: Partial<FolderCacheOptions> = {}) {
   return { clock, cache }
 }
 
-export function folderKey(over: Partial<FolderKey> = {}): FolderKey {
-  return { userId: 'ann', provider: 's3', folderId: 'docs/', connectionId: 'c1', ...over }
+export function folderKey(overrides: Partial<FolderKey> = {}): FolderKey {
+  return { userId: 'ann', provider: 's3', folderId: 'docs/', connectionId: 'c1', ...overrides }
 }
 
-export const never = () => Promise.reject(new Error('must not be fetched'))
+export const mustNotFetch = () => Promise.reject(new Error('must not be fetched'))
 
 /** A fetch function, with pending calls that the test settles. */
 export function fetcher<T>() {
-  const calls: { signal: AbortSignal; answer: Deferred<T> }[] = []
+  const calls: { signal: AbortSignal; result: Deferred<T> }[] = []
   const fetch = (signal: AbortSignal) => {
-    const answer = new Deferred<T>()
-    calls.push({ signal, answer })
-    return answer.promise
+    const result = new Deferred<T>()
+    calls.push({ signal, result })
+    return result.promise
   }
   return { calls, fetch }
 }

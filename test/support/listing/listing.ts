@@ -13,15 +13,15 @@ import { MemoryConnections } from '../database/memory-connections.ts'
 import { ScriptedBackend } from '../backend/scripted-backend.ts'
 
 /** A sealer that does not encrypt, for tests in which encryption is irrelevant. Counts what it opens. */
-export class OpenSealer implements TextSealer {
-  opened = 0
+export class PlaintextSealer implements TextSealer {
+  openCount = 0
 
   seal(text: string, binding: readonly string[]): string {
     return Buffer.from(JSON.stringify([text, binding])).toString('base64url')
   }
 
   open(sealed: string, binding: readonly string[]): string | null {
-    this.opened += 1
+    this.openCount += 1
     try {
       const [text] = JSON.parse(Buffer.from(sealed, 'base64url').toString()) as [string]
       // Like the real sealer, it yields exactly one sealed form for each text and binding.
@@ -44,7 +44,7 @@ export interface ListingOptions {
 }
 
 /** The use case with in-memory connections and a scripted backend. */
-export function makeListing(options: ListingOptions = {}) {
+export function createTestListing(options: ListingOptions = {}) {
   const {
     leaseMs = 0,
     shared = null,
@@ -57,7 +57,7 @@ export function makeListing(options: ListingOptions = {}) {
   const leases = new Leases({ connections, leaseMs, clock, random: () => 0 })
   const backend = new ScriptedBackend()
   const loads: Parameters<Metrics['listingLoaded']>[] = []
-  const sealer = new OpenSealer()
+  const sealer = new PlaintextSealer()
   const cache = new FolderCache({
     max: 100,
     ttlMs: 60_000,
@@ -79,19 +79,19 @@ export function makeListing(options: ListingOptions = {}) {
     cursors: new Cursors(sealer),
     open: () => Promise.resolve(backend)
   })
-  const kept = (over: Partial<ListFolderRequest> = {}) => {
-    const answer = listFolder.getCached(listingRequest(over))
-    return answer === undefined ? undefined : readable(answer)
+  const cached = (overrides: Partial<ListFolderRequest> = {}) => {
+    const result = listFolder.getCached(listingRequest(overrides))
+    return result === undefined ? undefined : parseResult(result)
   }
   /** Lists like the route: from the cache, else by loading. */
-  const list = async (over: Partial<ListFolderRequest> = {}, signal = new AbortController().signal) => {
-    const request = listingRequest(over)
-    return readable(listFolder.getCached(request) ?? (await listFolder.load(request, signal)))
+  const list = async (overrides: Partial<ListFolderRequest> = {}, signal = new AbortController().signal) => {
+    const request = listingRequest(overrides)
+    return parseResult(listFolder.getCached(request) ?? (await listFolder.load(request, signal)))
   }
-  return { clock, connections, leases, backend, cache, sealer, loads, readAhead, kept, list }
+  return { clock, connections, leases, backend, cache, sealer, loads, readAhead, cached, list }
 }
 
-function listingRequest(over: Partial<ListFolderRequest>): ListFolderRequest {
+function listingRequest(overrides: Partial<ListFolderRequest>): ListFolderRequest {
   return {
     userId: 'ann',
     provider: 'scripted',
@@ -101,11 +101,11 @@ function listingRequest(over: Partial<ListFolderRequest>): ListFolderRequest {
     limit: 200,
     kind: undefined,
     refresh: false,
-    ...over
+    ...overrides
   }
 }
 
-function readable({ listing, status }: ListFolderResult) {
+function parseResult({ listing, status }: ListFolderResult) {
   const { bytes, etag } = listing.identity
   return { body: JSON.parse(bytes.toString()) as Listing, etag, status }
 }

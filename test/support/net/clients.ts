@@ -25,25 +25,25 @@ export interface NetClient {
   /** Makes one GET or POST call to a server at an origin, and reads the response. */
   call(egress: Egress, origin: string, options?: NetCall): Promise<void>
   /** Maps an error code of the egress to the one that the client's caller receives. */
-  told(code: StorageErrorCode): StorageErrorCode
+  mapCode(code: StorageErrorCode): StorageErrorCode
 }
 
-const asItIs = (code: StorageErrorCode): StorageErrorCode => code
+const unchanged = (code: StorageErrorCode): StorageErrorCode => code
 
-const never = new AbortController().signal
+const neverAborted = new AbortController().signal
 
-const ours: NetClient = {
+const egressClient: NetClient = {
   name: 'our client',
-  async call(egress, origin, { signal = never } = {}) {
-    const answer = await egress.request({ method: 'GET', url: new URL('/x', origin), signal })
-    await readBody(answer.body)
+  async call(egress, origin, { signal = neverAborted } = {}) {
+    const response = await egress.request({ method: 'GET', url: new URL('/x', origin), signal })
+    await readBody(response.body)
   },
-  told: asItIs
+  mapCode: unchanged
 }
 
 const s3: NetClient = {
   name: 'the S3 SDK',
-  async call(egress, origin, { signal = never, timeouts } = {}) {
+  async call(egress, origin, { signal = neverAborted, timeouts } = {}) {
     const keys = { accessKeyId: 'AK', secretAccessKey: 'SK' }
     const backend = await openS3(readSettings({ endpoint: origin, bucket: 'bucket', ...keys }), {
       agents: egress.agents,
@@ -52,25 +52,25 @@ const s3: NetClient = {
     })
     await backend.listFolder(null, { signal, limit: 10 })
   },
-  told: asItIs
+  mapCode: unchanged
 }
 
 /** Refreshes a token, which is a POST with secrets. */
 const oauth: NetClient = {
   name: 'the OAuth client',
-  async call(egress, origin, { signal = never } = {}) {
+  async call(egress, origin, { signal = neverAborted } = {}) {
     const settings = { clientId: 'client', clientSecret: new Secret('SECRET-of-client') }
     const client = createOAuthClient(oauthConnect(origin), settings, egress)
     await client.refresh(new Secret('SECRET-refresh'), signal)
   },
   // A failure of the token endpoint says nothing about the grant.
-  told: (code) => (code === 'ENDPOINT_FORBIDDEN' ? code : 'PROVIDER_UNAVAILABLE')
+  mapCode: (code) => (code === 'ENDPOINT_FORBIDDEN' ? code : 'PROVIDER_UNAVAILABLE')
 }
 
 /** Like an SDK that passes on the host as typed, before URL parsing normalises it. */
-const node: NetClient = {
+const agentClient: NetClient = {
   name: 'a client on the agents',
-  async call({ agents }, origin, { signal = never } = {}) {
+  async call({ agents }, origin, { signal = neverAborted } = {}) {
     const [, protocol = '', host = '', port = ''] = /^(https?:)\/\/\[?(.*?)\]?(?::(\d+))?$/.exec(origin) ?? []
     const isTls = protocol === 'https:'
     const headers = { host: `${encodeURIComponent(host)}:${port}` }
@@ -92,28 +92,28 @@ const node: NetClient = {
       request.end()
     })
   },
-  told: asItIs
+  mapCode: unchanged
 }
 
 /** Clients for tests of the egress. Each test must hold for all of them. */
-export const NET_CLIENTS: readonly NetClient[] = [ours, s3, oauth]
+export const NET_CLIENTS: readonly NetClient[] = [egressClient, s3, oauth]
 /** The same, and a client that uses the agents directly. */
-export const SOCKET_CLIENTS: readonly NetClient[] = [...NET_CLIENTS, node]
+export const SOCKET_CLIENTS: readonly NetClient[] = [...NET_CLIENTS, agentClient]
 
 /** The clients based on undici. */
-export const FETCH_CLIENTS: readonly NetClient[] = [ours, oauth]
+export const FETCH_CLIENTS: readonly NetClient[] = [egressClient, oauth]
 
 /** A response that satisfies each of the clients. */
-export const contenting: RequestListener = ({ method }, response) => {
+export const respondToAnyClient: RequestListener = ({ method }, response) => {
   const isPost = method === 'POST'
   response.setHeader('content-type', isPost ? 'application/json' : 'application/xml')
   response.end(isPost ? '{"access_token":"SECRET-access","token_type":"bearer"}' : EMPTY_LISTING)
 }
 
 /** Starts a server with that response. */
-export async function startContenting(t: Test, options?: NetServerOptions): Promise<NetServer> {
+export async function startRespondingServer(t: Test, options?: NetServerOptions): Promise<NetServer> {
   const server = await startServer(t, options)
-  server.answer = contenting
+  server.respond = respondToAnyClient
   return server
 }
 

@@ -32,7 +32,7 @@ export interface NetServer extends Listening {
   readonly origin: string
   /** Announces this keep-alive time to clients and applies it. */
   readonly keepAlive: (ms: number) => void
-  answer: RequestListener
+  respond: RequestListener
 }
 
 /** A response that satisfies S3 clients and all others. */
@@ -41,7 +41,7 @@ export const EMPTY_LISTING = '<ListBucketResult><IsTruncated>false</IsTruncated>
 export async function startServer(t: Test, options: NetServerOptions = {}): Promise<NetServer> {
   const { host = '127.0.0.1', isTls = false } = options
   const requests: NetRequest[] = []
-  const serve: RequestListener = (request, response) => {
+  const handle: RequestListener = (request, response) => {
     const chunks: Buffer[] = []
     response.on('error', () => {})
     request.on('error', () => {})
@@ -49,10 +49,10 @@ export async function startServer(t: Test, options: NetServerOptions = {}): Prom
     request.on('end', () => {
       const { method = '', url = '', headers } = request
       requests.push({ method, url, headers, body: Buffer.concat(chunks).toString() })
-      server.answer(request, response)
+      server.respond(request, response)
     })
   }
-  const http = isTls ? createTlsServer({ key: NET_KEY, cert: NET_CERTIFICATE }, serve) : createServer(serve)
+  const http = isTls ? createTlsServer({ key: NET_KEY, cert: NET_CERTIFICATE }, handle) : createServer(handle)
   const listening = await listen(t, http, options)
   t.teardown(() => {
     http.closeAllConnections()
@@ -63,7 +63,7 @@ export async function startServer(t: Test, options: NetServerOptions = {}): Prom
       http.keepAliveTimeout = ms
     },
     origin: `${isTls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${listening.port}`,
-    answer: ((_request, response) => {
+    respond: ((_request, response) => {
       response.writeHead(200, { 'content-type': 'application/xml' }).end(EMPTY_LISTING)
     }) satisfies RequestListener
   })
@@ -73,13 +73,13 @@ export async function startServer(t: Test, options: NetServerOptions = {}): Prom
 /** Starts a server without a protocol: the test handles each socket. */
 export async function startTcp(
   t: Test,
-  serve: (socket: Socket) => void,
+  handle: (socket: Socket) => void,
   options: NetServerOptions = {}
 ): Promise<Listening & { bytes: number }> {
   const tcp = createTcpServer((socket) => {
     socket.on('error', () => {})
     socket.on('data', (chunk) => (listening.bytes += chunk.length))
-    serve(socket)
+    handle(socket)
   })
   const listening = Object.assign(await listen(t, tcp, options), { bytes: 0 })
   return listening

@@ -6,7 +6,7 @@ interface Media {
   readonly examples?: Readonly<Record<string, { readonly value: unknown }>>
 }
 
-interface Answer {
+interface ResponseObject {
   readonly description: string
   readonly headers?: Readonly<Record<string, { readonly schema: object }>>
   readonly content?: Readonly<Record<string, Media>>
@@ -27,7 +27,7 @@ export interface Operation {
   readonly security?: readonly object[]
   readonly parameters?: readonly Parameter[]
   readonly requestBody?: { readonly required?: boolean; readonly content: Readonly<Record<string, Media>> }
-  readonly responses: Readonly<Record<string, Answer>>
+  readonly responses: Readonly<Record<string, ResponseObject>>
 }
 
 export interface ApiDescription {
@@ -37,7 +37,7 @@ export interface ApiDescription {
   readonly servers?: readonly { readonly url: string }[]
 }
 
-export interface GivenAnswer {
+export interface ActualResponse {
   readonly method: string
   /** With or without a query. */
   readonly url: string
@@ -47,7 +47,7 @@ export interface GivenAnswer {
 }
 
 /** An OpenAPI document. Checks responses against it. */
-export class Description {
+export class OpenApiDocument {
   readonly document: ApiDescription
   readonly #ajv = new Ajv2020({ strict: false, allErrors: true })
 
@@ -73,36 +73,38 @@ export class Description {
   }
 
   /** Returns the mismatches of a response. Skips errors of the host's own hooks, which are not described. */
-  mismatches({ method, url, status, headers, body }: GivenAnswer): string[] {
+  mismatches({ method, url, status, headers, body }: ActualResponse): string[] {
     if (body.startsWith('{"type":"about:blank"')) return []
     const path = this.#pathOf(method, url)
     if (path === undefined) return [`${method} ${url} is not described`]
     const verb = method.toLowerCase()
-    const where = `${method} ${path} ${status}`
-    const answer = this.document.paths[path]?.[verb]?.responses[status]
-    if (answer === undefined) return [`${where} is not described: ${body.slice(0, 300)}`]
+    const location = `${method} ${path} ${status}`
+    const response = this.document.paths[path]?.[verb]?.responses[status]
+    if (response === undefined) return [`${location} is not described: ${body.slice(0, 300)}`]
     const missing = Object.keys(headers).flatMap((name) =>
-      isTold(name) && !Object.keys(answer.headers ?? {}).some((told) => told.toLowerCase() === name)
-        ? [`${where} has ${name}, which is not described`]
+      isDocumented(name) && !Object.keys(response.headers ?? {}).some((documented) => documented.toLowerCase() === name)
+        ? [`${location} has ${name}, which is not described`]
         : []
     )
     if (body === '') return missing
     const type = String(headers['content-type']).split(';', 1)[0]!
-    if (answer.content?.['*/*'] !== undefined) return missing
-    if (answer.content?.[type] === undefined) return [...missing, `${where} is ${type}, which is not described`]
+    if (response.content?.['*/*'] !== undefined) return missing
+    if (response.content?.[type] === undefined) return [...missing, `${location} is ${type}, which is not described`]
     const pointer = ['paths', path, verb, 'responses', String(status), 'content', type, 'schema']
     return [...missing, ...this.violations(pointer, type.endsWith('json') ? JSON.parse(body) : body)]
   }
 
   #pathOf(method: string, url: string): string | undefined {
-    const asked = url.split('?', 1)[0]!.split('/')
-    const fitting = Object.entries(this.document.paths).filter(([path, item]) => {
+    const requestedParts = url.split('?', 1)[0]!.split('/')
+    const candidates = Object.entries(this.document.paths).filter(([path, item]) => {
       const parts = path.split('/')
-      const fits = parts.length === asked.length && parts.every((part, i) => part.startsWith('{') || part === asked[i])
-      return fits && method.toLowerCase() in item
+      const isMatch =
+        parts.length === requestedParts.length &&
+        parts.every((part, i) => part.startsWith('{') || part === requestedParts[i])
+      return isMatch && method.toLowerCase() in item
     })
     // Prefer literal segments to parameters.
-    return fitting.sort(([one], [other]) => one.split('{').length - other.split('{').length)[0]?.[0]
+    return candidates.sort(([one], [other]) => one.split('{').length - other.split('{').length)[0]?.[0]
   }
 }
 
@@ -110,7 +112,7 @@ export class Description {
  * Headers of HTTP itself or of the connection; `Vary`, which the host adds to; and `X-Request-Id`, which every
  * response of the server has and which the document describes once.
  */
-const UNTOLD = new Set([
+const UNDOCUMENTED_HEADERS = new Set([
   'transfer-encoding',
   'vary',
   'connection',
@@ -122,6 +124,6 @@ const UNTOLD = new Set([
   'keep-alive'
 ])
 
-function isTold(name: string): boolean {
-  return !UNTOLD.has(name)
+function isDocumented(name: string): boolean {
+  return !UNDOCUMENTED_HEADERS.has(name)
 }

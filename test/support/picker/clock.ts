@@ -17,14 +17,14 @@ export class PickerClock implements Clock {
   }
 
   /** The number of pending timers. */
-  get waiting(): number {
+  get pendingTimers(): number {
     return this.#timers.size
   }
 
   async advance(ms: number): Promise<void> {
     const until = this.#now + ms
     await setImmediate()
-    for (let next = this.#due(until); next !== undefined; next = this.#due(until)) {
+    for (let next = this.#nextDue(until); next !== undefined; next = this.#nextDue(until)) {
       this.#timers.delete(next)
       this.#now = Math.max(this.#now, next.at)
       next.run()
@@ -34,7 +34,7 @@ export class PickerClock implements Clock {
     await setImmediate()
   }
 
-  #due(until: number): { readonly at: number; readonly run: () => void } | undefined {
+  #nextDue(until: number): { readonly at: number; readonly run: () => void } | undefined {
     return [...this.#timers].filter(({ at }) => at <= until).sort((a, b) => a.at - b.at)[0]
   }
 }

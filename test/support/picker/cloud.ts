@@ -5,7 +5,7 @@ import type { Test } from 'tap'
 import type { Entry } from '../../../src/core/entry.ts'
 import type { ConnectionView, ProviderView } from '../../../web/picker/api.ts'
 import { FakeServer } from '../../fakes/fake-server.ts'
-import { answerRoute } from './routes.ts'
+import { serveRoute } from './routes.ts'
 
 /** A one-time response of a route that replaces the normal one. */
 export interface Script {
@@ -44,8 +44,8 @@ export class PickerCloud extends FakeServer {
   /** The entries of each folder, by its ID; `''` is the root. */
   readonly folders = new Map<string, Entry[]>()
   /** Requests such as `GET /cloud/s3/listing?limit=200`. */
-  readonly asked: string[] = []
-  readonly uploaded: { name: string; type: string; body: Buffer }[] = []
+  readonly requests: string[] = []
+  readonly uploads: { name: string; type: string; body: Buffer }[] = []
   /** CSP violations that the browser has reported. */
   readonly violations: string[] = []
   /** The token that each request must carry to avoid a 401; `null` if none is required. */
@@ -68,13 +68,13 @@ export class PickerCloud extends FakeServer {
   }
 
   /** @param start beginning of the request: `GET /cloud/s3/listing` */
-  answerOnce(start: string, script: Script): void {
+  respondOnce(start: string, script: Script): void {
     this.#scripts.push({ start, script })
   }
 
   /** Responds once with an error in the plugin's format. */
   failOnce(start: string, status: number, code: string, headers: Record<string, string> = {}, detail = code): void {
-    this.answerOnce(start, {
+    this.respondOnce(start, {
       status,
       headers: { 'content-type': 'application/problem+json', ...headers },
       body: { type: `urn:fastify-cloud-storage:error:${code}`, title: code, status, detail, code, requestId: 'req-1' }
@@ -89,27 +89,27 @@ export class PickerCloud extends FakeServer {
       return
     }
     if (!url.pathname.startsWith('/cloud/')) {
-      await this.#page(url, message, response)
+      await this.#servePage(url, message, response)
       return
     }
-    const line = `${message.method ?? ''} ${url.pathname}${url.search}`
-    this.asked.push(line)
+    const requestLine = `${message.method ?? ''} ${url.pathname}${url.search}`
+    this.requests.push(requestLine)
     response.setHeader('cache-control', 'no-store')
-    const found = this.#scripts.findIndex(({ start }) => line.startsWith(start))
-    const [taken] = found === -1 ? [] : this.#scripts.splice(found, 1)
-    await taken?.script.until
-    if (taken?.script.status !== undefined) {
-      const { status, headers = {}, body } = taken.script
+    const index = this.#scripts.findIndex(({ start }) => requestLine.startsWith(start))
+    const [match] = index === -1 ? [] : this.#scripts.splice(index, 1)
+    await match?.script.until
+    if (match?.script.status !== undefined) {
+      const { status, headers = {}, body } = match.script
       message.resume()
       response.writeHead(status, headers).end(typeof body === 'string' ? body : JSON.stringify(body))
     } else if (this.token !== null && message.headers.authorization !== this.token) {
       response.writeHead(401, { 'content-type': 'application/problem+json' }).end('{"code":"UNAUTHENTICATED"}')
     } else {
-      await answerRoute(this, url, message, response)
+      await serveRoute(this, url, message, response)
     }
   }
 
-  async #page({ pathname, searchParams }: URL, message: IncomingMessage, response: ServerResponse): Promise<void> {
+  async #servePage({ pathname, searchParams }: URL, message: IncomingMessage, response: ServerResponse): Promise<void> {
     response.setHeader('content-security-policy', POLICY)
     if (pathname === '/') {
       const attributes = searchParams.get('attributes') ?? ''

@@ -2,7 +2,7 @@ import type { Entry } from '../../../src/core/entry.ts'
 import type { ConnectionView, ProviderView } from '../../../web/picker/api.ts'
 
 /** Creates a file with its path as its ID. */
-export function entryOf(id: string, facts: Partial<Entry> = {}): Entry {
+export function entryOf(id: string, overrides: Partial<Entry> = {}): Entry {
   return {
     id,
     parentId: null,
@@ -21,27 +21,27 @@ export function entryOf(id: string, facts: Partial<Entry> = {}): Entry {
     thumbnailUrl: null,
     path: id,
     can: { list: false, download: true, write: null },
-    ...facts
+    ...overrides
   }
 }
 
 /** Creates a folder with its path as its ID, ending with a slash. */
-export function folderOf(id: string, facts: Partial<Entry> = {}): Entry {
+export function folderOf(id: string, overrides: Partial<Entry> = {}): Entry {
   return entryOf(id, {
     name: id.split('/').at(-2) ?? id,
     kind: 'folder',
     size: null,
     can: { list: true, download: false, write: null },
-    ...facts
+    ...overrides
   })
 }
 
-const ABLE = { upload: 'native', createFolder: 'native' } as const
+const WRITE_CAPABILITIES = { upload: 'native', createFolder: 'native' } as const
 
 export const S3: ProviderView = {
   id: 's3',
   label: 'S3-compatible storage',
-  capabilities: ABLE,
+  capabilities: WRITE_CAPABILITIES,
   connect: {
     type: 'credentials',
     schema: {
@@ -67,7 +67,7 @@ export const DRIVE: ProviderView = {
 export const NEXTCLOUD: ProviderView = {
   id: 'nextcloud',
   label: 'Nextcloud',
-  capabilities: ABLE,
+  capabilities: WRITE_CAPABILITIES,
   connect: {
     type: 'login-flow',
     schema: {
@@ -81,7 +81,7 @@ export const NEXTCLOUD: ProviderView = {
   }
 }
 
-export function connectionTo(provider: string, facts: Partial<ConnectionView> = {}): ConnectionView {
+export function connectionTo(provider: string, overrides: Partial<ConnectionView> = {}): ConnectionView {
   return {
     id: `${provider}-1`,
     provider,
@@ -91,7 +91,7 @@ export function connectionTo(provider: string, facts: Partial<ConnectionView> = 
     default: true,
     createdAt: '2026-11-02T08:30:00.000Z',
     lastError: null,
-    ...facts
+    ...overrides
   }
 }
 

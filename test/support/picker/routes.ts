@@ -7,10 +7,14 @@ import { entryOf, folderOf } from './entries.ts'
 
 const LISTING_QUERY = new Set(['connection', 'folder', 'cursor', 'limit', 'refresh'])
 
-type Answer = { readonly status: number; readonly body?: unknown; readonly headers?: Readonly<Record<string, string>> }
+type RouteResponse = {
+  readonly status: number
+  readonly body?: unknown
+  readonly headers?: Readonly<Record<string, string>>
+}
 
 /** Responds like the plugin. Records requests that the plugin would reject as mistakes. */
-export async function answerRoute(
+export async function serveRoute(
   cloud: PickerCloud,
   url: URL,
   message: IncomingMessage,
@@ -25,36 +29,36 @@ export async function answerRoute(
   }
   const raw = Buffer.concat(chunks)
   const route = `${message.method ?? ''} ${url.pathname.replace(/^\/cloud/, '')}`
-  const answer =
-    contentAnswer(cloud, route, url, message, raw) ??
-    readAnswer(cloud, route, url) ??
-    connectAnswer(cloud, route, raw, message)
-  if (answer === null) {
+  const result =
+    contentResponse(cloud, route, url, message, raw) ??
+    listResponse(cloud, route, url) ??
+    connectResponse(cloud, route, raw, message)
+  if (result === null) {
     cloud.mistakes.push(`${route} is no route`)
     response.writeHead(404).end()
     return
   }
-  const { status, body, headers } = answer
+  const { status, body, headers } = result
   response.writeHead(status, { 'content-type': 'application/json', ...headers })
   response.end(Buffer.isBuffer(body) ? body : JSON.stringify(body))
 }
 
-function readAnswer(cloud: PickerCloud, route: string, url: URL): Answer | null {
+function listResponse(cloud: PickerCloud, route: string, url: URL): RouteResponse | null {
   if (route === 'GET /providers') return { status: 200, body: { providers: cloud.providers } }
   if (route === 'GET /connections') return { status: 200, body: { connections: cloud.connected } }
   return /^GET \/\w+\/listing$/.test(route) ? listing(cloud, url) : null
 }
 
-function listing(cloud: PickerCloud, { pathname, searchParams: query }: URL): Answer {
+function listing(cloud: PickerCloud, { pathname, searchParams: query }: URL): RouteResponse {
   for (const name of query.keys()) if (!LISTING_QUERY.has(name)) cloud.mistakes.push(`a listing with ${name}`)
   const id = query.get('folder') ?? ''
-  const all = cloud.folders.get(id)
-  if (all === undefined) return { status: 404, body: { code: 'FOLDER_NOT_FOUND' } }
+  const folderEntries = cloud.folders.get(id)
+  if (folderEntries === undefined) return { status: 404, body: { code: 'FOLDER_NOT_FOUND' } }
   const start = Number(query.get('cursor') ?? 0)
   const limit = Number(query.get('limit'))
   if (!(limit >= 1 && limit <= 1000)) cloud.mistakes.push(`a limit of ${limit}`)
   const end = start + limit
-  const next = end < all.length ? String(end) : null
+  const next = end < folderEntries.length ? String(end) : null
   const name = id === '' ? null : (id.split('/').at(-2) ?? null)
   return {
     status: 200,
@@ -62,24 +66,24 @@ function listing(cloud: PickerCloud, { pathname, searchParams: query }: URL): An
       provider: pathname.split('/')[2],
       connectionId: query.get('connection'),
       folder: { id: id === '' ? null : id, name, parentId: null },
-      entries: all.slice(start, end),
+      entries: folderEntries.slice(start, end),
       page: {
         next,
         complete: next === null,
         reason: next === null ? null : 'more',
-        order: all.length <= limit ? 'folder-then-name' : 'provider'
+        order: folderEntries.length <= limit ? 'folder-then-name' : 'provider'
       }
     }
   }
 }
 
-function contentAnswer(
+function contentResponse(
   cloud: PickerCloud,
   route: string,
   { searchParams: query }: URL,
   message: IncomingMessage,
   raw: Buffer
-): Answer | null {
+): RouteResponse | null {
   if (/^GET \/\w+\/content$/.test(route)) {
     const id = query.get('id') ?? ''
     const name = id.split('/').at(-1) ?? ''
@@ -97,8 +101,8 @@ function contentAnswer(
     const folder = cloud.folders.get(parent) ?? []
     if (folder.some((entry) => entry.name === name)) return { status: 412, body: { code: 'PRECONDITION_FAILED' } }
     const entry = entryOf(`${parent}${name}`, { size: raw.length })
-    cloud.uploaded.push({ name, type: message.headers['content-type'] ?? '', body: raw })
-    return added(folder, entry)
+    cloud.uploads.push({ name, type: message.headers['content-type'] ?? '', body: raw })
+    return addEntry(folder, entry)
   }
   if (/^POST \/\w+\/folders$/.test(route)) {
     const { parentId, name } = JSON.parse(raw.toString()) as { parentId: string | null; name: string }
@@ -106,17 +110,22 @@ function contentAnswer(
     if (folder.some((entry) => entry.name === name)) return { status: 409, body: { code: 'ALREADY_EXISTS' } }
     const entry = folderOf(`${parentId ?? ''}${name}/`)
     cloud.folders.set(entry.id, [])
-    return added(folder, entry)
+    return addEntry(folder, entry)
   }
   return null
 }
 
-function added(folder: Entry[], entry: Entry): Answer {
+function addEntry(folder: Entry[], entry: Entry): RouteResponse {
   folder.push(entry)
   return { status: 201, body: entry }
 }
 
-function connectAnswer(cloud: PickerCloud, route: string, raw: Buffer, message: IncomingMessage): Answer | null {
+function connectResponse(
+  cloud: PickerCloud,
+  route: string,
+  raw: Buffer,
+  message: IncomingMessage
+): RouteResponse | null {
   const [, id, action, flow, poll] = /^POST \/connections\/([\w-]+)(?:\/(\w+)(?:\/(\w+)\/(\w+))?)?$/.exec(route) ?? []
   if (id === undefined) return null
   const body = (raw.length === 0 ? {} : JSON.parse(raw.toString())) as Record<string, string | undefined>
@@ -130,15 +139,15 @@ function connectAnswer(cloud: PickerCloud, route: string, raw: Buffer, message: 
     if (made === null) return { status: 202, headers: { 'retry-after': '1' }, body: { status: 'pending' } }
     return { status: 201, body: made }
   }
-  if (action === 'authorize') return begin(cloud, body, message)
+  if (action === 'authorize') return startLogin(cloud, body, message)
   return { status: 201, body: connect(cloud, id, `${id}-made`) }
 }
 
-function begin(
+function startLogin(
   cloud: PickerCloud,
   { baseUrl, returnTo }: Record<string, string | undefined>,
   message: IncomingMessage
-): Answer {
+): RouteResponse {
   if (baseUrl !== undefined) {
     return { status: 200, body: { loginUrl: `${cloud.originOf('provider')}/login`, flowId: 'flow1' } }
   }

@@ -15,29 +15,29 @@ export class PickerWorld {
   readonly api: { -readonly [Name in keyof PickerApi]: PickerApi[Name] }
 
   constructor() {
-    const unexpected = async (): Promise<never> => {
+    const rejectUnexpected = async (): Promise<never> => {
       throw new Error('nobody was to ask this')
     }
     this.api = {
       providers: async () => [S3],
       connections: async () => this.connected,
       list: async () => listingOf([entryOf('a.pdf')]),
-      connect: unexpected,
-      authorize: unexpected,
-      beginLogin: unexpected,
-      pollLogin: unexpected,
-      verify: unexpected,
-      createFolder: unexpected,
-      upload: unexpected,
+      connect: rejectUnexpected,
+      authorize: rejectUnexpected,
+      beginLogin: rejectUnexpected,
+      pollLogin: rejectUnexpected,
+      verify: rejectUnexpected,
+      createFolder: rejectUnexpected,
+      upload: rejectUnexpected,
       downloadHref: () => null,
-      download: unexpected
+      download: rejectUnexpected
     }
   }
 
-  options(isPatient = true): TaskOptions {
+  options(autoRetry = true): TaskOptions {
     return {
       clock: this.clock,
-      isPatient,
+      autoRetry,
       onChange: () => {
         this.changes++
       },

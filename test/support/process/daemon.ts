@@ -8,7 +8,7 @@ import { setTimeout } from 'node:timers/promises'
 import type { Test } from 'tap'
 
 /** A server program that belongs to one test. */
-export interface Daemon {
+export interface DaemonOptions {
   readonly command: readonly [string, ...string[]]
   readonly env: Readonly<Record<string, string>>
   /** The port on 127.0.0.1 where it listens once it has started. */
@@ -49,11 +49,11 @@ export async function freePort(): Promise<number> {
   for (;;) {
     const port = randomInt(PORTS.from, PORTS.to)
     const probe = createServer().listen(port, '127.0.0.1')
-    const free = await once(probe, 'listening').then(
+    const isFree = await once(probe, 'listening').then(
       () => true,
       () => false
     )
-    if (!free) continue
+    if (!isFree) continue
     probe.close()
     await once(probe, 'close')
     return port
@@ -61,7 +61,7 @@ export async function freePort(): Promise<number> {
 }
 
 /** Starts a server in a process group of its own and waits until it accepts connections. Stops it at teardown. */
-export async function startDaemon(t: Test, { command, env, port, log }: Daemon): Promise<RunningDaemon> {
+export async function startDaemon(t: Test, { command, env, port, log }: DaemonOptions): Promise<RunningDaemon> {
   const output = openSync(log, 'a')
   const child = spawn('sh', ['-c', UNTIL_STDIN_ENDS, 'sh', ...command], {
     detached: true,
@@ -77,11 +77,11 @@ export async function startDaemon(t: Test, { command, env, port, log }: Daemon):
     await exited
   }
   t.teardown(stop)
-  const [said] = (await once(child.stdio[3] as Readable, 'data')) as [Buffer]
-  const pid = Number(said.toString())
+  const [pidOutput] = (await once(child.stdio[3] as Readable, 'data')) as [Buffer]
+  const pid = Number(pidOutput.toString())
   // The shell waits for its stdin even if the program has failed, so only the deadline detects a failure.
   const deadline = performance.now() + START_MS
-  while (!(await accepts(port))) {
+  while (!(await acceptsConnections(port))) {
     if (performance.now() > deadline) throw new Error(`${command[0]} did not start: ${readFileSync(log, 'utf8')}`)
     await setTimeout(20)
   }
@@ -95,7 +95,7 @@ export async function startDaemon(t: Test, { command, env, port, log }: Daemon):
   }
 }
 
-async function accepts(port: number): Promise<boolean> {
+async function acceptsConnections(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1')
   const connected = await once(socket, 'connect').then(
     () => true,

@@ -12,7 +12,7 @@ export interface FaultRule {
   /** Applied before all other faults. */
   readonly latencyMs?: number
   /** Responds directly, without the server behind. */
-  readonly answer?: { readonly status: number; readonly headers?: OutgoingHttpHeaders; readonly body?: string }
+  readonly response?: { readonly status: number; readonly headers?: OutgoingHttpHeaders; readonly body?: string }
   readonly resetBefore?: boolean
   readonly hang?: boolean
   /** Bytes of the response body, after which the connection is reset. */
@@ -22,7 +22,7 @@ export interface FaultRule {
   readonly dripBytesPerSecond?: number
 }
 
-export interface FaultLog {
+export interface FaultLogEntry {
   readonly method: string
   readonly target: string
   readonly rule: FaultRule | undefined
@@ -33,11 +33,11 @@ const DRIPS_PER_SECOND = 20
 /** A proxy in front of a real server. It forwards its own Host header, so that signatures stay valid. */
 export class FaultProxy {
   rules: FaultRule[] = []
-  readonly log: FaultLog[] = []
+  readonly log: FaultLogEntry[] = []
   readonly sockets = new Set<Socket>()
   readonly #target: URL
   readonly #agent = new Agent({ keepAlive: true })
-  readonly #struck = new Map<FaultRule, number>()
+  readonly #applied = new Map<FaultRule, number>()
   readonly #server = createServer((request, response) => {
     void this.#serve(request, response).catch(() => request.socket.destroy())
   })
@@ -75,8 +75,8 @@ export class FaultProxy {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     for (const stream of [request, response]) stream.on('error', () => {})
-    const rule = this.rules.find(({ match }, index) => this.#isLeft(this.rules[index]) && (match?.(request) ?? true))
-    if (rule !== undefined) this.#struck.set(rule, (this.#struck.get(rule) ?? 0) + 1)
+    const rule = this.rules.find(({ match }, index) => this.#isActive(this.rules[index]) && (match?.(request) ?? true))
+    if (rule !== undefined) this.#applied.set(rule, (this.#applied.get(rule) ?? 0) + 1)
     this.log.push({ method: request.method ?? '', target: request.url ?? '', rule })
     if (rule?.latencyMs !== undefined) await setTimeout(rule.latencyMs)
     if (rule?.hang === true) return
@@ -84,49 +84,49 @@ export class FaultProxy {
       request.socket.resetAndDestroy()
       return
     }
-    if (rule?.answer !== undefined) {
-      const { status, headers = {}, body = '' } = rule.answer
+    if (rule?.response !== undefined) {
+      const { status, headers = {}, body = '' } = rule.response
       response.writeHead(status, headers).end(body)
       request.resume()
       return
     }
-    const answer = await this.#forward(request, response)
-    response.writeHead(answer.statusCode ?? 502, answer.statusMessage, withoutHop(answer.headers))
+    const upstream = await this.#forward(request, response)
+    response.writeHead(upstream.statusCode ?? 502, upstream.statusMessage, withoutHopByHop(upstream.headers))
     response.flushHeaders()
-    await relay(answer, response, rule ?? {})
+    await relay(upstream, response, rule ?? {})
   }
 
-  #isLeft(rule: FaultRule | undefined): boolean {
-    return rule !== undefined && (this.#struck.get(rule) ?? 0) < (rule.times ?? Infinity)
+  #isActive(rule: FaultRule | undefined): boolean {
+    return rule !== undefined && (this.#applied.get(rule) ?? 0) < (rule.times ?? Infinity)
   }
 
   async #forward(request: IncomingMessage, response: ServerResponse): Promise<IncomingMessage> {
     const { hostname, port } = this.#target
     const { method, url: path, headers } = request
-    const forwarded = httpRequest({ hostname, port, method, path, headers: withoutHop(headers), agent: this.#agent })
-    forwarded.on('error', () => {})
+    const proxied = httpRequest({ hostname, port, method, path, headers: withoutHopByHop(headers), agent: this.#agent })
+    proxied.on('error', () => {})
     // After the exchange, the socket may already serve the next one.
     response.once('close', () => {
-      if (!response.writableFinished) forwarded.destroy()
+      if (!response.writableFinished) proxied.destroy()
     })
-    request.pipe(forwarded)
+    request.pipe(proxied)
     // An interrupted body must not end cleanly on the other side.
-    request.once('aborted', () => forwarded.destroy())
-    const [answer] = (await once(forwarded, 'response')) as [IncomingMessage]
-    return answer
+    request.once('aborted', () => proxied.destroy())
+    const [upstream] = (await once(proxied, 'response')) as [IncomingMessage]
+    return upstream
   }
 }
 
-async function relay(answer: IncomingMessage, response: ServerResponse, rule: FaultRule): Promise<void> {
+async function relay(upstream: IncomingMessage, response: ServerResponse, rule: FaultRule): Promise<void> {
   const { resetAfterBytes, truncateAfterBytes, dripBytesPerSecond } = rule
   const limit = resetAfterBytes ?? truncateAfterBytes ?? Infinity
   const { socket } = response
   let sent = 0
-  for await (const chunk of answer as AsyncIterable<Buffer>) {
-    const kept = chunk.subarray(0, limit - sent)
-    if (dripBytesPerSecond === undefined) await write(response, kept)
-    else await drip(response, kept, dripBytesPerSecond)
-    sent += kept.length
+  for await (const chunk of upstream as AsyncIterable<Buffer>) {
+    const allowed = chunk.subarray(0, limit - sent)
+    if (dripBytesPerSecond === undefined) await write(response, allowed)
+    else await drip(response, allowed, dripBytesPerSecond)
+    sent += allowed.length
     if (sent < limit) continue
     // A reset discards data that the other side has not read yet, so wait a moment.
     await setTimeout(20)
@@ -151,6 +151,6 @@ async function drip(response: ServerResponse, chunk: Buffer, bytesPerSecond: num
 }
 
 /** Removes hop-by-hop headers, except for those that frame the body, which are under test. */
-function withoutHop({ connection, 'keep-alive': keepAlive, ...headers }: IncomingMessage['headers']) {
+function withoutHopByHop({ connection, 'keep-alive': keepAlive, ...headers }: IncomingMessage['headers']) {
   return headers
 }

@@ -8,16 +8,16 @@ export interface ProgramOptions {
   /** Runs it in a process group of its own; signals go to the whole group. */
   readonly detached?: boolean
   /** The text it prints when it is ready. */
-  readonly greets: string
+  readonly readyText: string
 }
 
 export interface StartedProgram {
   readonly pid: number
-  readonly out: () => string
-  readonly err: () => string
+  readonly stdout: () => string
+  readonly stderr: () => string
   readonly signal: (name: NodeJS.Signals) => void
   /** The exit code. */
-  readonly ended: Promise<number | null>
+  readonly exited: Promise<number | null>
   readonly ready: Promise<void>
 }
 
@@ -28,7 +28,7 @@ const START_TIMEOUT_MS = 120_000
 export function startProgram(
   t: Test,
   [command, ...args]: readonly [string, ...string[]],
-  { greets, detached = false, ...options }: ProgramOptions
+  { readyText, detached = false, ...options }: ProgramOptions
 ): StartedProgram {
   const child = spawn(command, args, { ...options, detached, stdio: ['ignore', 'pipe', 'pipe'] })
   const pid = child.pid ?? 0
@@ -38,16 +38,16 @@ export function startProgram(
   }
   let out = ''
   let err = ''
-  const ended = once(child, 'close').then(([code]) => code as number | null)
+  const exited = once(child, 'close').then(([code]) => code as number | null)
   const ready = new Promise<void>((resolve, reject) => {
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       out += text
-      if (out.includes(greets)) resolve()
+      if (out.includes(readyText)) resolve()
     })
     const timer = setTimeout(() => {
-      reject(new Error(`It did not print ${JSON.stringify(greets)}: ${out}${err}`))
+      reject(new Error(`It did not print ${JSON.stringify(readyText)}: ${out}${err}`))
     }, START_TIMEOUT_MS)
-    void ended.then(() => {
+    void exited.then(() => {
       clearTimeout(timer)
       reject(new Error(`It did not start: ${err}`))
     })
@@ -57,7 +57,7 @@ export function startProgram(
   ready.catch(() => undefined)
   t.teardown(async () => {
     if (child.exitCode === null && child.signalCode === null) signal('SIGKILL')
-    await ended
+    await exited
   })
-  return { pid, out: () => out, err: () => err, signal, ended, ready }
+  return { pid, stdout: () => out, stderr: () => err, signal, exited, ready }
 }

@@ -17,16 +17,16 @@ export interface ProxyTarget {
 export type ProxyMode = 'relay' | 'blackhole' | 'refuse'
 
 /** Bytes that are written together. */
-export interface Piece {
+export interface Segment {
   readonly bytes: Buffer
   /** Extra delay. Later pieces overtake it. It is lost if the connection ends before. */
   readonly lateMs?: number
 }
 
 /** Transforms the chunks of one connection and direction. May hold back parts for later. */
-export type Transform = (chunk: Buffer) => readonly Piece[]
+export type Transform = (chunk: Buffer) => readonly Segment[]
 
-const AS_IT_CAME: Transform = (bytes) => [{ bytes }]
+const PASS_THROUGH: Transform = (bytes) => [{ bytes }]
 
 /** A proxy for a TCP server. If the server is down, new connections are reset. */
 export class TcpProxy {
@@ -63,19 +63,19 @@ export class TcpProxy {
   set mode(mode: ProxyMode) {
     this.#mode = mode
     if (mode !== 'blackhole') return
-    for (const { lanes } of this.#relays) for (const lane of lanes) lane.die()
+    for (const { lanes } of this.#relays) for (const lane of lanes) lane.blackhole()
   }
 
   /** Returns the URL of the target through the proxy. */
-  through(url: string): string {
-    const changed = new URL(url)
-    changed.hostname = '127.0.0.1'
-    changed.port = String(this.port)
-    return changed.href
+  proxiedUrl(url: string): string {
+    const proxied = new URL(url)
+    proxied.hostname = '127.0.0.1'
+    proxied.port = String(this.port)
+    return proxied.href
   }
 
   /** Resets all connections on both sides, dead ones included. Does not affect new ones. */
-  killAll(): void {
+  resetAll(): void {
     for (const { sockets } of this.#relays) sockets.forEach(reset)
   }
 
@@ -84,19 +84,19 @@ export class TcpProxy {
     await once(this.#server, 'listening')
     t.teardown(async () => {
       this.#server.close()
-      this.killAll()
+      this.resetAll()
       await once(this.#server, 'close')
     })
   }
 
   /** Called once for each connection. */
   protected fromServer(): Transform {
-    return AS_IT_CAME
+    return PASS_THROUGH
   }
 
   /** Called once for each connection. */
   protected fromClient(): Transform {
-    return AS_IT_CAME
+    return PASS_THROUGH
   }
 
   #accept(client: Socket): void {
@@ -132,7 +132,7 @@ interface Relay {
   readonly lanes: readonly Lane[]
 }
 
-interface Waiting {
+interface QueuedSegment {
   readonly dueMs: number
   /** Null marks the end of the stream. */
   readonly bytes: Buffer | null
@@ -143,9 +143,9 @@ class Lane {
   readonly #from: Socket
   readonly #to: Socket
   /** Ordered by due time. */
-  readonly #waiting: Waiting[] = []
+  readonly #queue: QueuedSegment[] = []
   /** When the last piece is due, unless it has extra delay. */
-  #turnMs = 0
+  #lastDueMs = 0
   #timer: NodeJS.Timeout | undefined
   #isDead = false
 
@@ -154,17 +154,17 @@ class Lane {
     this.#to = to
     from.on('data', (chunk: Buffer) => {
       if (this.#isDead) return
-      for (const { bytes, lateMs } of transform(chunk)) this.#put(bytes, delayMs(), lateMs)
-      if (this.#mustWait) from.pause()
+      for (const { bytes, lateMs } of transform(chunk)) this.#enqueue(bytes, delayMs(), lateMs)
+      if (this.#isBlocked) from.pause()
     })
     for (const event of ['connect', 'drain']) {
       to.on(event, () => {
-        this.#deliver()
-        if (!this.#mustWait) from.resume()
+        this.#flush()
+        if (!this.#isBlocked) from.resume()
       })
     }
     from.once('end', () => {
-      if (!this.#isDead) this.#put(null, delayMs())
+      if (!this.#isDead) this.#enqueue(null, delayMs())
     })
     from.on('error', () => {
       if (!this.#isDead) reset(to)
@@ -177,36 +177,36 @@ class Lane {
   }
 
   /** Stops passing data, without either side noticing. */
-  die(): void {
+  blackhole(): void {
     this.#isDead = true
     this.#clear()
     this.#from.resume()
   }
 
   /** Data that was handed to Node cannot be taken back, and would still leave a black hole. */
-  get #mustWait(): boolean {
+  get #isBlocked(): boolean {
     return this.#to.connecting || this.#to.writableNeedDrain
   }
 
-  #put(bytes: Buffer | null, delayMs: number, lateMs = 0): void {
-    this.#turnMs = Math.max(this.#turnMs, performance.now() + delayMs)
-    const dueMs = this.#turnMs + lateMs
-    const before = this.#waiting.findLastIndex((each) => each.dueMs <= dueMs)
-    this.#waiting.splice(before + 1, 0, { dueMs, bytes })
-    this.#deliver()
+  #enqueue(bytes: Buffer | null, delayMs: number, lateMs = 0): void {
+    this.#lastDueMs = Math.max(this.#lastDueMs, performance.now() + delayMs)
+    const dueMs = this.#lastDueMs + lateMs
+    const insertAfter = this.#queue.findLastIndex((each) => each.dueMs <= dueMs)
+    this.#queue.splice(insertAfter + 1, 0, { dueMs, bytes })
+    this.#flush()
   }
 
-  #deliver(): void {
+  #flush(): void {
     clearTimeout(this.#timer)
-    for (let next = this.#waiting[0]; next !== undefined && !this.#mustWait; next = this.#waiting[0]) {
-      const leftMs = next.dueMs - performance.now()
-      if (leftMs > 0) {
+    for (let next = this.#queue[0]; next !== undefined && !this.#isBlocked; next = this.#queue[0]) {
+      const remainingMs = next.dueMs - performance.now()
+      if (remainingMs > 0) {
         this.#timer = setTimeout(() => {
-          this.#deliver()
-        }, Math.ceil(leftMs))
+          this.#flush()
+        }, Math.ceil(remainingMs))
         return
       }
-      this.#waiting.shift()
+      this.#queue.shift()
       if (!this.#to.writable) continue
       if (next.bytes === null) this.#to.end()
       else this.#to.write(next.bytes)
@@ -215,7 +215,7 @@ class Lane {
 
   #clear(): void {
     clearTimeout(this.#timer)
-    this.#waiting.length = 0
+    this.#queue.length = 0
   }
 }
 

@@ -23,7 +23,7 @@ export interface RedisServer {
 /** Both speak the same protocol; `undefined` if neither is installed. */
 const PROGRAM = ['valkey-server', 'redis-server'].find(hasProgram)
 
-export const redisIsInstalled = PROGRAM !== undefined
+export const isRedisInstalled = PROGRAM !== undefined
 
 /** Starts a server, and removes it at teardown. */
 export async function startRedis(t: Test): Promise<RedisServer> {
@@ -43,7 +43,7 @@ export async function startRedis(t: Test): Promise<RedisServer> {
   const flags = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])
   let daemon: RunningDaemon | undefined
 
-  const running = () => {
+  const requireDaemon = () => {
     if (daemon === undefined) throw new Error('Redis does not run')
     return daemon
   }
@@ -52,9 +52,9 @@ export async function startRedis(t: Test): Promise<RedisServer> {
     daemon = await startDaemon(t, { command: [program, ...flags], env: {}, port, log: join(folder, 'log') })
   }
   const stop = async () => {
-    const stopping = daemon
+    const current = daemon
     daemon = undefined
-    await stopping?.stop()
+    await current?.stop()
   }
   await start()
   return {
@@ -62,14 +62,14 @@ export async function startRedis(t: Test): Promise<RedisServer> {
     start,
     stop,
     async kill() {
-      running().signal('SIGKILL')
+      requireDaemon().signal('SIGKILL')
       await stop()
     },
     pause() {
-      running().signal('SIGSTOP')
+      requireDaemon().signal('SIGSTOP')
     },
     resume() {
-      running().signal('SIGCONT')
+      requireDaemon().signal('SIGCONT')
     }
   }
 }

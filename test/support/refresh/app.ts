@@ -6,7 +6,7 @@ import { emptyDatabase } from '../database/database.ts'
 import { FAKE_CLIENT_SECRET, type FakeOAuthOptions } from '../../fakes/oauth/rules.ts'
 import { FakeOAuth } from '../../fakes/oauth/fake-oauth.ts'
 import { startOAuthCloud } from '../app/oauth-cloud.ts'
-import { cloudOptions, listingOf } from './cloud.ts'
+import { cloudOptions, listingPath } from './cloud.ts'
 import { RefreshRows } from './rows.ts'
 
 export interface RefreshAppOptions {
@@ -22,8 +22,8 @@ export async function refreshApp(t: Test, { oauth: rules, app, isInterleaved = f
   const cloud = await startOAuthCloud(t, oauth)
   const { prisma } = await emptyDatabase()
   const events: ConnectionEvent[] = []
-  const lines: string[] = []
-  const running = await testApp(
+  const logLines: string[] = []
+  const base = await testApp(
     t,
     {
       ...cloudOptions({ id: 'cloud', issuer: oauth.url, origin: cloud.origin }),
@@ -31,7 +31,7 @@ export async function refreshApp(t: Test, { oauth: rules, app, isInterleaved = f
       ...(isInterleaved && { prisma: withoutTransactions(prisma) }),
       ...app
     },
-    { logger: { level: 'debug', stream: { write: (line: string) => lines.push(line) } } }
+    { logger: { level: 'debug', stream: { write: (line: string) => logLines.push(line) } } }
   )
   const rows = new RefreshRows(prisma, app?.encryption ?? encryption)
   const isSecret = (text: string): boolean =>
@@ -40,15 +40,15 @@ export async function refreshApp(t: Test, { oauth: rules, app, isInterleaved = f
       .concat(oauth.calls.token.map(({ params }) => params['refresh_token'] ?? 'SECRET'))
       .some((secret) => text.includes(secret))
   return {
-    ...running,
+    ...base,
     oauth,
     cloud,
     rows,
     events,
-    lines,
-    list: (query = '', user = 'ann') => running.as(user).get(listingOf('cloud') + query),
+    lines: logLines,
+    list: (query = '', user = 'ann') => base.as(user).get(listingPath('cloud') + query),
     /** Returns whether a response or the log contains a token, or text from upstream. */
-    hasLeaked: (...bodies: string[]): boolean => [...bodies, ...lines].some(isSecret)
+    hasLeaked: (...bodies: string[]): boolean => [...bodies, ...logLines].some(isSecret)
   }
 }
 

@@ -31,21 +31,21 @@ export function cloudOptions(cloud: RefreshedCloud) {
   }
 }
 
-export function listingOf(id: RefreshedCloud['id']): string {
+export function listingPath(id: RefreshedCloud['id']): string {
   return `/cloud/${id}/listing`
 }
 
 export async function startCloud(t: Test, oauth: FakeOAuth, id: RefreshedCloud['id']): Promise<StartedCloud> {
   if (id === 'cloud') {
     const { origin } = await startOAuthCloud(t, oauth)
-    let folders = 0
-    return { cloud: { id, issuer: oauth.url, origin }, newFolder: () => `f${(folders += 1)}` }
+    let folderCount = 0
+    return { cloud: { id, issuer: oauth.url, origin }, newFolder: () => `f${(folderCount += 1)}` }
   }
   const fake = await FakeBox.start(t, { authorize: (bearer) => oauth.check(bearer) })
   const { url: api, uploadUrl: upload, contentUrl } = fake
-  let folders = 0
+  let folderCount = 0
   return {
     cloud: { id, endpoints: { api, upload, contentHosts: [contentUrl], server: oauth.server } },
-    newFolder: () => `folder:${fake.tree.addFolder({ name: `folder ${(folders += 1)}` }).id}`
+    newFolder: () => `folder:${fake.tree.addFolder({ name: `folder ${(folderCount += 1)}` }).id}`
   }
 }

@@ -15,13 +15,13 @@ export interface RefreshProcessSettings {
 /** A message to the process: requests, each with its user. */
 export interface RefreshProcessCall {
   readonly call: number
-  readonly asks: readonly { readonly method: 'GET' | 'DELETE'; readonly url: string; readonly user: string }[]
+  readonly requests: readonly { readonly method: 'GET' | 'DELETE'; readonly url: string; readonly user: string }[]
 }
 
 /** A message from the process: the responses in the same order. */
-export interface RefreshProcessAnswer {
+export interface RefreshProcessReply {
   readonly call: number
-  readonly answers: readonly { readonly status: number; readonly code?: string }[]
+  readonly responses: readonly { readonly status: number; readonly code?: string }[]
 }
 
 const settings = JSON.parse(process.argv[2] ?? '') as RefreshProcessSettings
@@ -37,16 +37,16 @@ await app.register(cloudStorage, {
 })
 await app.ready()
 
-process.on('message', ({ call, asks }: RefreshProcessCall) => {
+process.on('message', ({ call, requests }: RefreshProcessCall) => {
   void (async () => {
-    const answers = await Promise.all(
-      asks.map(async ({ method, url, user }) => {
-        const answer = await app.inject({ method, url, headers: { 'x-user': user } })
-        const { code } = answer.body === '' ? {} : answer.json<{ code?: string }>()
-        return { status: answer.statusCode, ...(code !== undefined && { code }) }
+    const responses = await Promise.all(
+      requests.map(async ({ method, url, user }) => {
+        const response = await app.inject({ method, url, headers: { 'x-user': user } })
+        const { code } = response.body === '' ? {} : response.json<{ code?: string }>()
+        return { status: response.statusCode, ...(code !== undefined && { code }) }
       })
     )
-    process.send?.({ call, answers } satisfies RefreshProcessAnswer)
+    process.send?.({ call, responses } satisfies RefreshProcessReply)
   })()
 })
 process.once('disconnect', () => {

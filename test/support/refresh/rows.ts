@@ -9,7 +9,7 @@ import type { FakeTokenResponse } from '../../fakes/oauth/grants.ts'
 type Prisma = Database['prisma']
 type Tokens = Pick<FakeTokenResponse, 'access_token' | 'refresh_token'>
 
-const HOUR = 3_600_000
+const HOUR_MS = 3_600_000
 
 export interface RowTokens {
   readonly userId?: string
@@ -30,7 +30,7 @@ export class RefreshRows {
   }
 
   /** Adds a row with these tokens. Returns its ID. */
-  async add(tokens: Tokens, { userId = 'ann', leftMs = HOUR }: RowTokens = {}): Promise<string> {
+  async add(tokens: Tokens, { userId = 'ann', leftMs = HOUR_MS }: RowTokens = {}): Promise<string> {
     const store = createConnectionStore(this.#prisma)
     const connection = { userId, provider: this.#provider, accountId: 'account', label: 'Mine', scopes: [] }
     const saved = await store.saveConnected(connection, (id) => this.#seal(id, userId, tokens, leftMs), 100)
@@ -60,12 +60,12 @@ export class RefreshRows {
 
   #seal(connectionId: string, userId: string, tokens: Tokens, leftMs: number): string {
     const expiresAt = Date.now() + leftMs
-    const sealed = serialiseTokens({
+    const serialised = serialiseTokens({
       accessToken: new Secret(tokens.access_token),
       refreshToken: tokens.refresh_token === undefined ? null : new Secret(tokens.refresh_token),
-      obtainedAt: expiresAt - HOUR,
+      obtainedAt: expiresAt - HOUR_MS,
       expiresAt
     })
-    return this.#cipher.seal(sealed, { userId, provider: this.#provider, connectionId })
+    return this.#cipher.seal(serialised, { userId, provider: this.#provider, connectionId })
   }
 }

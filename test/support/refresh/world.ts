@@ -16,29 +16,29 @@ import { NO_TRACING } from '../../../src/telemetry/tracing.ts'
 import { ManualClock } from '../time/clock.ts'
 import { MemoryConnections } from '../database/memory-connections.ts'
 
-export const HOUR = 3_600_000
-export const never = new AbortController().signal
+export const HOUR_MS = 3_600_000
+export const neverAborted = new AbortController().signal
 
-type Ask = (refreshToken: string, signal: AbortSignal) => TokenSet | null | Promise<TokenSet | null>
+type RefreshHandler = (refreshToken: string, signal: AbortSignal) => TokenSet | null | Promise<TokenSet | null>
 
 /** A scripted token endpoint that records the refresh tokens it receives. */
 export class ScriptedTokenEndpoint implements Pick<OAuthClient, 'refresh'> {
-  readonly asked: string[] = []
+  readonly receivedTokens: string[] = []
   /** Rotates tokens by default. */
-  answer: Ask = () => this.rotated()
+  respond: RefreshHandler = () => this.rotated()
 
   async refresh(refreshToken: Secret<string>, signal: AbortSignal): Promise<TokenSet | null> {
-    this.asked.push(refreshToken.reveal())
-    return await this.answer(refreshToken.reveal(), signal)
+    this.receivedTokens.push(refreshToken.reveal())
+    return await this.respond(refreshToken.reveal(), signal)
   }
 
   /** The tokens for the current call: `SECRET-access-1` for the first. */
   rotated(over: Partial<TokenSet> = {}): TokenSet {
-    const n = String(this.asked.length)
+    const n = String(this.receivedTokens.length)
     return {
       accessToken: new Secret(`SECRET-access-${n}`),
       refreshToken: new Secret(`SECRET-refresh-${n}`),
-      lifetimeMs: HOUR,
+      lifetimeMs: HOUR_MS,
       scopes: null,
       ...over
     }
@@ -62,27 +62,27 @@ export class RefreshWorld {
   readonly connections: MemoryConnections
   readonly endpoint: ScriptedTokenEndpoint
   /** Connections reported as having lost their grant. */
-  readonly ended: string[] = []
+  readonly endedConnections: string[] = []
   /** Refresh tokens received for a row that no longer existed. */
-  readonly orphaned: (string | undefined)[] = []
+  readonly orphanedTokens: (string | undefined)[] = []
   /** Refresh results reported to metrics. */
   readonly refreshes: string[] = []
   readonly refresher: TokenRefresher
   readonly flights: RefreshCoordinator
   readonly cipher: CredentialCipher
 
-  constructor(beside?: RefreshWorld) {
-    this.clock = beside?.clock ?? new ManualClock()
-    this.connections = beside?.connections ?? new MemoryConnections()
-    this.endpoint = beside?.endpoint ?? new ScriptedTokenEndpoint()
+  constructor(peer?: RefreshWorld) {
+    this.clock = peer?.clock ?? new ManualClock()
+    this.connections = peer?.connections ?? new MemoryConnections()
+    this.endpoint = peer?.endpoint ?? new ScriptedTokenEndpoint()
     this.cipher = createCredentialCipher(createKeyRing({ current: 'k1', keys: { k1, k2 } }))
     this.refresher = new TokenRefresher({
       connections: this.connections,
       cipher: this.cipher,
       clock: this.clock,
       clientOf: async () => this.endpoint as unknown as OAuthClient,
-      onGrantEnded: ({ id }) => this.ended.push(id),
-      onOrphaned: (_connection, { refreshToken }) => this.orphaned.push(refreshToken?.reveal()),
+      onGrantEnded: ({ id }) => this.endedConnections.push(id),
+      onOrphaned: (_connection, { refreshToken }) => this.orphanedTokens.push(refreshToken?.reveal()),
       timeoutMs: 10_000,
       metrics: { tokenRefreshed: (provider, outcome) => this.refreshes.push(`${provider} ${outcome}`) },
       tracing: NO_TRACING
@@ -90,12 +90,12 @@ export class RefreshWorld {
     this.flights = new RefreshCoordinator(this.refresher, this.clock)
   }
 
-  tokens({ accessToken = 'SECRET-access-0', refreshToken, ageMs = 0, leftMs = HOUR }: Partial<PlainTokens> = {}) {
+  tokens({ accessToken = 'SECRET-access-0', refreshToken, ageMs = 0, leftMs = HOUR_MS }: Partial<PlainTokens> = {}) {
     const now = this.clock.date()
-    const renewing = refreshToken === undefined ? 'SECRET-refresh-0' : refreshToken
+    const plainRefreshToken = refreshToken === undefined ? 'SECRET-refresh-0' : refreshToken
     return {
       accessToken: new Secret(accessToken),
-      refreshToken: renewing === null ? null : new Secret(renewing),
+      refreshToken: plainRefreshToken === null ? null : new Secret(plainRefreshToken),
       obtainedAt: now - ageMs,
       expiresAt: leftMs === null ? null : now + leftMs
     } satisfies StoredTokens
@@ -157,22 +157,22 @@ export class RefreshWorld {
   }
 
   /** Runs the work of the next lock, then fails the commit. */
-  loseCommitOnce(): void {
+  failCommitOnce(): void {
     const { connections } = this
-    const locked = connections.withRefreshLock.bind(connections)
-    const lost: typeof locked = async (row, withinMs, work) => {
+    const withLock = connections.withRefreshLock.bind(connections)
+    const failing: typeof withLock = async (row, withinMs, work) => {
       Reflect.deleteProperty(connections, 'withRefreshLock')
       const before = connections.rows.get(row.id)
-      await locked(row, withinMs, work)
+      await withLock(row, withinMs, work)
       if (before !== undefined) connections.rows.set(row.id, before)
       throw new StorageError('DATABASE_UNAVAILABLE', 'The database is unavailable.')
     }
-    Object.defineProperty(connections, 'withRefreshLock', { configurable: true, value: lost })
+    Object.defineProperty(connections, 'withRefreshLock', { configurable: true, value: failing })
   }
 }
 
 /** Returns the error code of `call`. An error that contains a token fails the test. */
-export async function codeOf(t: Test, call: Promise<unknown>): Promise<StorageErrorCode | 'none'> {
+export async function errorCodeOf(t: Test, call: Promise<unknown>): Promise<StorageErrorCode | 'none'> {
   try {
     await call
     return 'none'

@@ -35,12 +35,12 @@ const ATTEMPTS = 3
  */
 export async function startCephRgw(t: Test): Promise<RunningRgw> {
   for (let attempt = 1; ; attempt++) {
-    const undo: (() => Promise<unknown>)[] = []
+    const cleanups: (() => Promise<unknown>)[] = []
     const stop = async () => {
-      for (const step of undo.reverse()) await step()
+      for (const step of cleanups.reverse()) await step()
     }
     try {
-      const running = await startOnce(undo)
+      const running = await startOnce(cleanups)
       t.teardown(stop)
       return running
     } catch (error) {
@@ -51,19 +51,19 @@ export async function startCephRgw(t: Test): Promise<RunningRgw> {
   }
 }
 
-async function startOnce(undo: (() => Promise<unknown>)[]): Promise<RunningRgw> {
+async function startOnce(cleanups: (() => Promise<unknown>)[]): Promise<RunningRgw> {
   const folder = await mkdtemp(join(tmpdir(), 'ceph-rgw-'))
-  undo.push(() => rm(folder, { recursive: true, force: true }))
-  const daemon = (program: string, ...args: string[]) => {
+  cleanups.push(() => rm(folder, { recursive: true, force: true }))
+  const startChild = (program: string, ...args: string[]) => {
     const child = spawn(program, args, { stdio: 'ignore' })
-    undo.push(() => end(child))
+    cleanups.push(() => stopProcess(child))
     return child
   }
   for (const name of ['mon', 'osd', 'run']) await mkdir(join(folder, name))
   const [monPort, rgwPort] = await Promise.all([freePort(), freePort()])
   const cluster = { folder, id: randomUUID(), monitor: `127.0.0.1:${monPort}`, rgwPort }
   const config = join(folder, 'ceph.conf')
-  await writeFile(config, configOf(cluster))
+  await writeFile(config, renderConfig(cluster))
   const keys = { accessKeyId: 'AKCONTRACT', secretAccessKey: 'SKCONTRACT' }
   const ceph = (...args: string[]) => run('ceph', '-c', config, '--connect-timeout', '30', ...args)
 
@@ -71,19 +71,19 @@ async function startOnce(undo: (() => Promise<unknown>)[]): Promise<RunningRgw> 
   const address = `v1:${cluster.monitor}`
   await run('monmaptool', '--create', '--fsid', cluster.id, '--addv', 'a', `[${address}]`, monmap)
   await run('ceph-mon', '-c', config, '--mkfs', '-i', 'a', '--monmap', monmap)
-  daemon('ceph-mon', '-c', config, '-f', '-i', 'a', '--public-addr', address)
+  startChild('ceph-mon', '-c', config, '-f', '-i', 'a', '--public-addr', address)
 
   const osd = randomUUID()
   await ceph('osd', 'new', osd, '0')
   await run('ceph-osd', '-c', config, '-i', '0', '--mkfs', '--osd-uuid', osd)
   await ceph('osd', 'crush', 'add', 'osd.0', '1.0', 'root=default', 'host=localhost')
-  daemon('ceph-osd', '-c', config, '-f', '-i', '0')
+  startChild('ceph-osd', '-c', config, '-f', '-i', '0')
 
   for (const { uid, accessKeyId, secretAccessKey } of [{ uid: 'contract', ...keys }, GUEST]) {
     const user = ['--uid', uid, '--display-name', uid, '--access-key', accessKeyId, '--secret-key', secretAccessKey]
     await run('radosgw-admin', '-c', config, '-n', 'client.rgw', 'user', 'create', ...user)
   }
-  await accepts(rgwPort, daemon('radosgw', '-c', config, '-f', '-n', 'client.rgw'))
+  await waitForPort(rgwPort, startChild('radosgw', '-c', config, '-f', '-n', 'client.rgw'))
   return { endpoint: `http://127.0.0.1:${rgwPort}`, ...keys }
 }
 
@@ -94,7 +94,7 @@ interface Cluster {
   readonly rgwPort: number
 }
 
-function configOf({ folder, id, monitor, rgwPort }: Cluster): string {
+function renderConfig({ folder, id, monitor, rgwPort }: Cluster): string {
   return `
 [global]
 fsid = ${id}
@@ -138,31 +138,31 @@ rgw thread pool size = 64
 }
 
 /** Stops only the given child process, by its PID. */
-async function end(child: ChildProcess): Promise<void> {
+async function stopProcess(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const exited = once(child, 'exit')
   child.kill('SIGTERM')
-  const given = new AbortController()
-  const patience = setTimeout(STOP_MS, undefined, { signal: given.signal }).then(
+  const killCancellation = new AbortController()
+  const killTimer = setTimeout(STOP_MS, undefined, { signal: killCancellation.signal }).then(
     () => child.kill('SIGKILL'),
     () => {}
   )
   await exited
-  given.abort()
-  await patience
+  killCancellation.abort()
+  await killTimer
 }
 
 async function run(program: string, ...args: string[]): Promise<void> {
   const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] })
-  let complaints = ''
+  let stderr = ''
   child.stderr.on('data', (chunk: Buffer) => {
-    complaints += chunk.toString()
+    stderr += chunk.toString()
   })
   const [code] = (await once(child, 'close')) as [number | null]
-  if (code !== 0) throw new Error(`${program} ${args.join(' ')} ended with ${code}: ${complaints}`)
+  if (code !== 0) throw new Error(`${program} ${args.join(' ')} ended with ${code}: ${stderr}`)
 }
 
-async function accepts(port: number, child: ChildProcess): Promise<void> {
+async function waitForPort(port: number, child: ChildProcess): Promise<void> {
   while (child.exitCode === null) {
     const socket = connect(port, '127.0.0.1')
     const connected = await once(socket, 'connect').then(

@@ -18,7 +18,7 @@ export async function startFauxqs(t: Test): Promise<RunningFauxqs> {
     const query = request.query as Readonly<Record<string, string | undefined>>
     const disposition = query['response-content-disposition']
     if (disposition !== undefined) reply.header('content-disposition', disposition)
-    return query['list-type'] === '2' && typeof payload === 'string' ? repairToken(payload) : payload
+    return query['list-type'] === '2' && typeof payload === 'string' ? fixContinuationToken(payload) : payload
   })
   await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(() => app.close())
@@ -26,9 +26,9 @@ export async function startFauxqs(t: Test): Promise<RunningFauxqs> {
   return { endpoint: `http://127.0.0.1:${port}` }
 }
 
-function repairToken(xml: string): string {
-  const listed = [...xml.matchAll(/<(?:Key|CommonPrefixes><Prefix)>([^<]*)</g)].map((match) => match[1] ?? '')
-  const last = listed.sort().at(-1)
+function fixContinuationToken(xml: string): string {
+  const keys = [...xml.matchAll(/<(?:Key|CommonPrefixes><Prefix)>([^<]*)</g)].map((match) => match[1] ?? '')
+  const last = keys.sort().at(-1)
   if (last === undefined) return xml
   const token = Buffer.from(last).toString('base64')
   return xml.replace(/(<NextContinuationToken>)[^<]*/, `$1${token}`)

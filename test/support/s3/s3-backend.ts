@@ -5,7 +5,7 @@ import type { Preconditions } from '../../../src/providers/s3/client.ts'
 import { openS3 } from '../../../src/providers/s3/index.ts'
 import { readSettings } from '../../../src/providers/s3/settings.ts'
 import { openEgress } from '../backend/egress.ts'
-import { FAKE_BUCKET, FAKE_KEYS, type FakeS3 } from '../../fakes/s3/fake-s3.ts'
+import { FAKE_BUCKET, FAKE_CREDENTIALS, type FakeS3 } from '../../fakes/s3/fake-s3.ts'
 import { TEST_TIMEOUTS } from '../time/timeouts.ts'
 
 export interface FakeBackendOptions {
@@ -16,12 +16,12 @@ export interface FakeBackendOptions {
 }
 
 /** Opens a backend on the fake's bucket. */
-export function openFake(
+export function openFakeS3(
   { endpoint }: Pick<FakeS3, 'endpoint'>,
   options: FakeBackendOptions = {}
 ): Promise<StorageBackend> {
   const { prefix, preconditions, timeouts, egress = openEgress() } = options
-  return openS3(readSettings({ endpoint, bucket: FAKE_BUCKET, prefix, ...FAKE_KEYS }), {
+  return openS3(readSettings({ endpoint, bucket: FAKE_BUCKET, prefix, ...FAKE_CREDENTIALS }), {
     agents: egress.agents,
     transferAgents: egress.transferAgents,
     timeouts: { ...TEST_TIMEOUTS, ...timeouts },

@@ -21,10 +21,10 @@ export interface Finding {
   readonly message: string
 }
 
-export const LONG_LINES = 300
+export const LONG_FILE_LINES = 300
 export const MAX_LINES = 500
 
-interface Allowed {
+interface AllowedImports {
   /** Modules that may be loaded. Each also contains its subfolders. */
   readonly values: readonly string[]
   /** Modules of which only types may be imported. */
@@ -37,7 +37,7 @@ const CORE = ['src/core', 'src/errors.ts']
  * The import table: what each module may import besides itself. Files directly in `src` compose the package and may
  * import all of it; nothing may import them except each other and the server.
  */
-const MODULES: Readonly<Record<string, Allowed>> = {
+const IMPORT_TABLE: Readonly<Record<string, AllowedImports>> = {
   'src/errors.ts': { values: [] },
   'src/core': { values: ['src/errors.ts'] },
   'src/cache': { values: CORE },
@@ -84,8 +84,8 @@ const ENVIRONMENT_READERS: ReadonlySet<string> = new Set([
 ])
 
 const CLOCKS: ReadonlySet<string> = new Set(['Date.now', 'performance.now', 'process.hrtime', 'process.uptime'])
-const DATABASE = /^(?:@prisma\/|\.prisma\/|prisma(?:\/|$)|pg(?:[-/]|$)|@electric-sql\/)/
-const CODES: ReadonlySet<string> = new Set(STORAGE_ERROR_CODES)
+const DATABASE_PACKAGES = /^(?:@prisma\/|\.prisma\/|prisma(?:\/|$)|pg(?:[-/]|$)|@electric-sql\/)/
+const ERROR_CODES: ReadonlySet<string> = new Set(STORAGE_ERROR_CODES)
 
 /** Returns everything in `files` that breaks a rule. Generated files are skipped. */
 export function checkArchitecture(files: readonly SourceText[]): Finding[] {
@@ -97,18 +97,18 @@ export function checkArchitecture(files: readonly SourceText[]): Finding[] {
 export function longFiles(files: readonly SourceText[]): string[] {
   return files
     .map(parseSource)
-    .filter(({ path, lines }) => lines > LONG_LINES && !isGenerated(path))
+    .filter(({ path, lines }) => lines > LONG_FILE_LINES && !isGenerated(path))
     .map(({ path, lines }) => `${path}: ${lines} lines`)
 }
 
 function checkFile(file: ParsedSource): Finding[] {
   const { path, lines, members, numbers } = file
   const findings: Finding[] = []
-  const report = (rule: Rule, line: number | null, what: string): void => {
-    findings.push({ rule, path, message: `${path}${line === null ? '' : `:${line}`} ${what}` })
+  const report = (rule: Rule, line: number | null, message: string): void => {
+    findings.push({ rule, path, message: `${path}${line === null ? '' : `:${line}`} ${message}` })
   }
 
-  if (MODULES[moduleOf(path)] === undefined && !isComposition(path) && !isIn(path, 'server')) {
+  if (IMPORT_TABLE[moduleOf(path)] === undefined && !isComposition(path) && !isIn(path, 'server')) {
     report('module', null, 'is in a module that the import table does not contain')
   }
   if (lines > MAX_LINES) report('length', null, `has ${lines} lines, at most ${MAX_LINES} are allowed`)
@@ -121,37 +121,37 @@ function checkFile(file: ParsedSource): Finding[] {
     }
   }
   for (const { name, value, line } of numbers) {
-    const isStatus = CODES.has(name) && value >= 400 && value <= 599
+    const isStatus = ERROR_CODES.has(name) && value >= 400 && value <= 599
     if (isStatus && path !== 'src/errors.ts') report('status', line, `gives ${name} the status ${value}`)
   }
   return findings
 }
 
-function checkImport(path: string, found: Import, report: (rule: Rule, line: number, what: string) => void): void {
+function checkImport(path: string, found: Import, report: (rule: Rule, line: number, message: string) => void): void {
   const { kind, specifier, target, line } = found
   if (specifier === null) {
     report('computed-import', line, 'imports a computed name')
   } else if (target === null) {
-    if (DATABASE.test(specifier) && !isIn(path, 'src/db')) report('database', line, `imports ${specifier}`)
+    if (DATABASE_PACKAGES.test(specifier) && !isIn(path, 'src/db')) report('database', line, `imports ${specifier}`)
     const isBuiltIn = specifier.startsWith('node:') || ALWAYS_LOADED.has(specifier)
     if (isIn(path, 'src/providers') && kind === 'static' && !isBuiltIn) {
       report('sdk', line, `imports ${specifier} with the module, not at first use`)
     }
   } else if (isIn(target, 'src/generated')) {
     if (!isIn(path, 'src/db')) report('database', line, `imports ${target}`)
-  } else if (!mayImport(path, target, kind === 'type')) {
+  } else if (!canImport(path, target, kind === 'type')) {
     report('import', line, `must not import ${target}${kind === 'type' ? '' : ' at run time'}`)
   }
 }
 
-function mayImport(from: string, to: string, isType: boolean): boolean {
+function canImport(from: string, to: string, isType: boolean): boolean {
   const module = moduleOf(from)
   if (module === moduleOf(to) && !isComposition(from)) return true
   if (isComposition(from) || isIn(from, 'server')) {
-    const isOfPackage = isIn(to, 'src') || (isIn(from, 'server') && isIn(to, 'server'))
-    return isOfPackage && !BROWSER_MODULES.some((each) => isIn(to, each))
+    const isPackageCode = isIn(to, 'src') || (isIn(from, 'server') && isIn(to, 'server'))
+    return isPackageCode && !BROWSER_MODULES.some((each) => isIn(to, each))
   }
-  const allowed = MODULES[module]
+  const allowed = IMPORT_TABLE[module]
   return [...(allowed?.values ?? []), ...((isType && allowed?.types) || [])].some((each) => isIn(to, each))
 }
 

@@ -52,8 +52,8 @@ export function parseSource({ path, source }: SourceText): ParsedSource {
 
   function visit(node: ts.Node): void {
     const line = file.getLineAndCharacterOfPosition(node.getStart(file)).line + 1
-    const found = importOf(node)
-    if (found !== null) imports.push({ ...found, target: targetOf(path, found.specifier), line })
+    const foundImport = importOf(node)
+    if (foundImport !== null) imports.push({ ...foundImport, target: targetOf(path, foundImport.specifier), line })
     for (const name of membersOf(node)) members.push({ name, line })
     const number = numberOf(node)
     if (number !== null) numbers.push({ ...number, line })

@@ -19,7 +19,7 @@ export class ManualClock implements Clock {
   }
 
   /** Simulates a suspended machine: Linux's monotonic clock does not advance meanwhile. */
-  sleep(ms: number): void {
+  suspend(ms: number): void {
     this.#date += ms
   }
 

@@ -13,6 +13,6 @@ export class Deferred<T> {
 }
 
 /** Lets everything that is ready run: all microtasks and one turn of the event loop. */
-export function settled(): Promise<void> {
+export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { readCacheStatus } from '../../../web/page/cache-panel.ts'
-import { CacheWatch } from '../../../web/page/cache-panel.ts'
+import { readCacheStatus } from '../../../web/page/cache-monitor.ts'
+import { CacheMonitor } from '../../../web/page/cache-monitor.ts'
 import { PickerClock } from '../../support/picker/clock.ts'
 import { readToken, Session } from '../../../web/page/session.ts'
 
@@ -18,24 +18,24 @@ t.test('Cache-Status is parsed', async (t) => {
 })
 
 t.test('hits and misses are counted, and other responses are not', async (t) => {
-  const watch = new CacheWatch(new PickerClock())
-  t.equal(watch.observe(listing(), headers('fwd=miss; stored')), true)
-  t.equal(watch.observe(listing(), headers('hit; ttl=60')), true)
-  t.equal(watch.observe(listing('folder=a'), headers('fwd=miss; stored; collapsed')), true)
-  t.equal(watch.observe('http://127.0.0.1/cloud/connections', headers('hit; ttl=60')), false)
-  t.equal(watch.observe(listing(), headers(null)), false, 'a failure')
+  const watch = new CacheMonitor(new PickerClock())
+  t.equal(watch.record(listing(), headers('fwd=miss; stored')), true)
+  t.equal(watch.record(listing(), headers('hit; ttl=60')), true)
+  t.equal(watch.record(listing('folder=a'), headers('fwd=miss; stored; collapsed')), true)
+  t.equal(watch.record('http://127.0.0.1/cloud/connections', headers('hit; ttl=60')), false)
+  t.equal(watch.record(listing(), headers(null)), false, 'a failure')
   t.same([watch.hits, watch.misses, watch.entries], [1, 2, 2])
 })
 
 t.test('a listing counts until its lifetime has ended, which the first hit reveals for all', async (t) => {
   const clock = new PickerClock()
-  const watch = new CacheWatch(clock)
-  watch.observe(listing('folder=a&limit=5'), headers('fwd=miss; stored'))
+  const watch = new CacheMonitor(clock)
+  watch.record(listing('folder=a&limit=5'), headers('fwd=miss; stored'))
   await clock.advance(100_000)
   t.equal(watch.entries, 1, 'the lifetime is not known yet')
-  watch.observe(listing('folder=b'), headers('fwd=miss; stored'))
+  watch.record(listing('folder=b'), headers('fwd=miss; stored'))
   await clock.advance(10_000)
-  watch.observe(listing('folder=b'), headers('hit; ttl=50', '10'))
+  watch.record(listing('folder=b'), headers('hit; ttl=50', '10'))
   t.equal(watch.entries, 1, 'the first one has expired')
   await clock.advance(49_999)
   t.equal(watch.entries, 1)
@@ -44,28 +44,28 @@ t.test('a listing counts until its lifetime has ended, which the first hit revea
 })
 
 t.test('a refresh counts for the same listing, and a response that was not stored is not counted', async (t) => {
-  const watch = new CacheWatch(new PickerClock())
-  watch.observe(listing('limit=5&folder=a'), headers('hit; ttl=60'))
-  watch.observe(listing('folder=a&limit=5&refresh=true'), headers('fwd=request; stored'))
+  const watch = new CacheMonitor(new PickerClock())
+  watch.record(listing('limit=5&folder=a'), headers('hit; ttl=60'))
+  watch.record(listing('folder=a&limit=5&refresh=true'), headers('fwd=request; stored'))
   t.equal(watch.entries, 1)
-  watch.observe(listing('folder=a&limit=5'), headers('fwd=miss'))
+  watch.record(listing('folder=a&limit=5'), headers('fwd=miss'))
   t.equal(watch.entries, 0)
 })
 
 t.test('the displayed age is that of the first page, and increases', async (t) => {
   const clock = new PickerClock()
-  const watch = new CacheWatch(clock)
+  const watch = new CacheMonitor(clock)
   t.equal(watch.ageMs, null)
-  watch.observe(listing('folder=a'), headers('hit; ttl=30', '30'))
+  watch.record(listing('folder=a'), headers('hit; ttl=30', '30'))
   await clock.advance(1500)
-  watch.observe(listing('folder=a&cursor=x'), headers('fwd=miss; stored'))
+  watch.record(listing('folder=a&cursor=x'), headers('fwd=miss; stored'))
   t.equal(watch.ageMs, 31_500)
-  watch.observe(listing('folder=b'), headers('fwd=miss; stored'))
+  watch.record(listing('folder=b'), headers('fwd=miss; stored'))
   t.equal(watch.ageMs, 0)
 })
 
-function browser(hash = '', kept?: string) {
-  const items = new Map<string, string>(kept === undefined ? [] : [['token', kept]])
+function createBrowser(hash = '', storedToken?: string) {
+  const items = new Map<string, string>(storedToken === undefined ? [] : [['token', storedToken]])
   const location = { hash, pathname: '/', search: '?a=b' }
   const ports = {
     storage: {
@@ -86,7 +86,7 @@ function browser(hash = '', kept?: string) {
 const tokenOf = (claims: object) => `e30.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.x`
 
 t.test('in a demo a token is removed from the URL at once and stored', async (t) => {
-  const { items, location, ports } = browser('#token=abc.def.ghi')
+  const { items, location, ports } = createBrowser('#token=abc.def.ghi')
   const session = new Session(ports, true)
   t.equal(session.token, 'abc.def.ghi')
   t.equal(location.hash, '')
@@ -95,24 +95,24 @@ t.test('in a demo a token is removed from the URL at once and stored', async (t)
 })
 
 t.test('a link with another user’s token does not replace a signed-in user', async (t) => {
-  const { items, location, ports } = browser('#token=of.an.attacker', 'own')
+  const { items, location, ports } = createBrowser('#token=of.an.attacker', 'own')
   const session = new Session(ports, true)
   t.equal(session.token, 'own')
   t.equal(location.hash, '', 'the token is removed anyway')
   location.hash = '#token=of.an.attacker'
-  t.equal(session.takeFragment(), false, 'pasted while the page is open')
+  t.equal(session.signInFromFragment(), false, 'pasted while the page is open')
   t.same([session.token, ...items], ['own', ['token', 'own']])
   session.signOut('left')
   location.hash = '#token=another.demo.link'
-  t.equal(session.takeFragment(), true)
+  t.equal(session.signInFromFragment(), true)
   t.equal(session.token, 'another.demo.link')
 })
 
 t.test('outside of a demo a token in a link is ignored, and the fragment is unchanged', async (t) => {
   for (const stored of [undefined, 'own']) {
-    const { items, location, ports } = browser('#token=of.an.attacker', stored)
+    const { items, location, ports } = createBrowser('#token=of.an.attacker', stored)
     const session = new Session(ports, false)
-    t.equal(session.takeFragment(), false)
+    t.equal(session.signInFromFragment(), false)
     t.equal(session.token, stored ?? null)
     t.equal(location.hash, '#token=of.an.attacker')
     t.same([...items.values()], stored === undefined ? [] : [stored])
@@ -121,19 +121,19 @@ t.test('outside of a demo a token in a link is ignored, and the fragment is unch
 
 t.test('without a token in the link the token of the tab is used, and other fragments are unchanged', async (t) => {
   for (const hash of ['', '#documents', '#token']) {
-    const { location, ports } = browser(hash, 'kept')
+    const { location, ports } = createBrowser(hash, 'kept')
     t.equal(new Session(ports, true).token, 'kept', hash)
     t.equal(location.hash, hash === '#token' ? '' : hash)
   }
-  const session = new Session(browser().ports, true)
-  t.same([session.token, session.headers, session.signedOut], [null, {}, 'never'])
+  const session = new Session(createBrowser().ports, true)
+  t.same([session.token, session.headers, session.signOutReason], [null, {}, 'never'])
 })
 
 t.test('signing out removes all data', async (t) => {
-  const { items, ports } = browser('', 'kept')
+  const { items, ports } = createBrowser('', 'kept')
   const session = new Session(ports, true)
   session.signOut('expired')
-  t.same([session.token, session.user, session.signedOut, items.size], [null, null, 'expired', 0])
+  t.same([session.token, session.user, session.signOutReason, items.size], [null, null, 'expired', 0])
 })
 
 t.test('the user name is read from the token, and other text has none', async (t) => {
@@ -144,7 +144,7 @@ t.test('the user name is read from the token, and other text has none', async (t
     ['nonsense', null],
     ['a.%%%.c', null]
   ] as const) {
-    t.equal(new Session(browser('', token).ports, true).user, user, token)
+    t.equal(new Session(createBrowser('', token).ports, true).user, user, token)
   }
 })
 

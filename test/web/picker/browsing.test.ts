@@ -2,37 +2,41 @@ import t from 'tap'
 import { Selection } from '../../../web/picker/state/selection.ts'
 import { entryOf, folderOf, S3 } from '../../support/picker/entries.ts'
 import {
-  fileBehind,
-  folded,
-  folderBehind,
+  targetFileId,
+  normalizeForSearch,
+  targetFolderId,
   isolated,
   isSelectable,
   parseAccept,
-  savedName,
-  shownName,
-  typeOf,
-  withWebLinks
+  downloadFileName,
+  displayName,
+  mediaTypeOf,
+  withSafeLinks
 } from '../../../web/picker/state/selection.ts'
 import { formatContentDisposition } from '../../../src/core/entry.ts'
 import { fileNameOf } from '../../../src/client/file-name.ts'
 import { cellAfter, type GridShape } from '../../../web/picker/view/grid-input.ts'
-import { isNearEnd, rangeOf, topShowing } from '../../../web/picker/view/grid-rows.ts'
-import { isWebAddress } from '../../../web/picker/popup.ts'
+import { isNearEnd, rangeOf, scrollTopFor } from '../../../web/picker/view/grid-rows.ts'
+import { isHttpUrl } from '../../../web/picker/popup.ts'
 import { PickerProblem } from '../../../web/picker/problem.ts'
-import { bodyOf, complaintsFrom, complaintsOf, defaultsOf, fieldsOf } from '../../../web/picker/view/form.ts'
+import { bodyOf, fieldErrorsFrom, validateFields, defaultsOf, fieldsOf } from '../../../web/picker/view/form.ts'
 
 const ENTRIES = ['a', 'b', 'c', 'd', 'e'].map((id) => entryOf(id))
 const [A, B, C, D] = ENTRIES as [(typeof ENTRIES)[0], (typeof ENTRIES)[0], (typeof ENTRIES)[0], (typeof ENTRIES)[0]]
 
-function selectionOf(isMultiple: boolean): { selection: Selection; ids: () => string[]; told: () => number } {
+function createSelection(isMultiple: boolean): {
+  selection: Selection
+  ids: () => string[]
+  changeCount: () => number
+} {
   let count = 0
   const selection = new Selection(() => count++)
   selection.isMultiple = isMultiple
-  return { selection, ids: () => selection.entries.map(({ id }) => id), told: () => count }
+  return { selection, ids: () => selection.entries.map(({ id }) => id), changeCount: () => count }
 }
 
 t.test('a single selection replaces the previous one', async (t) => {
-  const { selection, ids } = selectionOf(false)
+  const { selection, ids } = createSelection(false)
   selection.toggle(A)
   selection.toggle(B)
   t.same(ids(), ['b'])
@@ -45,7 +49,7 @@ t.test('a single selection replaces the previous one', async (t) => {
 })
 
 t.test('a range starts at the last selected entry, in either direction', async (t) => {
-  const { selection, ids } = selectionOf(true)
+  const { selection, ids } = createSelection(true)
   selection.toggle(C)
   selection.extendTo('e', ENTRIES)
   t.same(ids(), ['c', 'd', 'e'])
@@ -54,7 +58,7 @@ t.test('a range starts at the last selected entry, in either direction', async (
 })
 
 t.test('select all selects all entries, or none if all are selected', async (t) => {
-  const { selection, ids } = selectionOf(true)
+  const { selection, ids } = createSelection(true)
   selection.toggleAll(ENTRIES)
   t.equal(ids().length, 5)
   selection.toggleAll(ENTRIES)
@@ -62,26 +66,26 @@ t.test('select all selects all entries, or none if all are selected', async (t) 
 })
 
 t.test('the host is notified of changes only', async (t) => {
-  const { selection, told } = selectionOf(true)
-  selection.keep(() => false)
-  t.equal(told(), 0)
+  const { selection, changeCount } = createSelection(true)
+  selection.retain(() => false)
+  t.equal(changeCount(), 0)
   selection.replace(A)
   selection.replace(A)
-  t.equal(told(), 1)
-  selection.keep(({ id }) => id !== 'a')
-  t.equal(told(), 2)
+  t.equal(changeCount(), 1)
+  selection.retain(({ id }) => id !== 'a')
+  t.equal(changeCount(), 2)
 })
 
 const shortcut = (kind: 'file' | 'folder', state: 'ok' | 'dangling' = 'ok') =>
   entryOf('s', { kind: 'shortcut', target: { id: 'behind', kind, mimeType: null, state } })
 
 t.test('folders, drives and valid shortcuts can be opened', async (t) => {
-  t.equal(folderBehind(folderOf('a/')), 'a/')
-  t.equal(folderBehind(folderOf('d/', { kind: 'drive' })), 'd/')
-  t.equal(folderBehind(entryOf('a')), null)
-  t.equal(folderBehind(shortcut('folder')), 'behind')
-  t.equal(folderBehind(shortcut('folder', 'dangling')), null)
-  t.equal(folderBehind(folderOf('a/', { can: { list: false, download: null, write: null } })), null)
+  t.equal(targetFolderId(folderOf('a/')), 'a/')
+  t.equal(targetFolderId(folderOf('d/', { kind: 'drive' })), 'd/')
+  t.equal(targetFolderId(entryOf('a')), null)
+  t.equal(targetFolderId(shortcut('folder')), 'behind')
+  t.equal(targetFolderId(shortcut('folder', 'dangling')), null)
+  t.equal(targetFolderId(folderOf('a/', { can: { list: false, download: null, write: null } })), null)
 })
 
 t.test('files and folders are distinguished, also behind shortcuts', async (t) => {
@@ -116,23 +120,23 @@ t.test('file extensions match their media types', async (t) => {
     'a.svg': 'image/svg+xml',
     'a.csv': 'text/csv'
   }
-  for (const [name, type] of Object.entries(types)) t.equal(typeOf(entryOf(name)), type, name)
-  t.equal(typeOf(entryOf('constructor')), null)
+  for (const [name, type] of Object.entries(types)) t.equal(mediaTypeOf(entryOf(name)), type, name)
+  t.equal(mediaTypeOf(entryOf('constructor')), null)
 })
 
 t.test('an entry without content cannot be downloaded', async (t) => {
-  t.equal(fileBehind(entryOf('a')), 'a')
-  t.equal(fileBehind(shortcut('file')), 'behind')
-  t.equal(fileBehind(shortcut('file', 'dangling')), null)
-  t.equal(fileBehind(folderOf('a/')), null)
-  t.equal(fileBehind(entryOf('a', { can: { list: null, download: false, write: null } })), null)
+  t.equal(targetFileId(entryOf('a')), 'a')
+  t.equal(targetFileId(shortcut('file')), 'behind')
+  t.equal(targetFileId(shortcut('file', 'dangling')), null)
+  t.equal(targetFileId(folderOf('a/')), null)
+  t.equal(targetFileId(entryOf('a', { can: { list: null, download: false, write: null } })), null)
 })
 
 t.test('a name cannot reverse the direction of its extension', async (t) => {
-  t.equal(shownName('invoice\u202egpj.exe'), 'invoice\ufffdgpj.exe')
-  t.equal(shownName('a\nb\u0000'), 'a\ufffdb\ufffd')
-  t.equal(shownName('\u200fعربي'), '\u200fعربي')
-  t.equal(shownName('<b>'), '<b>')
+  t.equal(displayName('invoice\u202egpj.exe'), 'invoice\ufffdgpj.exe')
+  t.equal(displayName('a\nb\u0000'), 'a\ufffdb\ufffd')
+  t.equal(displayName('\u200fعربي'), '\u200fعربي')
+  t.equal(displayName('<b>'), '<b>')
 })
 
 t.test('a name inside of a text is isolated from the text direction', async (t) => {
@@ -153,9 +157,9 @@ t.test('a file is saved under its name, and an export with the extension of its 
     ['report\u202exslx.exe', 'reportxslx.exe.xlsx'],
     ['Budget.xlsx\u200e', 'Budget.xlsx']
   ] as const) {
-    t.equal(savedName(entryOf('a', { name, exportFormats })), saved)
+    t.equal(downloadFileName(entryOf('a', { name, exportFormats })), saved)
   }
-  t.equal(savedName(entryOf('a', { name: 'photo\u202egpj.exe' })), 'photogpj.exe')
+  t.equal(downloadFileName(entryOf('a', { name: 'photo\u202egpj.exe' })), 'photogpj.exe')
 })
 
 t.test('the name of a download is taken from its response', async (t) => {
@@ -195,41 +199,41 @@ t.test('links that are unsafe in a page are dropped', async (t) => {
     ]
   ]
   for (const url of hostile) {
-    t.match(withWebLinks(entryOf('a', { webUrl: url, thumbnailUrl: url })), { webUrl: null, thumbnailUrl: null }, url)
-    t.equal(isWebAddress(url), false)
+    t.match(withSafeLinks(entryOf('a', { webUrl: url, thumbnailUrl: url })), { webUrl: null, thumbnailUrl: null }, url)
+    t.equal(isHttpUrl(url), false)
   }
   const link = 'https://drive.example/a?b=c'
-  t.match(withWebLinks(entryOf('a', { webUrl: link, thumbnailUrl: 'http://nas.lan/t' })), {
+  t.match(withSafeLinks(entryOf('a', { webUrl: link, thumbnailUrl: 'http://nas.lan/t' })), {
     webUrl: link,
     thumbnailUrl: 'http://nas.lan/t'
   })
 })
 
 t.test('a search ignores case, accents and width', async (t) => {
-  t.equal(folded('Ünïcode ＡＢＣ'), 'unicode abc')
+  t.equal(normalizeForSearch('Ünïcode ＡＢＣ'), 'unicode abc')
 })
 
-const VIEW = { top: 0, height: 400, rowHeight: 40 }
+const VIEWPORT = { top: 0, height: 400, rowHeight: 40 }
 const SHAPE: GridShape = { rows: 100, columns: 4, pageRows: 8, isRtl: false }
 
 t.test('only the visible rows and a few around them are rendered', async (t) => {
-  t.same(rangeOf(VIEW, 5000), { first: 0, end: 16 })
-  t.same(rangeOf({ ...VIEW, top: 4000 }, 5000), { first: 94, end: 116 })
-  t.same(rangeOf({ ...VIEW, top: 199_600 }, 5000), { first: 4984, end: 5000 })
-  t.same(rangeOf({ ...VIEW, top: 4000 }, 3), { first: 3, end: 3 })
-  t.same(rangeOf(VIEW, 0), { first: 0, end: 0 })
+  t.same(rangeOf(VIEWPORT, 5000), { first: 0, end: 16 })
+  t.same(rangeOf({ ...VIEWPORT, top: 4000 }, 5000), { first: 94, end: 116 })
+  t.same(rangeOf({ ...VIEWPORT, top: 199_600 }, 5000), { first: 4984, end: 5000 })
+  t.same(rangeOf({ ...VIEWPORT, top: 4000 }, 3), { first: 3, end: 3 })
+  t.same(rangeOf(VIEWPORT, 0), { first: 0, end: 0 })
 })
 
 t.test('the next page is requested one screen in advance', async (t) => {
-  t.equal(isNearEnd(VIEW, 200), false)
-  t.equal(isNearEnd({ ...VIEW, top: 7200 }, 200), true)
-  t.equal(isNearEnd(VIEW, 3), true)
+  t.equal(isNearEnd(VIEWPORT, 200), false)
+  t.equal(isNearEnd({ ...VIEWPORT, top: 7200 }, 200), true)
+  t.equal(isNearEnd(VIEWPORT, 3), true)
 })
 
 t.test('the table scrolls to a row only if it is not visible', async (t) => {
-  t.equal(topShowing(3, VIEW, 40), 0)
-  t.equal(topShowing(9, VIEW, 40), 40)
-  t.equal(topShowing(2, { ...VIEW, top: 400 }, 40), 80)
+  t.equal(scrollTopFor(3, VIEWPORT, 40), 0)
+  t.equal(scrollTopFor(9, VIEWPORT, 40), 40)
+  t.equal(scrollTopFor(2, { ...VIEWPORT, top: 400 }, 40), 80)
 })
 
 t.test('keys move through the cells and stop at the edges', async (t) => {
@@ -251,7 +255,7 @@ t.test('keys move through the cells and stop at the edges', async (t) => {
 
 const SCHEMA = 'schema' in S3.connect ? S3.connect.schema : { properties: {} }
 const FIELDS = fieldsOf(SCHEMA)
-const GOOD = { endpoint: 'https://x', bucket: 'bucket', secretAccessKey: 'k', region: '', forcePathStyle: true }
+const VALID_VALUES = { endpoint: 'https://x', bucket: 'bucket', secretAccessKey: 'k', region: '', forcePathStyle: true }
 
 t.test('fields come from the schema, required ones first, and secrets are masked', async (t) => {
   t.same(
@@ -268,8 +272,8 @@ t.test('fields come from the schema, required ones first, and secrets are masked
 })
 
 t.test('values that the server would refuse are reported before sending', async (t) => {
-  t.same(complaintsOf(FIELDS, GOOD), {})
-  t.same(complaintsOf(FIELDS, { ...GOOD, endpoint: '', bucket: 'X!' }), {
+  t.same(validateFields(FIELDS, VALID_VALUES), {})
+  t.same(validateFields(FIELDS, { ...VALID_VALUES, endpoint: '', bucket: 'X!' }), {
     endpoint: { key: 'fieldRequired' },
     bucket: { key: 'fieldPattern' }
   })
@@ -280,17 +284,17 @@ t.test('values that the server would refuse are reported before sending', async 
       port: { type: 'integer', minimum: 1, maximum: 9 }
     }
   })
-  t.same(complaintsOf(fields, { short: 'ab', long: 'abc', port: '1.5' }), {
+  t.same(validateFields(fields, { short: 'ab', long: 'abc', port: '1.5' }), {
     short: { key: 'fieldShort', n: 3 },
     long: { key: 'fieldLong', n: 2 },
     port: { key: 'fieldNumber' }
   })
-  t.same(complaintsOf(fields, { long: '😀😀', port: '0' }), { port: { key: 'fieldSmall', n: 1 } })
-  t.same(complaintsOf(fields, { port: '10' }), { port: { key: 'fieldLarge', n: 9 } })
+  t.same(validateFields(fields, { long: '😀😀', port: '0' }), { port: { key: 'fieldSmall', n: 1 } })
+  t.same(validateFields(fields, { port: '10' }), { port: { key: 'fieldLarge', n: 9 } })
 })
 
 t.test('empty values are omitted, and numbers are sent as numbers', async (t) => {
-  t.same(bodyOf(FIELDS, GOOD), {
+  t.same(bodyOf(FIELDS, VALID_VALUES), {
     endpoint: 'https://x',
     bucket: 'bucket',
     secretAccessKey: 'k',
@@ -301,9 +305,9 @@ t.test('empty values are omitted, and numbers are sent as numbers', async (t) =>
 })
 
 t.test('an error of the server is shown at the field that it names', async (t) => {
-  const named = (detail: string) => complaintsFrom(new PickerProblem('INVALID_REQUEST', { detail }), FIELDS)
+  const named = (detail: string) => fieldErrorsFrom(new PickerProblem('INVALID_REQUEST', { detail }), FIELDS)
   t.same(named('body/bucket must match'), { bucket: { text: 'body/bucket must match' } })
   t.same(Object.keys(named('The field "endpoint" must be https.')), ['endpoint'])
   t.same(named('The field "nobody" is odd.'), {})
-  t.same(complaintsFrom(new PickerProblem('NETWORK'), FIELDS), {})
+  t.same(fieldErrorsFrom(new PickerProblem('NETWORK'), FIELDS), {})
 })

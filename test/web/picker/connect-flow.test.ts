@@ -1,18 +1,18 @@
 import t from 'tap'
 import { ConnectFlow } from '../../../web/picker/state/connect.ts'
 import type { ConnectionView } from '../../../web/picker/api.ts'
-import { landingFor, type Landing } from '../../../web/picker/popup.ts'
+import { landingUrl, type Landing } from '../../../web/picker/popup.ts'
 import { PickerProblem } from '../../../web/picker/problem.ts'
 import { connectionTo, DRIVE, NEXTCLOUD, S3 } from '../../support/picker/entries.ts'
 import { PickerWorld } from '../../support/picker/world.ts'
 
-class Flow {
+class FlowFixture {
   readonly world = new PickerWorld()
-  readonly made: ConnectionView[] = []
-  readonly opened: string[] = []
+  readonly connected: ConnectionView[] = []
+  readonly openedUrls: string[] = []
   isClosed = false
   isBlocked = false
-  land: (landing: Landing) => void = () => undefined
+  sendLanding: (landing: Landing) => void = () => undefined
   readonly flow: ConnectFlow
 
   constructor() {
@@ -23,14 +23,14 @@ class Flow {
       returnTo: () => '/landing',
       connections: () => this.world.connected,
       onConnected: (connection) => {
-        this.made.push(connection)
+        this.connected.push(connection)
       },
       windows: {
         newFlowId: () => 'f1',
         listen: (_flow, onLanding) => {
-          this.land = onLanding
+          this.sendLanding = onLanding
           return () => {
-            this.land = () => undefined
+            this.sendLanding = () => undefined
           }
         },
         open: () => (this.isBlocked ? null : this.#window())
@@ -45,7 +45,7 @@ class Flow {
         return isClosed()
       },
       go: (url: string) => {
-        this.opened.push(url)
+        this.openedUrls.push(url)
       },
       close: () => {
         this.isClosed = true
@@ -57,47 +57,47 @@ class Flow {
 const AUTHORIZE = async (): Promise<string> => 'https://provider.example/authorize'
 
 t.test('a window opens for OAuth, and is closed when the connection exists', async (t) => {
-  const seen = new Flow()
+  const seen = new FlowFixture()
   const { flow, world } = seen
   let returnTo: string | undefined
   world.api.authorize = async (_provider, place) => {
     returnTo = place
     return await AUTHORIZE()
   }
-  flow.begin(DRIVE, null)
+  flow.start(DRIVE, null)
   await world.clock.advance(4000)
-  t.same(seen.opened, ['https://provider.example/authorize'])
+  t.same(seen.openedUrls, ['https://provider.example/authorize'])
   t.equal(returnTo, '/landing?flow=f1')
   t.same(flow.login, { url: null, isGone: false })
   world.connected = [connectionTo('google_drive')]
   await world.clock.advance(2000)
-  t.equal(seen.made.length, 1)
+  t.equal(seen.connected.length, 1)
   t.equal(seen.isClosed, true)
   t.equal(flow.provider, null)
 })
 
 t.test('a landing page ends the wait at once, even if nothing has changed', async (t) => {
-  const seen = new Flow()
+  const seen = new FlowFixture()
   const { flow, world } = seen
   world.api.authorize = AUTHORIZE
   world.connected = [connectionTo('google_drive')]
-  flow.begin(DRIVE, world.connected[0] ?? null)
+  flow.start(DRIVE, world.connected[0] ?? null)
   await world.clock.advance(100)
-  seen.land({ error: null })
+  seen.sendLanding({ error: null })
   await world.clock.advance(0)
   t.same(
-    seen.made.map(({ id }) => id),
+    seen.connected.map(({ id }) => id),
     ['google_drive-1']
   )
-  t.equal(world.clock.waiting, 0)
+  t.equal(world.clock.pendingTimers, 0)
 })
 
 t.test('an error on the landing page is shown, and the window is closed', async (t) => {
-  const seen = new Flow()
+  const seen = new FlowFixture()
   seen.world.api.authorize = AUTHORIZE
-  seen.flow.begin(DRIVE, null)
+  seen.flow.start(DRIVE, null)
   await seen.world.clock.advance(100)
-  seen.land({ error: 'ACCESS_DENIED' })
+  seen.sendLanding({ error: 'ACCESS_DENIED' })
   await seen.world.clock.advance(0)
   t.equal(seen.flow.task.problem?.code, 'ACCESS_DENIED')
   t.equal(seen.isClosed, true)
@@ -105,53 +105,53 @@ t.test('an error on the landing page is shown, and the window is closed', async 
 })
 
 t.test('a connection that required reauthentication counts when it is active again', async (t) => {
-  const seen = new Flow()
+  const seen = new FlowFixture()
   const { flow, world } = seen
   world.api.authorize = AUTHORIZE
   const broken = connectionTo('google_drive', { status: 'REQUIRES_REAUTH' })
   world.connected = [broken]
-  flow.begin(DRIVE, broken)
+  flow.start(DRIVE, broken)
   await world.clock.advance(6000)
-  t.same(seen.made, [])
+  t.same(seen.connected, [])
   world.connected = [{ ...broken, status: 'ACTIVE' }]
   await world.clock.advance(2000)
-  t.equal(seen.made[0]?.status, 'ACTIVE')
+  t.equal(seen.connected[0]?.status, 'ACTIVE')
 })
 
 t.test('a closed window is shown, but polling continues: a provider may have severed the opener', async (t) => {
-  const seen = new Flow()
+  const seen = new FlowFixture()
   seen.world.api.authorize = AUTHORIZE
-  seen.flow.begin(DRIVE, null)
+  seen.flow.start(DRIVE, null)
   await seen.world.clock.advance(100)
   seen.isClosed = true
   await seen.world.clock.advance(2000)
-  t.equal(seen.flow.login?.isGone, true)
+  t.equal(seen.flow.login?.isClosed, true)
   seen.world.connected = [connectionTo('google_drive')]
   await seen.world.clock.advance(2000)
-  t.equal(seen.made.length, 1)
+  t.equal(seen.connected.length, 1)
 })
 
 t.test('without a window the user gets a link', async (t) => {
-  const seen = new Flow()
+  const seen = new FlowFixture()
   seen.isBlocked = true
   seen.world.api.authorize = AUTHORIZE
-  seen.flow.begin(DRIVE, null)
+  seen.flow.start(DRIVE, null)
   await seen.world.clock.advance(100)
   t.equal(seen.flow.login?.url, 'https://provider.example/authorize')
   seen.flow.end()
 })
 
 t.test('an authorization URL with a script scheme is not opened', async (t) => {
-  const seen = new Flow()
+  const seen = new FlowFixture()
   seen.world.api.beginLogin = async () => ({ loginUrl: 'javascript:alert(1)', flowId: 'f' })
-  seen.flow.begin(NEXTCLOUD, null)
+  seen.flow.start(NEXTCLOUD, null)
   await seen.flow.submit({ baseUrl: 'https://evil.example' })
-  t.same(seen.opened, [])
+  t.same(seen.openedUrls, [])
   t.equal(seen.flow.task.problem?.code, 'BAD_ANSWER')
 })
 
 t.test('a login flow is polled at the interval of the server, despite transient failures', async (t) => {
-  const seen = new Flow()
+  const seen = new FlowFixture()
   const { flow, world } = seen
   const answers: (() => ConnectionView | { retryAfterMs: number })[] = [
     () => ({ retryAfterMs: 5000 }),
@@ -162,7 +162,7 @@ t.test('a login flow is polled at the interval of the server, despite transient 
   ]
   world.api.beginLogin = async () => ({ loginUrl: 'https://cloud.example/login', flowId: 'f' })
   world.api.pollLogin = async () => answers.shift()?.() ?? { retryAfterMs: 1000 }
-  flow.begin(NEXTCLOUD, null)
+  flow.start(NEXTCLOUD, null)
   t.same(
     flow.fields.map(({ name }) => name),
     ['baseUrl']
@@ -173,37 +173,37 @@ t.test('a login flow is polled at the interval of the server, despite transient 
   await world.clock.advance(4000)
   t.equal(answers.length, 2, 'not before five seconds')
   await world.clock.advance(8000)
-  t.equal(seen.made[0]?.provider, 'nextcloud')
+  t.equal(seen.connected[0]?.provider, 'nextcloud')
 })
 
 t.test('a login flow that is not completed ends after ten minutes', async (t) => {
-  const seen = new Flow()
+  const seen = new FlowFixture()
   seen.world.api.authorize = AUTHORIZE
-  seen.flow.begin(DRIVE, null)
+  seen.flow.start(DRIVE, null)
   await seen.world.clock.advance(11 * 60_000)
   t.equal(seen.flow.task.problem?.code, 'LOGIN_EXPIRED')
 })
 
 t.test('fields are validated, sent, and preserved if the server refuses them', async (t) => {
-  const seen = new Flow()
+  const seen = new FlowFixture()
   const { flow, world } = seen
-  flow.begin(S3, null)
+  flow.start(S3, null)
   await flow.submit({ ...flow.values, bucket: 'X' })
-  t.same(Object.keys(flow.complaints), ['endpoint', 'bucket', 'secretAccessKey'])
+  t.same(Object.keys(flow.fieldErrors), ['endpoint', 'bucket', 'secretAccessKey'])
   const values = { ...flow.values, endpoint: 'https://x', bucket: 'bucket', secretAccessKey: 'k' }
   world.api.connect = async () => {
     throw new PickerProblem('INVALID_CREDENTIALS', { status: 400, detail: 'The field "bucket" names nothing.' })
   }
   await flow.submit(values)
-  t.same(flow.complaints, { bucket: { text: 'The field "bucket" names nothing.' } })
+  t.same(flow.fieldErrors, { bucket: { text: 'The field "bucket" names nothing.' } })
   t.equal(flow.values['bucket'], 'bucket')
   world.api.connect = async () => connectionTo('s3')
   await flow.submit(values)
-  t.equal(seen.made.length, 1)
+  t.equal(seen.connected.length, 1)
   t.same(flow.values, {}, 'no secret is stored')
 })
 
 t.test('a landing page identifies the login that it ends', async (t) => {
-  t.equal(landingFor('/l', 'x'), '/l?flow=x')
-  t.equal(landingFor('/l?a=b#c', 'x'), '/l?a=b&flow=x#c')
+  t.equal(landingUrl('/l', 'x'), '/l?flow=x')
+  t.equal(landingUrl('/l?a=b#c', 'x'), '/l?a=b&flow=x#c')
 })

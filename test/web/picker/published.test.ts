@@ -5,26 +5,26 @@ import t from 'tap'
 import { DEFAULTS, PROPERTIES } from '../../../web/picker/element.ts'
 import { buildPicker, MAX_GZIPPED } from '../../../scripts/build-picker.mjs'
 import { STORAGE_ERROR_CODES } from '../../../src/errors.ts'
-import { formatFor, sayProblem } from '../../../web/picker/strings.ts'
+import { formatFor, problemText } from '../../../web/picker/strings.ts'
 import { PickerProblem, readProblem } from '../../../web/picker/problem.ts'
 import { ENGLISH, isStringKey, translator } from '../../../web/picker/strings.ts'
 
-const page = readFileSync(new URL('../../../docs/picker.md', import.meta.url), 'utf8')
-const folder = new URL('../../../src/picker/', import.meta.url)
-const source = readdirSync(folder)
+const docs = readFileSync(new URL('../../../docs/picker.md', import.meta.url), 'utf8')
+const folder = new URL('../../../web/picker/', import.meta.url)
+const pickerSource = readdirSync(folder, { recursive: true, encoding: 'utf8' })
   .filter((name) => name.endsWith('.ts'))
   .map((name) => readFileSync(new URL(name, folder), 'utf8'))
   .join('\n')
 
 t.test('docs/picker.md has every attribute and property with its default', async (t) => {
-  const rows = [...page.matchAll(/^\| (none|`[\w-]+`) \| (none|`\w+`) \| (\S+) \|/gm)]
+  const rows = [...docs.matchAll(/^\| (none|`[\w-]+`) \| (none|`\w+`) \| (\S+) \|/gm)]
   const stated = rows.filter(([, , property]) => property !== 'none')
   t.same(stated.map(([, , property]) => property!.slice(1, -1)).sort(), Object.keys(PROPERTIES).sort())
   for (const [, attribute, property, told] of stated) {
     const name = property!.slice(1, -1) as keyof typeof DEFAULTS
     const declared = PROPERTIES[name]?.attribute
     t.equal(attribute, declared === false ? 'none' : `\`${String(declared ?? name)}\``, name)
-    t.equal(told, sayDefault(DEFAULTS[name]), name)
+    t.equal(told, formatDefault(DEFAULTS[name]), name)
   }
 })
 
@@ -32,13 +32,13 @@ t.test('docs/picker.md has every custom property and part', async (t) => {
   const names = (text: string, pattern: RegExp): string[] => [
     ...new Set([...text.matchAll(pattern)].map(([, name]) => name!))
   ]
-  const table = page.split('| custom property |')[1]!.split('\n\n')[0]!
-  t.same(names(table, /`--cloud-picker-([\w-]+)`/g).sort(), names(source, /var\(--cloud-picker-([\w-]+)/g).sort())
-  const parts = /^Parts: ([^.]+)\./m.exec(page)?.[1] ?? ''
-  t.same(names(parts, /`(\w+)`/g).sort(), names(source, /(?:part="|'part', ')(\w+)/g).sort())
+  const table = docs.split('| custom property |')[1]!.split('\n\n')[0]!
+  t.same(names(table, /`--cloud-picker-([\w-]+)`/g).sort(), names(pickerSource, /var\(--cloud-picker-([\w-]+)/g).sort())
+  const parts = /^Parts: ([^.]+)\./m.exec(docs)?.[1] ?? ''
+  t.same(names(parts, /`(\w+)`/g).sort(), names(pickerSource, /(?:part="|'part', ')(\w+)/g).sort())
 })
 
-function sayDefault(value: unknown): string {
+function formatDefault(value: unknown): string {
   if (value === null || value === '') return 'none'
   return value === false ? 'off' : `\`${typeof value === 'string' ? value : JSON.stringify(value)}\``
 }
@@ -79,7 +79,7 @@ t.test('inserted values are not interpolated again', async (t) => {
 })
 
 t.test('every code of the catalogue and of the picker has its own text', async (t) => {
-  const declared = /export type LocalCode =([^\n]+)/.exec(source)?.[1] ?? ''
+  const declared = /export type LocalCode =([^\n]+)/.exec(pickerSource)?.[1] ?? ''
   const local = [...declared.matchAll(/'(\w+)'/g)].map(([, code]) => code!)
   t.ok(local.includes('NETWORK'))
   // Its text has the key `noFolders`.
@@ -93,23 +93,23 @@ t.test('every code of the catalogue and of the picker has its own text', async (
     'no other code has a text'
   )
   for (const code of [...STORAGE_ERROR_CODES, ...local]) {
-    const text = sayProblem(new PickerProblem(code, { detail: 'The reason.' }), t1)
+    const text = problemText(new PickerProblem(code, { detail: 'The reason.' }), t1)
     t.match(text, /^[A-Z].*[.?]$/, code)
     t.notMatch(text, /[A-Z]{2}|_|\{|Something went wrong \(/, `${code} is not shown to users`)
   }
-  t.equal(sayProblem(new PickerProblem('HTTP_418'), t1), 'Something went wrong (HTTP_418).')
+  t.equal(problemText(new PickerProblem('HTTP_418'), t1), 'Something went wrong (HTTP_418).')
   const foreign = readProblem(401, { get: () => null }, '{"code":"FST_JWT_EXPIRED"}')
-  t.equal(sayProblem(foreign, t1), ENGLISH.error_UNAUTHENTICATED)
+  t.equal(problemText(foreign, t1), ENGLISH.error_UNAUTHENTICATED)
 })
 
 t.test('each text is used in the sources', async (t) => {
-  const folder = new URL('../../../src/picker/', import.meta.url)
-  const source = readdirSync(folder)
+  const folder = new URL('../../../web/picker/', import.meta.url)
+  const pickerSource = readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.ts') && name !== 'strings.ts')
     .map((name) => readFileSync(new URL(name, folder), 'utf8'))
     .join('\n')
   const built = /^(?:error|kind|status|reason)_|_one$/
-  for (const key of Object.keys(ENGLISH)) if (!built.test(key)) t.match(source, `'${key}'`, key)
+  for (const key of Object.keys(ENGLISH)) if (!built.test(key)) t.match(pickerSource, `'${key}'`, key)
   t.notOk(isStringKey('constructor'))
 })
 

@@ -1,16 +1,16 @@
 import t from 'tap'
 import { PickerProblem } from '../../../web/picker/problem.ts'
 import { SLOW_MS, Task } from '../../../web/picker/state/task.ts'
-import { Deferred, settled } from '../../support/time/deferred.ts'
+import { Deferred, nextTurn } from '../../support/time/deferred.ts'
 import { PickerWorld } from '../../support/picker/world.ts'
-import { otherName, Transfers } from '../../../web/picker/state/transfers.ts'
+import { nextName, Transfers } from '../../../web/picker/state/transfers.ts'
 
-const throttled = (retryAfterMs: number): PickerProblem =>
+const throttledProblem = (retryAfterMs: number): PickerProblem =>
   new PickerProblem('PROVIDER_THROTTLED', { status: 503, retryAfterMs })
 
 t.test('a task that takes long is marked as slow and ends normally', async (t) => {
   const { clock, ...world } = new PickerWorld()
-  const task = new Task({ clock, isPatient: true, onChange: () => world.changes++, onProblem: () => undefined })
+  const task = new Task({ clock, autoRetry: true, onChange: () => world.changes++, onProblem: () => undefined })
   const gate = new Deferred<undefined>()
   const running = task.run(async () => {
     await gate.promise
@@ -21,7 +21,7 @@ t.test('a task that takes long is marked as slow and ends normally', async (t) =
   gate.resolve(undefined)
   await running
   t.same(task.state, { type: 'idle' })
-  t.equal(clock.waiting, 0)
+  t.equal(clock.pendingTimers, 0)
 })
 
 t.test('a cancelled task is aborted, and its late result is ignored', async (t) => {
@@ -39,7 +39,7 @@ t.test('a cancelled task is aborted, and its late result is ignored', async (t) 
   t.equal(signal?.aborted, true)
   t.same(task.state, { type: 'cancelled' })
   t.same(world.problems, [])
-  t.equal(world.clock.waiting, 0)
+  t.equal(world.clock.pendingTimers, 0)
 })
 
 t.test('a countdown ends with another attempt, and repeated failures make it longer', async (t) => {
@@ -48,7 +48,7 @@ t.test('a countdown ends with another attempt, and repeated failures make it lon
   let tries = 0
   await task.run(async () => {
     tries++
-    if (tries < 3) throw throttled(3000)
+    if (tries < 3) throw throttledProblem(3000)
   })
   t.match(task.state, { type: 'failed', secondsLeft: 3 })
   await world.clock.advance(1000)
@@ -68,7 +68,7 @@ t.test('a countdown follows the clock, even if a background page is rarely woken
   const task = new Task(world.options())
   let tries = 0
   await task.run(async () => {
-    if (++tries === 1) throw throttled(1500)
+    if (++tries === 1) throw throttledProblem(1500)
   })
   await world.clock.advance(1000)
   t.match(task.state, { secondsLeft: 1 })
@@ -82,7 +82,7 @@ t.test('a cancelled countdown makes no further attempt', async (t) => {
   let tries = 0
   await task.run(async () => {
     tries++
-    throw throttled(1000)
+    throw throttledProblem(1000)
   })
   task.cancel()
   await world.clock.advance(60_000)
@@ -95,7 +95,7 @@ t.test('a failure that needs the user is not retried automatically, only on requ
   let tries = 0
   await task.run(async () => {
     tries++
-    throw throttled(2000)
+    throw throttledProblem(2000)
   })
   await world.clock.advance(10_000)
   t.equal(tries, 1)
@@ -150,7 +150,7 @@ t.test('two transfers run at a time, and others wait', async (t) => {
     ]
   )
   gates[0]?.resolve(undefined)
-  await settled()
+  await nextTurn()
   t.equal(items[0]?.isFinished, true)
   t.equal(items[2]?.task.isBusy, true)
   transfers.clearFinished()
@@ -171,7 +171,7 @@ t.test('a cancelled transfer starts the next one', async (t) => {
   const items = ['a', 'b', 'c'].map((name) => transfers.add({ direction: 'upload', name, total: null, run }))
   t.equal(signals.length, 2)
   transfers.remove(items[0]!)
-  await settled()
+  await nextTurn()
   t.equal(signals[0]?.aborted, true)
   t.equal(signals.length, 3)
 })
@@ -188,16 +188,16 @@ t.test('a failed transfer stays in the list and can be retried', async (t) => {
       if (++tries === 1) throw new PickerProblem('PROVIDER_ERROR')
     }
   })
-  await settled()
+  await nextTurn()
   t.equal(item.task.problem?.code, 'PROVIDER_ERROR')
   await item.task.retry()
   t.equal(item.isFinished, true)
 })
 
 t.test('a conflicting name gets a number', async (t) => {
-  t.equal(otherName('a.txt'), 'a (2).txt')
-  t.equal(otherName('a (2).txt'), 'a (3).txt')
-  t.equal(otherName('Folder'), 'Folder (2)')
-  t.equal(otherName('.env'), '.env (2)')
-  t.equal(otherName('a.tar.gz'), 'a.tar (2).gz')
+  t.equal(nextName('a.txt'), 'a (2).txt')
+  t.equal(nextName('a (2).txt'), 'a (3).txt')
+  t.equal(nextName('Folder'), 'Folder (2)')
+  t.equal(nextName('.env'), '.env (2)')
+  t.equal(nextName('a.tar.gz'), 'a.tar (2).gz')
 })

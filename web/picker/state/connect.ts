@@ -1,12 +1,12 @@
 import { type Clock, pause } from '../clock.ts'
 import type { ConnectionView, PickerApi, ProviderView } from '../api.ts'
-import { isWebAddress, type Landing, landingFor, type Popup, type Windows } from '../popup.ts'
+import { isHttpUrl, type Landing, landingUrl, type Popup, type Windows } from '../popup.ts'
 import { PickerProblem } from '../problem.ts'
-import { bodyOf, type Complaints, complaintsFrom, complaintsOf, defaultsOf, fieldsOf } from '../view/form.ts'
+import { bodyOf, type FieldErrors, fieldErrorsFrom, validateFields, defaultsOf, fieldsOf } from '../view/form.ts'
 import type { Field, FormValues } from '../view/form.ts'
 import { Task, type TaskOptions } from './task.ts'
 
-export interface ConnectPorts extends Omit<TaskOptions, 'isPatient'> {
+export interface ConnectPorts extends Omit<TaskOptions, 'autoRetry'> {
   readonly api: () => PickerApi
   readonly windows: Windows
   readonly returnTo: () => string | undefined
@@ -16,7 +16,7 @@ export interface ConnectPorts extends Omit<TaskOptions, 'isPatient'> {
 }
 
 /** How the user connects: an OAuth window, a login window of a server that the user enters, or form fields. */
-export type Way = 'oauth' | 'login' | 'fields'
+export type ConnectMethod = 'oauth' | 'login' | 'fields'
 
 const POLL_MS = 2000
 /** Equals the lifetime of a login flow on the server. */
@@ -28,12 +28,12 @@ const LOGIN_FIELD = 'baseUrl'
 export class ConnectFlow {
   provider: ProviderView | null = null
   /** The connection to reconnect, or `null` for a new one. */
-  renewed: ConnectionView | null = null
-  way: Way = 'fields'
+  existing: ConnectionView | null = null
+  method: ConnectMethod = 'fields'
   values: FormValues = {}
-  complaints: Complaints = {}
+  fieldErrors: FieldErrors = {}
   /** Set while a login runs in another window. `url` is shown as a link if the browser blocked the window. */
-  login: { readonly url: string | null; readonly isGone: boolean } | null = null
+  login: { readonly url: string | null; readonly isClosed: boolean } | null = null
   readonly task: Task
   readonly #ports: ConnectPorts
   readonly #clock: Clock
@@ -42,31 +42,31 @@ export class ConnectFlow {
   constructor(ports: ConnectPorts) {
     this.#ports = ports
     this.#clock = ports.clock
-    this.task = new Task({ ...ports, isPatient: false })
+    this.task = new Task({ ...ports, autoRetry: false })
   }
 
   get fields(): readonly Field[] {
     const connect = this.provider?.connect
-    if (connect === undefined || connect.type === 'oauth2' || this.way === 'oauth') return []
+    if (connect === undefined || connect.type === 'oauth2' || this.method === 'oauth') return []
     const fields = fieldsOf(connect.schema)
-    return this.way === 'login' ? fields.filter(({ name }) => name === LOGIN_FIELD) : fields
+    return this.method === 'login' ? fields.filter(({ name }) => name === LOGIN_FIELD) : fields
   }
 
   /** Must be called from a click handler: OAuth opens its window at once. */
-  begin(provider: ProviderView, renewed: ConnectionView | null): void {
+  start(provider: ProviderView, existing: ConnectionView | null): void {
     this.end()
     this.provider = provider
-    this.renewed = renewed
+    this.existing = existing
     const { type } = provider.connect
-    this.choose(type === 'oauth2' ? 'oauth' : type === 'login-flow' ? 'login' : 'fields')
-    if (this.way === 'oauth') void this.submit({})
+    this.selectMethod(type === 'oauth2' ? 'oauth' : type === 'login-flow' ? 'login' : 'fields')
+    if (this.method === 'oauth') void this.submit({})
   }
 
-  choose(way: Way): void {
+  selectMethod(method: ConnectMethod): void {
     this.task.stop()
-    this.way = way
+    this.method = method
     this.values = { ...defaultsOf(this.fields), ...this.values }
-    this.complaints = {}
+    this.fieldErrors = {}
     this.#ports.onChange()
   }
 
@@ -74,43 +74,43 @@ export class ConnectFlow {
     this.task.stop()
     this.#closeWindow()
     this.provider = null
-    this.renewed = null
+    this.existing = null
     this.values = {}
-    this.complaints = {}
+    this.fieldErrors = {}
     this.#ports.onChange()
   }
 
   /** Must be called from a click handler. Resolves when the attempt has succeeded or failed. */
   async submit(values: FormValues): Promise<void> {
-    const { provider, way } = this
+    const { provider, method } = this
     if (provider === null) return
     this.#closeWindow()
     this.values = values
-    this.complaints = complaintsOf(this.fields, values)
+    this.fieldErrors = validateFields(this.fields, values)
     this.#ports.onChange()
-    if (Object.keys(this.complaints).length > 0) return
-    if (way !== 'fields') this.#openWindow()
-    let made: ConnectionView | undefined
+    if (Object.keys(this.fieldErrors).length > 0) return
+    if (method !== 'fields') this.#openWindow()
+    let created: ConnectionView | undefined
     await this.task.run(async (signal) => {
-      if (way === 'oauth') made = await this.#authorize(provider.id, signal)
-      else if (way === 'login') made = await this.#logIn(provider.id, String(values[LOGIN_FIELD]), signal)
-      else made = await this.#ports.api().connect(provider.id, bodyOf(this.fields, values), signal)
+      if (method === 'oauth') created = await this.#authorize(provider.id, signal)
+      else if (method === 'login') created = await this.#logIn(provider.id, String(values[LOGIN_FIELD]), signal)
+      else created = await this.#ports.api().connect(provider.id, bodyOf(this.fields, values), signal)
       signal.throwIfAborted()
     })
     const { problem } = this.task
     if (problem !== null) {
       this.#closeWindow()
-      this.complaints = complaintsFrom(problem, this.fields)
+      this.fieldErrors = fieldErrorsFrom(problem, this.fields)
       this.#ports.onChange()
-    } else if (made !== undefined && this.task.state.type === 'idle') {
+    } else if (created !== undefined && this.task.state.type === 'idle') {
       this.end()
-      this.#ports.onConnected(made)
+      this.#ports.onConnected(created)
     }
   }
 
   #openWindow(): void {
     this.#popup = this.#ports.windows.open()
-    this.login = { url: null, isGone: false }
+    this.login = { url: null, isClosed: false }
   }
 
   #closeWindow(): void {
@@ -119,10 +119,10 @@ export class ConnectFlow {
     this.login = null
   }
 
-  #lead(url: string): void {
-    if (!isWebAddress(url)) throw new PickerProblem('BAD_ANSWER')
+  #navigatePopup(url: string): void {
+    if (!isHttpUrl(url)) throw new PickerProblem('BAD_ANSWER')
     this.#popup?.go(url)
-    this.login = { url: this.#popup === null ? url : null, isGone: false }
+    this.login = { url: this.#popup === null ? url : null, isClosed: false }
     this.#ports.onChange()
   }
 
@@ -130,39 +130,43 @@ export class ConnectFlow {
     const { api, windows, returnTo, connections } = this.#ports
     const before = connections()
     const flow = windows.newFlowId()
-    const place = returnTo()
+    const returnUrl = returnTo()
     let landed: Landing | undefined
-    const wake = new AbortController()
-    const deaf = windows.listen(flow, (landing) => {
+    const landingSignal = new AbortController()
+    const stopListening = windows.listen(flow, (landing) => {
       landed = landing
-      wake.abort()
+      landingSignal.abort()
     })
     try {
-      this.#lead(await api().authorize(provider, place === undefined ? undefined : landingFor(place, flow), signal))
-      return await this.#watch(signal, async () => {
-        const interrupted = landed === undefined ? AbortSignal.any([signal, wake.signal]) : signal
-        await pause(this.#clock, POLL_MS, interrupted).catch(() => undefined)
+      this.#navigatePopup(
+        await api().authorize(provider, returnUrl === undefined ? undefined : landingUrl(returnUrl, flow), signal)
+      )
+      return await this.#poll(signal, async () => {
+        const pauseSignal = landed === undefined ? AbortSignal.any([signal, landingSignal.signal]) : signal
+        await pause(this.#clock, POLL_MS, pauseSignal).catch(() => undefined)
         signal.throwIfAborted()
         if (landed?.error != null) throw new PickerProblem(landed.error)
         const now = await api().connections(signal)
         const own = now.filter((each) => each.provider === provider)
-        const works = own.find(({ id, status }) => {
+        const repaired = own.find(({ id, status }) => {
           const known = before.find((each) => each.id === id)
           return status === 'ACTIVE' && known?.status !== 'ACTIVE'
         })
         // Reconnecting a connection that works changes no status; use the reconnected or the first connection.
-        return works ?? (landed === undefined ? undefined : (own.find(({ id }) => id === this.renewed?.id) ?? own[0]))
+        return (
+          repaired ?? (landed === undefined ? undefined : (own.find(({ id }) => id === this.existing?.id) ?? own[0]))
+        )
       })
     } finally {
-      deaf()
+      stopListening()
     }
   }
 
   async #logIn(provider: string, baseUrl: string, signal: AbortSignal): Promise<ConnectionView> {
     const { loginUrl, flowId } = await this.#ports.api().beginLogin(provider, baseUrl, signal)
-    this.#lead(loginUrl)
+    this.#navigatePopup(loginUrl)
     let waitMs = POLL_MS
-    return await this.#watch(signal, async () => {
+    return await this.#poll(signal, async () => {
       await pause(this.#clock, waitMs, signal)
       const answer = await this.#ports.api().pollLogin(provider, flowId, signal)
       if (!('retryAfterMs' in answer)) return answer
@@ -172,20 +176,20 @@ export class ConnectFlow {
   }
 
   /** Polls until the connection exists. Tolerates temporary errors, because the user is busy on another page. */
-  async #watch(signal: AbortSignal, ask: () => Promise<ConnectionView | undefined>): Promise<ConnectionView> {
+  async #poll(signal: AbortSignal, attempt: () => Promise<ConnectionView | undefined>): Promise<ConnectionView> {
     const until = this.#clock.now() + MAX_LOGIN_MS
     while (this.#clock.now() < until) {
       try {
-        const made = await ask()
-        if (made !== undefined) return made
+        const connection = await attempt()
+        if (connection !== undefined) return connection
       } catch (error) {
         signal.throwIfAborted()
-        const passes = !(error instanceof PickerProblem) || error.code === 'NETWORK' || error.retryAfterMs !== null
-        if (!passes) throw error
+        const isTemporary = !(error instanceof PickerProblem) || error.code === 'NETWORK' || error.retryAfterMs !== null
+        if (!isTemporary) throw error
         await pause(this.#clock, error instanceof PickerProblem ? (error.retryAfterMs ?? POLL_MS) : POLL_MS, signal)
       }
-      if (this.login?.isGone === false && this.#popup?.isClosed === true) {
-        this.login = { ...this.login, isGone: true }
+      if (this.login?.isClosed === false && this.#popup?.isClosed === true) {
+        this.login = { ...this.login, isClosed: true }
         this.#ports.onChange()
       }
     }

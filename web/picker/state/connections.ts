@@ -2,7 +2,7 @@ import type { ConnectionView, PickerApi, ProviderView } from '../api.ts'
 import { Task, type TaskOptions } from './task.ts'
 
 /** The providers that the server offers, and the user's connections to them. */
-export class Shelf {
+export class ConnectionList {
   providers: readonly ProviderView[] = []
   connections: readonly ConnectionView[] = []
   readonly task: Task
@@ -15,8 +15,8 @@ export class Shelf {
     this.task = new Task(options)
   }
 
-  /** @param then called when both have loaded */
-  async load(then: () => void): Promise<void> {
+  /** @param onLoaded called when both have loaded */
+  async load(onLoaded: () => void): Promise<void> {
     await this.task.run(async (signal) => {
       const [providers, connections] = await Promise.all([
         this.#api().providers(signal),
@@ -25,19 +25,19 @@ export class Shelf {
       signal.throwIfAborted()
       this.providers = providers
       this.connections = connections
-      then()
+      onLoaded()
     })
   }
 
-  take(connections: readonly ConnectionView[]): void {
+  replaceAll(connections: readonly ConnectionView[]): void {
     this.connections = connections
     this.#onChange()
   }
 
   /** Adds or replaces one connection and leaves the others as they are. */
-  put(connection: ConnectionView): void {
+  upsert(connection: ConnectionView): void {
     const others = this.connections.filter(({ id }) => id !== connection.id)
-    this.take([...others, connection])
+    this.replaceAll([...others, connection])
   }
 
   providerOf(id: string | undefined): ProviderView | undefined {
@@ -53,12 +53,12 @@ export class Shelf {
   }
 
   /** Returns the initial connection: the requested one, else the provider's default, else an active one, else any. */
-  choose(provider: string | null, connection: string | null): ConnectionView | undefined {
+  chooseInitial(provider: string | null, connection: string | null): ConnectionView | undefined {
     if (connection !== null) return this.connectionOf(connection)
-    const offered = this.connections.filter((each) =>
+    const candidates = this.connections.filter((each) =>
       provider === null ? this.providerOf(each.provider) !== undefined : each.provider === provider
     )
-    const active = offered.filter(({ status }) => status === 'ACTIVE')
-    return active.find((each) => each.default) ?? active[0] ?? offered.find((each) => each.default) ?? offered[0]
+    const active = candidates.filter(({ status }) => status === 'ACTIVE')
+    return active.find((each) => each.default) ?? active[0] ?? candidates.find((each) => each.default) ?? candidates[0]
   }
 }

@@ -1,24 +1,24 @@
 import type { Entry, FolderInfo, IncompleteReason, Listing } from '../../../src/core/entry.ts'
-import type { PickerApi, Place } from '../api.ts'
+import type { PickerApi, FolderRef } from '../api.ts'
 import { PickerProblem } from '../problem.ts'
-import { folderBehind, isContainer } from './selection.ts'
+import { targetFolderId, isContainer } from './selection.ts'
 import { Task, type TaskOptions } from './task.ts'
 
 /** Consecutive empty pages that are fetched automatically before the user is asked. */
 const MAX_EMPTY_PAGES = 5
 /** Error codes of a cursor that is no longer usable. */
-const LOST_CURSOR: ReadonlySet<string> = new Set(['CURSOR_EXPIRED', 'INVALID_CURSOR'])
+const UNUSABLE_CURSOR_CODES: ReadonlySet<string> = new Set(['CURSOR_EXPIRED', 'INVALID_CURSOR'])
 
 /** The current folder: its path and its loaded pages. */
 export class FolderBrowser {
-  place: Place | null = null
-  trail: Trail = []
+  folder: FolderRef | null = null
+  breadcrumbs: Breadcrumbs = []
   /** `null` until the first page has arrived. */
   pages: FolderPages | null = null
   /** The ID of the child folder that the user came from. The focus goes to it when the folder appears. */
-  cameFrom: string | null = null
+  previousChildId: string | null = null
   /** Whether the folder was reloaded because its cursor was no longer usable. */
-  isRestarted = false
+  wasReloaded = false
   /** Loads the first page. */
   readonly loading: Task
   /** Loads further pages. */
@@ -36,94 +36,98 @@ export class FolderBrowser {
     this.paging = new Task(options)
   }
 
-  /** @param root display name of the root of the connection */
-  async open(place: Place, root: string): Promise<void> {
-    await this.#go(place, trailTo(root, place.folderId))
+  /** @param rootName display name of the root of the connection */
+  async open(folder: FolderRef, rootName: string): Promise<void> {
+    await this.#navigate(folder, breadcrumbsTo(rootName, folder.folderId))
   }
 
   /** Sets the current folder without loading it. `reload` loads it. */
-  aim(place: Place, root: string): void {
+  setFolder(folder: FolderRef, rootName: string): void {
     this.close()
-    this.place = place
-    this.trail = trailTo(root, place.folderId)
+    this.folder = folder
+    this.breadcrumbs = breadcrumbsTo(rootName, folder.folderId)
   }
 
   /** Opens a subfolder of the current folder. Ignores entries that open no folder. */
   async enter(entry: Entry): Promise<void> {
-    const folderId = folderBehind(entry)
-    if (this.place === null || folderId === null) return
-    await this.#go({ ...this.place, folderId }, [...this.trail, { id: folderId, name: entry.name }])
+    const folderId = targetFolderId(entry)
+    if (this.folder === null || folderId === null) return
+    await this.#navigate({ ...this.folder, folderId }, [...this.breadcrumbs, { id: folderId, name: entry.name }])
   }
 
   /** Goes back to a step of the trail, by its index. */
-  async climb(index: number): Promise<void> {
-    const crumb = this.trail[index]
-    if (this.place === null || crumb === undefined) return
-    const cameFrom = this.trail[index + 1]?.id ?? null
-    await this.#go({ ...this.place, folderId: crumb.id }, this.trail.slice(0, index + 1), cameFrom)
+  async openAncestor(index: number): Promise<void> {
+    const breadcrumb = this.breadcrumbs[index]
+    if (this.folder === null || breadcrumb === undefined) return
+    const previousChildId = this.breadcrumbs[index + 1]?.id ?? null
+    await this.#navigate(
+      { ...this.folder, folderId: breadcrumb.id },
+      this.breadcrumbs.slice(0, index + 1),
+      previousChildId
+    )
   }
 
   /** Closes the current folder. */
   close(): void {
     this.loading.stop()
     this.paging.stop()
-    this.place = null
-    this.trail = []
+    this.folder = null
+    this.breadcrumbs = []
     this.pages = null
     this.#onChange()
   }
 
   /** Reloads the current folder. The displayed entries stay until the response arrives. */
   async reload(): Promise<void> {
-    this.isRestarted = false
+    this.wasReloaded = false
     await this.#load(true)
   }
 
   /** Loads the next page, unless it is already loading, has failed or does not exist. */
-  async more(isAsked = false): Promise<void> {
+  async loadMore(isUserRequest = false): Promise<void> {
     const { pages } = this
     if (pages?.next == null || this.loading.isBusy || this.paging.isBusy) return
-    if (!isAsked && (this.paging.state.type !== 'idle' || this.#emptyPages >= MAX_EMPTY_PAGES)) return
-    if (isAsked) this.#emptyPages = 0
+    if (!isUserRequest && (this.paging.state.type !== 'idle' || this.#emptyPages >= MAX_EMPTY_PAGES)) return
+    if (isUserRequest) this.#emptyPages = 0
     await this.paging.run((signal) => this.#fetchNext(pages, signal))
   }
 
-  async #go(place: Place, trail: Trail, cameFrom: string | null = null): Promise<void> {
-    this.place = place
-    this.trail = trail
+  async #navigate(folder: FolderRef, breadcrumbs: Breadcrumbs, previousChildId: string | null = null): Promise<void> {
+    this.folder = folder
+    this.breadcrumbs = breadcrumbs
     this.pages = null
-    this.cameFrom = cameFrom
-    this.isRestarted = false
+    this.previousChildId = previousChildId
+    this.wasReloaded = false
     await this.#load(false)
   }
 
   async #load(refresh: boolean): Promise<void> {
-    const { place } = this
-    if (place === null) return
+    const { folder } = this
+    if (folder === null) return
     this.paging.stop()
     this.#emptyPages = 0
     await this.loading.run(async (signal) => {
-      const listing = await this.#api().list(place, { limit: this.#limit(), refresh }, signal)
+      const listing = await this.#api().list(folder, { limit: this.#limit(), refresh }, signal)
       signal.throwIfAborted()
       const pages = new FolderPages()
       pages.add(listing)
       this.pages = pages
-      this.trail = told(this.trail, listing.folder)
+      this.breadcrumbs = withFolderName(this.breadcrumbs, listing.folder)
     })
   }
 
   async #fetchNext(pages: FolderPages, signal: AbortSignal): Promise<void> {
-    const { place } = this
-    if (place === null || pages.next === null) return
+    const { folder } = this
+    if (folder === null || pages.next === null) return
     try {
-      const listing = await this.#api().list(place, { cursor: pages.next, limit: this.#limit() }, signal)
+      const listing = await this.#api().list(folder, { cursor: pages.next, limit: this.#limit() }, signal)
       signal.throwIfAborted()
       this.#emptyPages = listing.entries.length === 0 ? this.#emptyPages + 1 : 0
       pages.add(listing)
     } catch (error) {
       // Reload once. If a cursor fails again after that, leave the decision to the user.
-      if (!(error instanceof PickerProblem) || !LOST_CURSOR.has(error.code) || this.isRestarted) throw error
-      this.isRestarted = true
+      if (!(error instanceof PickerProblem) || !UNUSABLE_CURSOR_CODES.has(error.code) || this.wasReloaded) throw error
+      this.wasReloaded = true
       await this.#load(true)
     }
   }
@@ -151,7 +155,7 @@ export class FolderPages {
     // "more" is temporary: the next page may complete the listing. All other reasons are final.
     if (this.reason === null || this.reason === 'more') this.reason = page.reason
     for (const entry of entries) this.#groupOf(entry).set(entry.id, entry)
-    this.#gather()
+    this.#mergeEntries()
   }
 
   /** Inserts a new entry at its position by name. */
@@ -162,42 +166,42 @@ export class FolderPages {
     others.splice(found === -1 ? others.length : found, 0, entry)
     group.clear()
     for (const each of others) group.set(each.id, each)
-    this.#gather()
+    this.#mergeEntries()
   }
 
   #groupOf(entry: Entry): Map<string, Entry> {
     return isContainer(entry) ? this.#containers : this.#others
   }
 
-  #gather(): void {
+  #mergeEntries(): void {
     this.entries = [...this.#containers.values(), ...this.#others.values()]
   }
 }
 
 /** One step of the path to a folder. `name` is `null` until a listing provides it. */
-export interface Crumb {
+export interface Breadcrumb {
   readonly id: string | null
   readonly name: string | null
 }
 
 /** The path from the root of a connection to the current folder. It always contains the root. */
-export type Trail = readonly Crumb[]
+export type Breadcrumbs = readonly Breadcrumb[]
 
 /** @param folderId `null` for the root itself */
-export function trailTo(root: string, folderId: string | null): Trail {
-  const crumbs: Crumb[] = [{ id: null, name: root }]
-  if (folderId !== null) crumbs.push({ id: folderId, name: null })
-  return crumbs
+export function breadcrumbsTo(rootName: string, folderId: string | null): Breadcrumbs {
+  const breadcrumbs: Breadcrumb[] = [{ id: null, name: rootName }]
+  if (folderId !== null) breadcrumbs.push({ id: folderId, name: null })
+  return breadcrumbs
 }
 
 /**
  * Adds the name of the last step from a listing. If the user started in the middle of a tree, the parent is missing:
  * it is inserted without a name, so that the user can navigate up.
  */
-export function told(trail: Trail, { id, name, parentId }: FolderInfo): Trail {
-  const last = trail.at(-1)
-  if (last === undefined || last.id === null || last.name !== null) return trail
-  const above = trail.slice(0, -1)
-  if (trail.length === 2 && parentId !== null && parentId !== id) above.push({ id: parentId, name: null })
-  return [...above, { id: last.id, name }]
+export function withFolderName(breadcrumbs: Breadcrumbs, { id, name, parentId }: FolderInfo): Breadcrumbs {
+  const last = breadcrumbs.at(-1)
+  if (last === undefined || last.id === null || last.name !== null) return breadcrumbs
+  const ancestors = breadcrumbs.slice(0, -1)
+  if (breadcrumbs.length === 2 && parentId !== null && parentId !== id) ancestors.push({ id: parentId, name: null })
+  return [...ancestors, { id: last.id, name }]
 }

@@ -1,14 +1,14 @@
 import type { Entry } from '../../../src/core/entry.ts'
 import type { Clock } from '../clock.ts'
 import { ConnectFlow } from './connect.ts'
-import { Courier } from './transfers.ts'
-import { type EntryFilter, folderBehind, folded, isSelectable } from './selection.ts'
+import { TransferQueue } from './transfers.ts'
+import { type EntryFilter, targetFolderId, normalizeForSearch, isSelectable } from './selection.ts'
 import { FolderBrowser } from './folder.ts'
 import type { ConnectionView, PickerApi, ProviderView } from '../api.ts'
 import type { Windows } from '../popup.ts'
 import type { PickerProblem } from '../problem.ts'
 import { Selection } from './selection.ts'
-import { Shelf } from './connections.ts'
+import { ConnectionList } from './connections.ts'
 import { Task, type TaskOptions } from './task.ts'
 
 export interface CorePorts {
@@ -32,47 +32,47 @@ const CONNECTION_CODES: ReadonlySet<string> = new Set([
 
 /** State and behaviour of the picker, without the DOM. */
 export class PickerCore {
-  readonly shelf: Shelf
+  readonly connectionList: ConnectionList
   readonly browser: FolderBrowser
   readonly selection: Selection
-  readonly courier: Courier
-  readonly connecting: ConnectFlow
-  readonly verifying: Task
+  readonly transferQueue: TransferQueue
+  readonly connectFlow: ConnectFlow
+  readonly verification: Task
   filter: EntryFilter = { kind: null, accept: [] }
   /** The search text. It filters the loaded entries. */
   query = ''
   /** The current connection, whether it is active or not. */
   connectionId: string | undefined
   readonly #ports: CorePorts
-  readonly #folded = new WeakMap<Entry, string>()
+  readonly #searchNames = new WeakMap<Entry, string>()
 
   constructor(ports: CorePorts) {
     const { api, clock, windows, limit, returnTo, onChange, onProblem } = ports
-    const options: TaskOptions = { clock, onChange, onProblem, isPatient: true }
-    const browsing = {
+    const options: TaskOptions = { clock, onChange, onProblem, autoRetry: true }
+    const browserOptions = {
       ...options,
       onProblem: (problem: PickerProblem): void => {
         onProblem(problem)
-        if (CONNECTION_CODES.has(problem.code)) void this.#lookAgain()
+        if (CONNECTION_CODES.has(problem.code)) void this.#reloadConnections()
       }
     }
     this.#ports = ports
-    this.shelf = new Shelf(api, options)
-    this.browser = new FolderBrowser(api, limit, browsing)
+    this.connectionList = new ConnectionList(api, options)
+    this.browser = new FolderBrowser(api, limit, browserOptions)
     this.selection = new Selection(() => {
       ports.onSelect()
       onChange()
     })
-    this.courier = new Courier(api, this.browser, options)
-    this.verifying = new Task({ ...options, isPatient: false })
-    this.connecting = new ConnectFlow({
+    this.transferQueue = new TransferQueue(api, this.browser, options)
+    this.verification = new Task({ ...options, autoRetry: false })
+    this.connectFlow = new ConnectFlow({
       api,
       clock,
       windows,
       returnTo,
       onChange,
       onProblem,
-      connections: () => this.shelf.connections,
+      connections: () => this.connectionList.connections,
       onConnected: (connection) => {
         this.#resume(connection)
       }
@@ -81,7 +81,7 @@ export class PickerCore {
 
   /** Whether the folder is displayed: its connection is active, and no connection form is open. */
   get isShown(): boolean {
-    return this.browser.pages !== null && this.connecting.provider === null && this.connection?.status === 'ACTIVE'
+    return this.browser.pages !== null && this.connectFlow.provider === null && this.connection?.status === 'ACTIVE'
   }
 
   /** Returns whether the current folder supports an operation. */
@@ -90,86 +90,86 @@ export class PickerCore {
   }
 
   get provider(): ProviderView | undefined {
-    return this.shelf.providerOf(this.connection?.provider)
+    return this.connectionList.providerOf(this.connection?.provider)
   }
 
   get connection(): ConnectionView | undefined {
-    return this.shelf.connectionOf(this.connectionId)
+    return this.connectionList.connectionOf(this.connectionId)
   }
 
   /** The displayed entries: those that match the search. */
   get rows(): readonly Entry[] {
     const entries = this.browser.pages?.entries ?? []
-    const wanted = folded(this.query.trim())
-    return wanted === '' ? entries : entries.filter((entry) => this.#nameOf(entry).includes(wanted))
+    const searchText = normalizeForSearch(this.query.trim())
+    return searchText === '' ? entries : entries.filter((entry) => this.#searchNameOf(entry).includes(searchText))
   }
 
   get selectable(): readonly Entry[] {
     return this.rows.filter((entry) => isSelectable(entry, this.filter))
   }
 
-  /** @param place where to start; the picker chooses the parts that are `null` */
-  async begin(place: { provider: string | null; connection: string | null; folder: string | null }): Promise<void> {
-    await this.shelf.load(() => {
-      const connection = this.shelf.choose(place.provider, place.connection)
-      if (connection === undefined) this.leave()
-      else this.visit(connection, place.folder)
+  /** @param initial where to start; the picker chooses the parts that are `null` */
+  async start(initial: { provider: string | null; connection: string | null; folder: string | null }): Promise<void> {
+    await this.connectionList.load(() => {
+      const connection = this.connectionList.chooseInitial(initial.provider, initial.connection)
+      if (connection === undefined) this.closeFolder()
+      else this.visit(connection, initial.folder)
     })
   }
 
   /** Opens a folder of a connection. If the connection is not active, shows how to repair it. */
   visit(connection: ConnectionView, folderId: string | null = null): void {
-    this.connecting.end()
+    this.connectFlow.end()
     this.connectionId = connection.id
-    this.clear()
-    const place = { provider: connection.provider, connectionId: connection.id, folderId }
-    if (connection.status === 'ACTIVE') void this.browser.open(place, connection.label)
-    else this.browser.aim(place, connection.label)
+    this.clearFolderState()
+    const folder = { provider: connection.provider, connectionId: connection.id, folderId }
+    if (connection.status === 'ACTIVE') void this.browser.open(folder, connection.label)
+    else this.browser.setFolder(folder, connection.label)
   }
 
   /** Opens a subfolder of the current folder. */
   async enter(entry: Entry): Promise<void> {
-    if (folderBehind(entry) === null) return
-    this.clear()
+    if (targetFolderId(entry) === null) return
+    this.clearFolderState()
     await this.browser.enter(entry)
   }
 
   /** Goes back to a step of the trail, by its index. */
-  async climb(index: number): Promise<void> {
-    this.clear()
-    await this.browser.climb(index)
+  async openAncestor(index: number): Promise<void> {
+    this.clearFolderState()
+    await this.browser.openAncestor(index)
   }
 
-  leave(): void {
+  closeFolder(): void {
     this.connectionId = undefined
-    this.clear()
+    this.clearFolderState()
     this.browser.close()
   }
 
   /** Clears the state of the folder that is being left. */
-  clear(): void {
+  clearFolderState(): void {
     this.query = ''
-    this.courier.make(false)
-    this.verifying.stop()
-    this.selection.keep(() => false)
+    this.transferQueue.toggleNewFolder(false)
+    this.verification.stop()
+    this.selection.retain(() => false)
   }
 
   setFilter(filter: EntryFilter, isMultiple: boolean): void {
     this.filter = filter
     this.selection.isMultiple = isMultiple
     const { entries } = this.selection
-    this.selection.keep((entry) => isSelectable(entry, filter) && (isMultiple || entry === entries[0]))
+    this.selection.retain((entry) => isSelectable(entry, filter) && (isMultiple || entry === entries[0]))
   }
 
   /** Retries failed loads when the network is back. */
-  online(): void {
-    for (const task of [this.shelf.task, this.browser.loading, this.browser.paging]) {
+  onOnline(): void {
+    for (const task of [this.connectionList.task, this.browser.loading, this.browser.paging]) {
       if (task.problem?.code === 'NETWORK') void task.retry()
     }
   }
 
   async verify(connection: ConnectionView): Promise<void> {
-    await this.verifying.run(async (signal) => {
+    await this.verification.run(async (signal) => {
       const verified = await this.#ports.api().verify(connection.id, signal)
       signal.throwIfAborted()
       this.#resume(verified)
@@ -178,16 +178,17 @@ export class PickerCore {
 
   /** Stops all requests and timers. */
   stop(): void {
-    this.connecting.end()
-    this.courier.stop()
-    for (const task of [this.shelf.task, this.browser.loading, this.browser.paging, this.verifying]) task.stop()
+    this.connectFlow.end()
+    this.transferQueue.stop()
+    for (const task of [this.connectionList.task, this.browser.loading, this.browser.paging, this.verification])
+      task.stop()
   }
 
   /** Reloads the current folder if its connection was repaired. Otherwise opens the root of the new connection. */
   #resume(connection: ConnectionView): void {
-    this.shelf.put(connection)
-    const { place } = this.browser
-    if (place?.connectionId === connection.id && connection.status === 'ACTIVE') {
+    this.connectionList.upsert(connection)
+    const { folder } = this.browser
+    if (folder?.connectionId === connection.id && connection.status === 'ACTIVE') {
       this.connectionId = connection.id
       void this.browser.reload()
     } else {
@@ -195,17 +196,17 @@ export class PickerCore {
     }
   }
 
-  async #lookAgain(): Promise<void> {
+  async #reloadConnections(): Promise<void> {
     try {
-      this.shelf.take(await this.#ports.api().connections(new AbortController().signal))
+      this.connectionList.replaceAll(await this.#ports.api().connections(new AbortController().signal))
     } catch {
       // The original problem is already displayed.
     }
   }
 
-  #nameOf(entry: Entry): string {
-    const name = this.#folded.get(entry) ?? folded(entry.name)
-    this.#folded.set(entry, name)
+  #searchNameOf(entry: Entry): string {
+    const name = this.#searchNames.get(entry) ?? normalizeForSearch(entry.name)
+    this.#searchNames.set(entry, name)
     return name
   }
 }

@@ -1,11 +1,11 @@
 import { plainFileName } from '../../../src/client/file-name.ts'
 import type { Entry, EntryKind } from '../../../src/core/entry.ts'
-import { isWebAddress } from '../popup.ts'
+import { isHttpUrl } from '../popup.ts'
 
 /** The selected entries, in the order of selection. */
 export class Selection {
   isMultiple = false
-  readonly #chosen = new Map<string, Entry>()
+  readonly #selected = new Map<string, Entry>()
   readonly #onChange: () => void
   /** The start of a range selection. */
   #anchorId: string | null = null
@@ -15,15 +15,15 @@ export class Selection {
   }
 
   get entries(): readonly Entry[] {
-    return [...this.#chosen.values()]
+    return [...this.#selected.values()]
   }
 
   get size(): number {
-    return this.#chosen.size
+    return this.#selected.size
   }
 
   has(id: string): boolean {
-    return this.#chosen.has(id)
+    return this.#selected.has(id)
   }
 
   /** Selects only this entry. */
@@ -57,14 +57,14 @@ export class Selection {
   }
 
   /** Removes entries that `isKept` rejects, after the filter or the folder has changed. */
-  keep(isKept: (entry: Entry) => boolean): void {
-    this.#set(this.entries.filter(isKept))
+  retain(isRetained: (entry: Entry) => boolean): void {
+    this.#set(this.entries.filter(isRetained))
   }
 
   #set(entries: readonly Entry[]): void {
     const isSame = entries.length === this.size && entries.every(({ id }) => this.has(id))
-    this.#chosen.clear()
-    for (const entry of entries) this.#chosen.set(entry.id, entry)
+    this.#selected.clear()
+    for (const entry of entries) this.#selected.set(entry.id, entry)
     if (!isSame) this.#onChange()
   }
 }
@@ -79,28 +79,28 @@ export interface EntryFilter {
 const CONTAINERS: ReadonlySet<EntryKind> = new Set(['folder', 'drive'])
 
 /** Returns the kind of the entry, or of the target of a shortcut. */
-export function meantKind({ kind, target }: Entry): EntryKind {
+export function effectiveKind({ kind, target }: Entry): EntryKind {
   return kind === 'shortcut' ? (target?.kind ?? kind) : kind
 }
 
 /** Returns whether the entry is sorted among the folders. */
 export function isContainer(entry: Entry): boolean {
-  return CONTAINERS.has(meantKind(entry))
+  return CONTAINERS.has(effectiveKind(entry))
 }
 
 /** Returns the ID of the folder that the entry opens, or `null` if it opens none. */
-export function folderBehind(entry: Entry): string | null {
-  return isContainer(entry) ? idBehind(entry, entry.can.list) : null
+export function targetFolderId(entry: Entry): string | null {
+  return isContainer(entry) ? targetId(entry, entry.can.list) : null
 }
 
 /** Returns the ID of the content to download, or `null` if the entry has none. */
-export function fileBehind(entry: Entry): string | null {
-  return meantKind(entry) === 'file' ? idBehind(entry, entry.can.download) : null
+export function targetFileId(entry: Entry): string | null {
+  return effectiveKind(entry) === 'file' ? targetId(entry, entry.can.download) : null
 }
 
 /** A shortcut's `can` is its own with some providers and its target's with others, so `state` decides. */
-function idBehind({ id, kind, target }: Entry, may: boolean | null): string | null {
-  if (kind !== 'shortcut') return may === false ? null : id
+function targetId({ id, kind, target }: Entry, isAllowed: boolean | null): string | null {
+  if (kind !== 'shortcut') return isAllowed === false ? null : id
   return target?.state === 'dangling' || target?.state === 'denied' ? null : (target?.id ?? null)
 }
 
@@ -109,7 +109,7 @@ export function isSelectable(entry: Entry, { kind, accept }: EntryFilter): boole
   if (kind === 'folder') return container
   if (kind === 'file' && (container || entry.kind === 'link')) return false
   // `accept` applies to files: without `kind`, folders stay selectable.
-  return container || accept.length === 0 || accept.some((pattern) => fits(entry, pattern))
+  return container || accept.length === 0 || accept.some((pattern) => matchesPattern(entry, pattern))
 }
 
 /** @param list comma-separated, as in the `accept` attribute */
@@ -120,47 +120,47 @@ export function parseAccept(list: string): string[] {
     .filter((pattern) => pattern !== '')
 }
 
-function fits(entry: Entry, pattern: string): boolean {
+function matchesPattern(entry: Entry, pattern: string): boolean {
   if (pattern.startsWith('.')) return entry.name.toLowerCase().endsWith(pattern)
-  const type = typeOf(entry)
+  const type = mediaTypeOf(entry)
   if (type === null) return false
   return pattern.endsWith('/*') ? type.startsWith(pattern.slice(0, -1)) : type === pattern || pattern === '*'
 }
 
 /** Returns the provider's media type, else one guessed from the name. Lower case, without parameters. */
-export function typeOf(entry: Entry): string | null {
-  const told = entry.mimeType ?? entry.target?.mimeType ?? mediaTypeOf(entry.name)
-  return told?.split(';', 1)[0]?.trim().toLowerCase() ?? null
+export function mediaTypeOf(entry: Entry): string | null {
+  const mediaType = entry.mimeType ?? entry.target?.mimeType ?? guessMediaType(entry.name)
+  return mediaType?.split(';', 1)[0]?.trim().toLowerCase() ?? null
 }
 
 /** Returns the name to save a file under if the response has none. Exports get the extension of their format. */
-export function savedName({ name, exportFormats: [format] }: Entry): string {
+export function downloadFileName({ name, exportFormats: [format] }: Entry): string {
   const plain = plainFileName(name)
-  const ending = format === undefined ? '' : `.${format.extension}`
-  return plain.toLowerCase().endsWith(ending) ? plain : plain + ending
+  const extension = format === undefined ? '' : `.${format.extension}`
+  return plain.toLowerCase().endsWith(extension) ? plain : plain + extension
 }
 
 /** Characters that are invisible or reorder the text around them. Marks that reorder nothing are allowed. */
-const TREACHEROUS = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu
+const UNSAFE_CHARACTERS = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu
 
 /** Returns a name that is safe to display: "gpj.exe" must not appear as "exe.jpg". */
-export function shownName(name: string): string {
-  return name.replace(TREACHEROUS, '\ufffd')
+export function displayName(name: string): string {
+  return name.replace(UNSAFE_CHARACTERS, '\ufffd')
 }
 
 /** Returns a name for use within a sentence, isolated so that its direction does not reorder other words (UAX #9). */
 export function isolated(name: string): string {
-  return `\u2068${shownName(name)}\u2069`
+  return `\u2068${displayName(name)}\u2069`
 }
 
 /** Removes links with other schemes than HTTP(S): a `javascript:` link from a provider would run in this page. */
-export function withWebLinks(entry: Entry): Entry {
-  const [webUrl, thumbnailUrl] = [entry.webUrl, entry.thumbnailUrl].map((url) => (isWebAddress(url) ? url : null))
+export function withSafeLinks(entry: Entry): Entry {
+  const [webUrl, thumbnailUrl] = [entry.webUrl, entry.thumbnailUrl].map((url) => (isHttpUrl(url) ? url : null))
   return { ...entry, webUrl: webUrl ?? null, thumbnailUrl: thumbnailUrl ?? null }
 }
 
 /** Returns the text as it is compared in searches: without case, accents and width variants. */
-export function folded(text: string): string {
+export function normalizeForSearch(text: string): string {
   return text.normalize('NFKD').replace(/\p{M}/gu, '').toLowerCase()
 }
 
@@ -178,12 +178,12 @@ const TYPES: ReadonlyMap<string, string> = new Map(
     video: 'mp4 quicktime:mov webm x-matroska:mkv mpeg:mpg'
   }).flatMap(([family, types]) =>
     types.split(' ').map((each) => {
-      const [type = '', ending = type] = each.split(':')
-      return [ending, `${family}${family.includes('/') ? '.' : '/'}${type}`]
+      const [type = '', extension = type] = each.split(':')
+      return [extension, `${family}${family.includes('/') ? '.' : '/'}${type}`]
     })
   )
 )
 
-export function mediaTypeOf(name: string): string | null {
+export function guessMediaType(name: string): string | null {
   return TYPES.get(name.slice(name.lastIndexOf('.') + 1).toLowerCase()) ?? null
 }

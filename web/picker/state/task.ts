@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts'
-import { asProblem, type PickerProblem } from '../problem.ts'
+import { toProblem, type PickerProblem } from '../problem.ts'
 
 /** The state of a task. */
 export type TaskState =
@@ -14,7 +14,7 @@ export interface TaskOptions {
   readonly onChange: () => void
   readonly onProblem: (problem: PickerProblem) => void
   /** Whether to retry automatically after a countdown. False if a retry needs the user. */
-  readonly isPatient: boolean
+  readonly autoRetry: boolean
 }
 
 type Work = (signal: AbortSignal) => Promise<void>
@@ -30,9 +30,9 @@ export class Task {
   state: TaskState = { type: 'idle' }
   readonly #options: TaskOptions
   #work: Work | null = null
-  #abort: AbortController | null = null
-  #callOff: (() => void) | null = null
-  #tries = 0
+  #controller: AbortController | null = null
+  #cancelTimer: (() => void) | null = null
+  #attempts = 0
 
   constructor(options: TaskOptions) {
     this.#options = options
@@ -43,8 +43,8 @@ export class Task {
   }
 
   /** Whether it retries automatically after a countdown. */
-  get isPatient(): boolean {
-    return this.#options.isPatient
+  get autoRetry(): boolean {
+    return this.#options.autoRetry
   }
 
   get problem(): PickerProblem | null {
@@ -53,7 +53,7 @@ export class Task {
 
   /** Runs `work` and aborts the previous job. Never rejects. */
   async run(work: Work): Promise<void> {
-    this.#tries = 0
+    this.#attempts = 0
     this.#work = work
     await this.retry()
   }
@@ -61,73 +61,73 @@ export class Task {
   /** Runs the same job again. */
   async retry(): Promise<void> {
     const work = this.#work
-    this.#halt()
+    this.#abortCurrent()
     if (work === null) return
-    const abort = new AbortController()
+    const controller = new AbortController()
     const { clock } = this.#options
-    this.#abort = abort
-    this.#tries++
-    this.#callOff = clock.after(SLOW_MS, () => {
-      this.#become({ type: 'busy', isSlow: true })
+    this.#controller = controller
+    this.#attempts++
+    this.#cancelTimer = clock.after(SLOW_MS, () => {
+      this.#setState({ type: 'busy', isSlow: true })
     })
-    this.#become({ type: 'busy', isSlow: false })
+    this.#setState({ type: 'busy', isSlow: false })
     try {
-      await work(abort.signal)
-      if (abort.signal.aborted) return
+      await work(controller.signal)
+      if (controller.signal.aborted) return
       this.stop()
     } catch (error) {
-      if (!abort.signal.aborted) this.#fail(asProblem(error))
+      if (!controller.signal.aborted) this.#fail(toProblem(error))
     }
   }
 
   /** Aborts the job on the user's request. */
   cancel(): void {
-    this.#halt()
-    this.#become({ type: 'cancelled' })
+    this.#abortCurrent()
+    this.#setState({ type: 'cancelled' })
   }
 
   /** Aborts the job because its result is no longer needed. */
   stop(): void {
-    this.#halt()
-    this.#become({ type: 'idle' })
+    this.#abortCurrent()
+    this.#setState({ type: 'idle' })
   }
 
   #fail(problem: PickerProblem): void {
-    this.#halt()
+    this.#abortCurrent()
     const { retryAfterMs } = problem
     if (retryAfterMs === null) {
-      this.#become({ type: 'failed', problem, secondsLeft: null })
+      this.#setState({ type: 'failed', problem, secondsLeft: null })
     } else {
-      const waitMs = retryAfterMs * 2 ** Math.min(this.#tries - 1, MAX_DOUBLINGS)
+      const waitMs = retryAfterMs * 2 ** Math.min(this.#attempts - 1, MAX_DOUBLINGS)
       this.#countDown(problem, this.#options.clock.now() + waitMs)
     }
     this.#options.onProblem(problem)
   }
 
   /** Compares clock times instead of counting ticks: browsers throttle the timers of hidden pages. */
-  #countDown(problem: PickerProblem, until: number): void {
-    const { clock, isPatient } = this.#options
-    const leftMs = until - clock.now()
-    if (leftMs <= 0 && isPatient) {
+  #countDown(problem: PickerProblem, retryAt: number): void {
+    const { clock, autoRetry } = this.#options
+    const remainingMs = retryAt - clock.now()
+    if (remainingMs <= 0 && autoRetry) {
       void this.retry()
       return
     }
-    const secondsLeft = leftMs <= 0 ? null : Math.ceil(leftMs / 1000)
-    this.#become({ type: 'failed', problem, secondsLeft })
+    const secondsLeft = remainingMs <= 0 ? null : Math.ceil(remainingMs / 1000)
+    this.#setState({ type: 'failed', problem, secondsLeft })
     if (secondsLeft === null) return
-    this.#callOff = clock.after(Math.min(TICK_MS, leftMs), () => {
-      this.#countDown(problem, until)
+    this.#cancelTimer = clock.after(Math.min(TICK_MS, remainingMs), () => {
+      this.#countDown(problem, retryAt)
     })
   }
 
-  #halt(): void {
-    this.#callOff?.()
-    this.#callOff = null
-    this.#abort?.abort()
-    this.#abort = null
+  #abortCurrent(): void {
+    this.#cancelTimer?.()
+    this.#cancelTimer = null
+    this.#controller?.abort()
+    this.#controller = null
   }
 
-  #become(state: TaskState): void {
+  #setState(state: TaskState): void {
     this.state = state
     this.#options.onChange()
   }

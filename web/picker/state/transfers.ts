@@ -1,18 +1,18 @@
 import type { Entry } from '../../../src/core/entry.ts'
-import type { OnProgress, PickerApi, Place } from '../api.ts'
+import type { OnProgress, PickerApi, FolderRef } from '../api.ts'
 import type { FolderBrowser } from './folder.ts'
-import { savedName } from './selection.ts'
+import { downloadFileName } from './selection.ts'
 import { Task, type TaskOptions } from './task.ts'
 
 /** Uploads to and downloads from the current folder, and creates folders in it. */
-export class Courier {
+export class TransferQueue {
   readonly transfers: Transfers
   /** The creation of a folder. */
-  readonly making: Task
+  readonly folderCreation: Task
   /** Whether the form for a new folder is open. */
-  isMaking = false
+  isNewFolderOpen = false
   /** Whether dropped folders were refused. */
-  hasRefusedFolders = false
+  hasRejectedFolders = false
   readonly #api: () => PickerApi
   readonly #browser: FolderBrowser
 
@@ -20,69 +20,69 @@ export class Courier {
     this.#api = api
     this.#browser = browser
     this.transfers = new Transfers(options)
-    this.making = new Task({ ...options, isPatient: false })
+    this.folderCreation = new Task({ ...options, autoRetry: false })
   }
 
   /** Opens or closes the form for a new folder. */
-  make(isOpen: boolean): void {
-    this.hasRefusedFolders = false
-    this.isMaking = isOpen
-    this.making.stop()
+  toggleNewFolder(isOpen: boolean): void {
+    this.hasRejectedFolders = false
+    this.isNewFolderOpen = isOpen
+    this.folderCreation.stop()
   }
 
   async createFolder(name: string): Promise<void> {
-    const { place } = this.#browser
-    if (place === null) return
-    await this.making.run(async (signal) => {
-      this.#show(await this.#api().createFolder(place, name, signal), place)
-      this.isMaking = false
+    const { folder } = this.#browser
+    if (folder === null) return
+    await this.folderCreation.run(async (signal) => {
+      this.#insertEntry(await this.#api().createFolder(folder, name, signal), folder)
+      this.isNewFolderOpen = false
     })
   }
 
   /** @param hasFolders whether the drop also contained folders, which cannot be uploaded */
   upload(files: readonly File[], hasFolders = false): void {
-    this.hasRefusedFolders = hasFolders
-    const { place } = this.#browser
-    if (place === null) return
-    for (const file of files) this.#send(file, place)
+    this.hasRejectedFolders = hasFolders
+    const { folder } = this.#browser
+    if (folder === null) return
+    for (const file of files) this.#startUpload(file, folder)
   }
 
   /** Downloads a file that a plain link cannot download. @param save saves the content */
-  download(place: Place, id: string, entry: Entry, save: (content: Blob, name: string) => void): void {
+  download(folder: FolderRef, id: string, entry: Entry, save: (content: Blob, name: string) => void): void {
     this.transfers.add({
       direction: 'download',
       name: entry.name,
       total: entry.size,
       run: async (onProgress, signal) => {
-        const { content, name } = await this.#api().download(place, id, onProgress, signal)
-        save(content, name ?? savedName(entry))
+        const { content, name } = await this.#api().download(folder, id, onProgress, signal)
+        save(content, name ?? downloadFileName(entry))
       }
     })
   }
 
   stop(): void {
-    this.making.stop()
+    this.folderCreation.stop()
     for (const { task } of this.transfers.items) task.stop()
   }
 
-  #send(file: File, place: Place): void {
+  #startUpload(file: File, folder: FolderRef): void {
     this.transfers.add({
       direction: 'upload',
       name: file.name,
       total: file.size,
       run: async (onProgress, signal) => {
-        this.#show(await this.#api().upload(place, file, onProgress, signal), place)
+        this.#insertEntry(await this.#api().upload(folder, file, onProgress, signal), folder)
       },
-      renamed: (name) => {
-        this.#send(new File([file], name, { type: file.type }), place)
+      retryAs: (name) => {
+        this.#startUpload(new File([file], name, { type: file.type }), folder)
       }
     })
   }
 
   /** Inserts a new entry into the listing at once, if its folder is still the current one. */
-  #show(entry: Entry, { connectionId, folderId }: Place): void {
-    const { place, pages } = this.#browser
-    if (place?.connectionId === connectionId && place.folderId === folderId) pages?.insert(entry)
+  #insertEntry(entry: Entry, { connectionId, folderId }: FolderRef): void {
+    const { folder, pages } = this.#browser
+    if (folder?.connectionId === connectionId && folder.folderId === folderId) pages?.insert(entry)
   }
 }
 
@@ -96,7 +96,7 @@ export interface Transfer {
   total: number | null
   isFinished: boolean
   /** Repeats the upload under another name. `null` if a taken name cannot be resolved this way. */
-  readonly renamed: ((name: string) => void) | null
+  readonly retryAs: ((name: string) => void) | null
 }
 
 export interface TransferWork {
@@ -104,7 +104,7 @@ export interface TransferWork {
   readonly name: string
   readonly total: number | null
   readonly run: (onProgress: OnProgress, signal: AbortSignal) => Promise<void>
-  readonly renamed?: (name: string) => void
+  readonly retryAs?: (name: string) => void
 }
 
 /** Concurrent transfers. More would only share the same bandwidth. */
@@ -114,7 +114,7 @@ const MAX_ACTIVE = 2
 export class Transfers {
   readonly items: Transfer[] = []
   readonly #options: TaskOptions
-  readonly #waiting: { readonly item: Transfer; readonly run: TransferWork['run'] }[] = []
+  readonly #queue: { readonly item: Transfer; readonly run: TransferWork['run'] }[] = []
   #active = 0
   #lastId = 0
 
@@ -122,7 +122,7 @@ export class Transfers {
     this.#options = options
   }
 
-  add({ direction, name, total, run, renamed }: TransferWork): Transfer {
+  add({ direction, name, total, run, retryAs }: TransferWork): Transfer {
     const item: Transfer = {
       id: ++this.#lastId,
       direction,
@@ -131,11 +131,11 @@ export class Transfers {
       done: 0,
       total,
       isFinished: false,
-      renamed: renamed ?? null
+      retryAs: retryAs ?? null
     }
     this.items.push(item)
-    this.#waiting.push({ item, run })
-    this.#pump()
+    this.#queue.push({ item, run })
+    this.#startNext()
     this.#options.onChange()
     return item
   }
@@ -143,10 +143,10 @@ export class Transfers {
   /** Aborts a transfer and removes it from the list. */
   remove(item: Transfer): void {
     item.task.stop()
-    const waiting = this.#waiting.findIndex((each) => each.item === item)
-    if (waiting !== -1) this.#waiting.splice(waiting, 1)
-    const at = this.items.indexOf(item)
-    if (at !== -1) this.items.splice(at, 1)
+    const queuedAt = this.#queue.findIndex((each) => each.item === item)
+    if (queuedAt !== -1) this.#queue.splice(queuedAt, 1)
+    const index = this.items.indexOf(item)
+    if (index !== -1) this.items.splice(index, 1)
     this.#options.onChange()
   }
 
@@ -154,9 +154,9 @@ export class Transfers {
     for (const item of this.items.filter(({ isFinished }) => isFinished)) this.remove(item)
   }
 
-  #pump(): void {
+  #startNext(): void {
     while (this.#active < MAX_ACTIVE) {
-      const next = this.#waiting.shift()
+      const next = this.#queue.shift()
       if (next === undefined) return
       this.#active++
       void this.#start(next.item, next.run)
@@ -173,12 +173,12 @@ export class Transfers {
       item.isFinished = true
     })
     this.#active--
-    this.#pump()
+    this.#startNext()
   }
 }
 
 /** Returns the next free-name candidate: "a (2).txt" for "a.txt", then "a (3).txt". */
-export function otherName(name: string): string {
-  const [, stem = name, count, ending = ''] = /^(.+?)(?: \((\d+)\))?(\.[^.]+)?$/s.exec(name) ?? []
-  return `${stem} (${Number(count ?? 1) + 1})${ending}`
+export function nextName(name: string): string {
+  const [, stem = name, count, extension = ''] = /^(.+?)(?: \((\d+)\))?(\.[^.]+)?$/s.exec(name) ?? []
+  return `${stem} (${Number(count ?? 1) + 1})${extension}`
 }

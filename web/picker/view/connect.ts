@@ -1,31 +1,31 @@
 import { html, nothing, type TemplateResult } from 'lit'
 import { isolated } from '../state/selection.ts'
-import { sayProblem } from '../strings.ts'
+import { problemText } from '../strings.ts'
 import { button, panel } from './panels.ts'
-import type { Complaint, Field, FormValues } from './form.ts'
+import type { FieldError, Field, FormValues } from './form.ts'
 import type { Translate } from '../strings.ts'
 import type { ViewContext } from './context.ts'
 
 /** Renders the form, or the instructions while a login window is open. */
 export function connectPanel(context: ViewContext): TemplateResult {
   const { core, t } = context
-  const { provider, renewed, way, login } = core.connecting
+  const { provider, existing, method, login } = core.connectFlow
   const title =
-    renewed === null
+    existing === null
       ? t('connectTitle', { provider: provider?.label ?? '' })
-      : t('reconnectTitle', { connection: isolated(renewed.label) })
+      : t('reconnectTitle', { connection: isolated(existing.label) })
   return panel(html`
     <h2 id="connect-title">${title}</h2>
-    ${login !== null ? loginView(context) : way === 'oauth' ? oauthView(context) : formView(context)}
+    ${login !== null ? loginView(context) : method === 'oauth' ? oauthView(context) : formView(context)}
   `)
 }
 
 function loginView({ core, t }: ViewContext): TemplateResult {
-  const { connecting } = core
-  const { login } = connecting
+  const { connectFlow } = core
+  const { login } = connectFlow
   const url = login?.url ?? null
   return html`
-    <p role="status">${t(login?.isGone === true ? 'windowGone' : url === null ? 'windowOpen' : 'windowBlocked')}</p>
+    <p role="status">${t(login?.isClosed === true ? 'windowGone' : url === null ? 'windowOpen' : 'windowBlocked')}</p>
     <div class="buttons">
       ${
         url === null
@@ -34,9 +34,9 @@ function loginView({ core, t }: ViewContext): TemplateResult {
               >${t('openWindow')}</a
             >`
       }
-      ${button(t('again'), () => void connecting.submit(connecting.values))}
+      ${button(t('again'), () => void connectFlow.submit(connectFlow.values))}
       ${button(t('cancel'), () => {
-        connecting.end()
+        connectFlow.end()
       })}
     </div>
   `
@@ -44,34 +44,34 @@ function loginView({ core, t }: ViewContext): TemplateResult {
 
 /** Renders the state after an OAuth attempt has ended without a connection. */
 function oauthView(context: ViewContext): TemplateResult {
-  const { connecting } = context.core
-  return html`${failure(context)}
+  const { connectFlow } = context.core
+  return html`${failureMessage(context)}
     <div class="buttons">
-      ${button(context.t('again'), () => void connecting.submit({}), true)}
+      ${button(context.t('again'), () => void connectFlow.submit({}), true)}
       ${button(context.t('cancel'), () => {
-        connecting.end()
+        connectFlow.end()
       })}
     </div>`
 }
 
-function failure({ core, t, format }: ViewContext): unknown {
-  const { state } = core.connecting.task
+function failureMessage({ core, t, format }: ViewContext): unknown {
+  const { state } = core.connectFlow.task
   // A complaint about one field is rendered next to that field.
-  if (state.type !== 'failed' || Object.keys(core.connecting.complaints).length > 0) return nothing
+  if (state.type !== 'failed' || Object.keys(core.connectFlow.fieldErrors).length > 0) return nothing
   const { problem, secondsLeft } = state
-  return html`<p role="alert" class="wrong">${sayProblem(problem, t)}</p>
+  return html`<p role="alert" class="wrong">${problemText(problem, t)}</p>
     ${
       secondsLeft === null ? nothing : html`<p role="timer">${t('waitFor', { time: format.duration(secondsLeft) })}</p>`
     }`
 }
 
 function formView(context: ViewContext): TemplateResult {
-  const { core, t, act } = context
-  const { connecting } = core
-  const { provider, way, fields, values, complaints, task } = connecting
-  const other = way === 'login' ? 'fields' : 'login'
+  const { core, t, actions } = context
+  const { connectFlow } = core
+  const { provider, method, fields, values, fieldErrors, task } = connectFlow
+  const otherMethod = method === 'login' ? 'fields' : 'login'
   const named = { provider: provider?.label ?? '' }
-  const isHeldBack = task.isBusy || (task.state.type === 'failed' && task.state.secondsLeft !== null)
+  const isSubmitDisabled = task.isBusy || (task.state.type === 'failed' && task.state.secondsLeft !== null)
   return html`<form
     class="panel"
     part="form"
@@ -79,30 +79,30 @@ function formView(context: ViewContext): TemplateResult {
     aria-labelledby="connect-title"
     @submit=${(event: SubmitEvent) => {
       event.preventDefault()
-      act.submit(read(event.currentTarget as HTMLFormElement, fields))
+      actions.submit(readForm(event.currentTarget as HTMLFormElement, fields))
     }}
   >
-    ${fields.map((field) => fieldView(field, values[field.name], complaints[field.name], t))} ${failure(context)}
-    ${task.isBusy ? html`<p role="status">${t('connecting')}</p>` : nothing}
+    ${fields.map((field) => fieldView(field, values[field.name], fieldErrors[field.name], t))}
+    ${failureMessage(context)} ${task.isBusy ? html`<p role="status">${t('connecting')}</p>` : nothing}
     <div class="buttons">
-      <button type="submit" class="main-action" part="button" ?disabled=${isHeldBack}>
-        ${t(way === 'login' ? 'loginHere' : 'submit', named)}
+      <button type="submit" class="main-action" part="button" ?disabled=${isSubmitDisabled}>
+        ${t(method === 'login' ? 'loginHere' : 'submit', named)}
       </button>
       ${
         provider?.connect.type === 'login-flow'
-          ? button(t(way === 'login' ? 'useFields' : 'useLogin', named), () => {
-              connecting.choose(other)
+          ? button(t(method === 'login' ? 'useFields' : 'useLogin', named), () => {
+              connectFlow.selectMethod(otherMethod)
             })
           : nothing
       }
       ${button(t('cancel'), () => {
-        connecting.end()
+        connectFlow.end()
       })}
     </div>
   </form>`
 }
 
-function read(form: HTMLFormElement, fields: readonly Field[]): FormValues {
+function readForm(form: HTMLFormElement, fields: readonly Field[]): FormValues {
   return Object.fromEntries(
     fields.map(({ name }): [string, string | boolean] => {
       const control = form.elements.namedItem(name)
@@ -116,7 +116,7 @@ function read(form: HTMLFormElement, fields: readonly Field[]): FormValues {
 function fieldView(
   field: Field,
   value: string | boolean | undefined,
-  complaint: Complaint | undefined,
+  error: FieldError | undefined,
   t: Translate
 ): TemplateResult {
   const { name, title, description, input, isRequired } = field
@@ -124,11 +124,11 @@ function fieldView(
   const label = html`<label for=${id}
     >${title} ${isRequired ? nothing : html`<span class="hint">${t('optional')}</span>`}</label
   >`
-  const tick = html`<label for=${id}>${title}</label>`
+  const checkboxLabel = html`<label for=${id}>${title}</label>`
   return html`<div class="field ${input === 'checkbox' ? 'tick' : ''}">
-    ${input === 'checkbox' ? html`${control(field, id, value, complaint)}${tick}` : html`${label}${control(field, id, value, complaint)}`}
+    ${input === 'checkbox' ? html`${control(field, id, value, error)}${checkboxLabel}` : html`${label}${control(field, id, value, error)}`}
     <span class="hint" id="${id}-hint">${description ?? nothing}</span>
-    <span class="wrong" id="${id}-wrong">${complaint === undefined ? nothing : sayComplaint(complaint, title, t)}</span>
+    <span class="wrong" id="${id}-wrong">${error === undefined ? nothing : fieldErrorText(error, title, t)}</span>
   </div>`
 }
 
@@ -136,12 +136,12 @@ function control(
   { name, input, choices, isRequired }: Field,
   id: string,
   value: string | boolean | undefined,
-  complaint: Complaint | undefined
+  error: FieldError | undefined
 ): TemplateResult {
-  const described = `${id}-hint ${id}-wrong`
-  const isWrong = complaint !== undefined
+  const describedBy = `${id}-hint ${id}-wrong`
+  const isWrong = error !== undefined
   if (input === 'select') {
-    return html`<select id=${id} name=${name} aria-describedby=${described} aria-invalid=${isWrong}>
+    return html`<select id=${id} name=${name} aria-describedby=${describedBy} aria-invalid=${isWrong}>
       ${['', ...choices].map((choice) => html`<option value=${choice} ?selected=${choice === value}>${choice}</option>`)}
     </select>`
   }
@@ -154,11 +154,11 @@ function control(
     .checked=${value === true}
     .value=${input === 'checkbox' ? 'on' : String(value ?? '')}
     aria-required=${input === 'checkbox' ? nothing : isRequired}
-    aria-describedby=${described}
+    aria-describedby=${describedBy}
     aria-invalid=${isWrong}
   />`
 }
 
-function sayComplaint(complaint: Complaint, title: string, t: Translate): string {
-  return 'text' in complaint ? complaint.text : t(complaint.key, { ...complaint, title })
+function fieldErrorText(error: FieldError, title: string, t: Translate): string {
+  return 'text' in error ? error.text : t(error.key, { ...error, title })
 }

@@ -1,9 +1,9 @@
 import type { Entry } from '../../../src/core/entry.ts'
-import type { ConnectionView, Place, ProviderView } from '../api.ts'
+import type { ConnectionView, FolderRef, ProviderView } from '../api.ts'
 import { saveBlob, saveLink } from '../files.ts'
 import type { PickerCore } from '../state/picker.ts'
-import { fileBehind, folderBehind, savedName } from '../state/selection.ts'
-import { otherName, type Transfer } from '../state/transfers.ts'
+import { targetFileId, targetFolderId, downloadFileName } from '../state/selection.ts'
+import { nextName, type Transfer } from '../state/transfers.ts'
 import type { Format, Translate } from '../strings.ts'
 import type { FormValues } from './form.ts'
 
@@ -13,23 +13,23 @@ export interface ViewContext {
   readonly t: Translate
   readonly format: Format
   readonly isReadonly: boolean
-  readonly act: ViewActions
+  readonly actions: ViewActions
 }
 
 /** The handlers of the controls. */
 export interface ViewActions {
-  readonly visit: (connection: ConnectionView) => void
+  readonly openConnection: (connection: ConnectionView) => void
   /** Must be called from a click handler: it may open a window. */
-  readonly connect: (provider: ProviderView, renewed: ConnectionView | null) => void
+  readonly connect: (provider: ProviderView, existing: ConnectionView | null) => void
   readonly submit: (values: FormValues) => void
   readonly verify: (connection: ConnectionView) => void
-  readonly climb: (index: number) => void
+  readonly openAncestor: (index: number) => void
   readonly open: (entry: Entry) => void
   readonly download: (entry: Entry) => void
   readonly search: (query: string) => void
   readonly refresh: () => void
   /** Opens or closes the form for a new folder. */
-  readonly make: (isOpen: boolean) => void
+  readonly toggleNewFolder: (isOpen: boolean) => void
   readonly createFolder: (name: string) => void
   readonly chooseFiles: () => void
   readonly keepBoth: (transfer: Transfer) => void
@@ -38,77 +38,77 @@ export interface ViewActions {
 /** The parts of the element that the actions need. */
 export interface ActionPorts {
   /** Returns the URL of a plain download link, or `null` if a link is not enough. */
-  hrefOf(place: Place, entryId: string): string | null
+  downloadHref(folder: FolderRef, entryId: string): string | null
   /** Emits `open` to the host. Returns whether the host allows the folder to be opened. */
-  mayOpen(entry: Entry, place: Place): boolean
+  canOpen(entry: Entry, folder: FolderRef): boolean
   chooseFiles(): void
   /** Called before the focused folder is replaced. */
   onLeave(): void
-  onMake(isOpen: boolean): void
+  onNewFolderToggle(isOpen: boolean): void
   onChange(): void
   /** Called when a form contains an error. */
-  onComplaint(): void
+  onFieldError(): void
 }
 
 /** Returns the handlers of the picker's controls. */
 export function pickerActions(core: PickerCore, ports: ActionPorts): ViewActions {
-  const { browser, connecting, courier } = core
+  const { browser, connectFlow, transferQueue } = core
 
-  function make(isOpen: boolean): void {
-    courier.make(isOpen)
-    ports.onMake(isOpen)
+  function toggleNewFolder(isOpen: boolean): void {
+    transferQueue.toggleNewFolder(isOpen)
+    ports.onNewFolderToggle(isOpen)
   }
 
   async function submit(values: FormValues): Promise<void> {
-    await connecting.submit(values)
-    if (Object.keys(connecting.complaints).length > 0) ports.onComplaint()
+    await connectFlow.submit(values)
+    if (Object.keys(connectFlow.fieldErrors).length > 0) ports.onFieldError()
   }
 
   async function createFolder(name: string): Promise<void> {
-    await courier.createFolder(name)
-    ports.onMake(courier.isMaking)
+    await transferQueue.createFolder(name)
+    ports.onNewFolderToggle(transferQueue.isNewFolderOpen)
   }
 
   return {
-    visit: (connection) => {
+    openConnection: (connection) => {
       core.visit(connection)
     },
-    connect: (provider, renewed) => {
-      connecting.begin(provider, renewed)
+    connect: (provider, existing) => {
+      connectFlow.start(provider, existing)
     },
     submit: (values) => void submit(values),
     verify: (connection) => void core.verify(connection),
-    climb: (index) => {
+    openAncestor: (index) => {
       ports.onLeave()
-      void core.climb(index)
+      void core.openAncestor(index)
     },
     open: (entry) => {
-      const { place } = browser
-      if (place === null || !ports.mayOpen(entry, place) || folderBehind(entry) === null) return
+      const { folder } = browser
+      if (folder === null || !ports.canOpen(entry, folder) || targetFolderId(entry) === null) return
       ports.onLeave()
       void core.enter(entry)
     },
     download: (entry) => {
-      const { place } = browser
-      const id = fileBehind(entry)
-      if (place === null || id === null) return
-      const href = ports.hrefOf(place, id)
-      if (href === null) courier.download(place, id, entry, saveBlob)
-      else saveLink(href, savedName(entry))
+      const { folder } = browser
+      const id = targetFileId(entry)
+      if (folder === null || id === null) return
+      const href = ports.downloadHref(folder, id)
+      if (href === null) transferQueue.download(folder, id, entry, saveBlob)
+      else saveLink(href, downloadFileName(entry))
     },
     search: (query) => {
       core.query = query
       ports.onChange()
     },
     refresh: () => void browser.reload(),
-    make,
+    toggleNewFolder,
     createFolder: (name) => void createFolder(name),
     chooseFiles: () => {
       ports.chooseFiles()
     },
     keepBoth: (transfer) => {
-      courier.transfers.remove(transfer)
-      transfer.renamed?.(otherName(transfer.name))
+      transferQueue.transfers.remove(transfer)
+      transfer.retryAs?.(nextName(transfer.name))
     }
   }
 }

@@ -8,18 +8,21 @@ import type { ViewContext } from './context.ts'
 /** Renders the main area: a form, the folder, or the reason why there is none. */
 export function mainView(context: ViewContext, grid: GridView): unknown {
   const { core, t } = context
-  const { shelf, browser, connecting, connection } = core
-  if (connecting.provider !== null) return connectPanel(context)
-  if (shelf.providers.length === 0 && shelf.task.state.type !== 'idle') return taskPanel(shelf.task, context)
+  const { connectionList, browser, connectFlow, connection } = core
+  if (connectFlow.provider !== null) return connectPanel(context)
+  if (connectionList.providers.length === 0 && connectionList.task.state.type !== 'idle')
+    return taskPanel(connectionList.task, context)
   if (connection === undefined) {
-    return panel(html`<p role="status">${t(shelf.providers.length === 0 ? 'nothingOffered' : 'nothingConnected')}</p>`)
+    return panel(
+      html`<p role="status">${t(connectionList.providers.length === 0 ? 'nothingOffered' : 'nothingConnected')}</p>`
+    )
   }
   if (connection.status !== 'ACTIVE') return brokenPanel(connection, context)
   return browser.pages === null ? taskPanel(browser.loading, context) : folderView(context, grid)
 }
 
-function taskPanel(task: ViewContext['core']['shelf']['task'], context: ViewContext): unknown {
-  const { core, t, act } = context
+function taskPanel(task: ViewContext['core']['connectionList']['task'], context: ViewContext): unknown {
+  const { core, t, actions } = context
   const { state } = task
   if (state.type === 'cancelled') return panel(cancelledView(task, t('cancelled'), context))
   if (state.type !== 'failed') return skeletonPanel(task, context)
@@ -27,14 +30,14 @@ function taskPanel(task: ViewContext['core']['shelf']['task'], context: ViewCont
   const needsAccess = ['INSUFFICIENT_SCOPE', 'CREDENTIALS_UNREADABLE'].includes(state.problem.code)
   return panel(
     failureView(task, context, [
-      browser.trail.length > 1
+      browser.breadcrumbs.length > 1
         ? button(t('toRoot'), () => {
-            act.climb(0)
+            actions.openAncestor(0)
           })
         : nothing,
       needsAccess && provider !== undefined && connection !== undefined
         ? button(t('reconnect'), () => {
-            act.connect(provider, connection)
+            actions.connect(provider, connection)
           })
         : nothing
     ])
@@ -44,9 +47,9 @@ function taskPanel(task: ViewContext['core']['shelf']['task'], context: ViewCont
 function folderView(context: ViewContext, grid: GridView): TemplateResult {
   const { core, t } = context
   const { browser, rows, query } = core
-  const isWhole = browser.pages?.next === null && browser.pages.reason === null
+  const isComplete = browser.pages?.next === null && browser.pages.reason === null
   if (rows.length === 0 && (browser.pages?.next === null || query !== '')) {
-    const empty = browser.trail.length > 1 ? 'empty' : 'emptyRoot'
+    const empty = browser.breadcrumbs.length > 1 ? 'empty' : 'emptyRoot'
     return panel(html`<p role="status">${t(query === '' ? empty : 'nothingFound')}</p>`)
   }
   // -1 means that the total is unknown (WAI-ARIA).
@@ -55,7 +58,7 @@ function folderView(context: ViewContext, grid: GridView): TemplateResult {
     part="grid"
     role="grid"
     aria-label=${t('label')}
-    aria-rowcount=${isWhole || query !== '' ? rows.length + 1 : -1}
+    aria-rowcount=${isComplete || query !== '' ? rows.length + 1 : -1}
     aria-multiselectable=${core.selection.isMultiple}
     aria-busy=${browser.loading.isBusy || browser.paging.isBusy}
     @scroll=${grid.onScroll}
@@ -83,8 +86,8 @@ export function noticesView(context: ViewContext): TemplateResult[] {
   const { pages, loading, paging } = browser
   if (pages === null || !core.isShown) return []
   const notices: unknown[] = []
-  if (core.courier.hasRefusedFolders) notices.push(html`<span role="alert">${t('noFolders')}</span>`)
-  if (browser.isRestarted) notices.push(html`<span role="status">${t('restarted')}</span>`)
+  if (core.transferQueue.hasRejectedFolders) notices.push(html`<span role="alert">${t('noFolders')}</span>`)
+  if (browser.wasReloaded) notices.push(html`<span role="status">${t('restarted')}</span>`)
   if (pages.reason !== null && (pages.reason !== 'more' || pages.next === null)) {
     notices.push(html`<span role="note">${t(`reason_${pages.reason}`)}</span>`)
   }
@@ -94,7 +97,7 @@ export function noticesView(context: ViewContext): TemplateResult[] {
     if (state.type === 'cancelled') notices.push(cancelledView(task, t('cancelledMore'), context))
   }
   if (pages.next !== null && paging.state.type === 'idle' && (core.query !== '' || core.rows.length === 0)) {
-    notices.push(html`<span>${t('cancelledMore')}</span> ${button(t('loadMore'), () => void browser.more(true))}`)
+    notices.push(html`<span>${t('cancelledMore')}</span> ${button(t('loadMore'), () => void browser.loadMore(true))}`)
   }
   return notices.map((notice) => html`<div class="notice" part="notice">${notice}</div>`)
 }
@@ -104,21 +107,21 @@ export function statusView({ core, t }: ViewContext): TemplateResult {
   const { pages, loading, paging } = core.browser
   const total = pages?.entries.length ?? 0
   const { isShown } = core
-  const busy = !isShown ? undefined : [loading, paging].find(({ isBusy }) => isBusy)
+  const busyTask = !isShown ? undefined : [loading, paging].find(({ isBusy }) => isBusy)
   const parts: string[] = []
   if (pages !== null && isShown) {
     parts.push(core.query === '' ? t('entries', { n: total }) : t('found', { n: core.rows.length, total }))
-    if (busy?.state.type === 'busy') parts.push(t(busy.state.isSlow ? 'slow' : 'loading'))
+    if (busyTask?.state.type === 'busy') parts.push(t(busyTask.state.isSlow ? 'slow' : 'loading'))
     else if (pages.next !== null) parts.push(t('more'))
     if (core.selection.size > 0) parts.push(t('selected', { n: core.selection.size }))
   }
   return html`<div class="status" part="status">
     <span role="status">${parts.length === 0 ? nothing : parts.join(' · ')}</span>
     ${
-      busy === undefined
+      busyTask === undefined
         ? nothing
         : button(t('cancel'), () => {
-            busy.cancel()
+            busyTask.cancel()
           })
     }
     <slot name="actions"></slot>

@@ -16,12 +16,12 @@ export interface Field {
 export type FormValues = Readonly<Record<string, string | boolean>>
 
 /** An error of a field: a key of the strings with its parameter, or the server's error detail. */
-export type Complaint =
+export type FieldError =
   | { readonly key: 'fieldRequired' | 'fieldPattern' | 'fieldNumber' }
   | { readonly key: 'fieldShort' | 'fieldLong' | 'fieldSmall' | 'fieldLarge'; readonly n: number }
   | { readonly text: string }
 
-export type Complaints = Readonly<Record<string, Complaint>>
+export type FieldErrors = Readonly<Record<string, FieldError>>
 
 /** Returns the fields of a provider's form, required fields first. */
 export function fieldsOf({ properties, required = [] }: FormSchema): Field[] {
@@ -65,19 +65,19 @@ export function bodyOf(fields: readonly Field[], values: FormValues): Record<str
   return body
 }
 
-export function complaintsOf(fields: readonly Field[], values: FormValues): Complaints {
+export function validateFields(fields: readonly Field[], values: FormValues): FieldErrors {
   return Object.fromEntries(
-    fields.flatMap((field): [string, Complaint][] => {
-      const complaint = complaintOf(field, values[field.name] ?? '')
-      return complaint === null ? [] : [[field.name, complaint]]
+    fields.flatMap((field): [string, FieldError][] => {
+      const error = validateField(field, values[field.name] ?? '')
+      return error === null ? [] : [[field.name, error]]
     })
   )
 }
 
-function complaintOf({ input, isRequired, schema }: Field, value: string | boolean): Complaint | null {
+function validateField({ input, isRequired, schema }: Field, value: string | boolean): FieldError | null {
   if (typeof value === 'boolean') return null
   if (value === '') return isRequired ? { key: 'fieldRequired' } : null
-  if (input === 'number') return numberComplaint(schema, Number(value))
+  if (input === 'number') return validateNumber(schema, Number(value))
   // JSON Schema counts code points, not UTF-16 units.
   const { length } = Array.from(value)
   if (length < (schema.minLength ?? 0)) return { key: 'fieldShort', n: schema.minLength ?? 0 }
@@ -85,14 +85,14 @@ function complaintOf({ input, isRequired, schema }: Field, value: string | boole
   return schema.pattern === undefined || new RegExp(schema.pattern, 'u').test(value) ? null : { key: 'fieldPattern' }
 }
 
-function numberComplaint({ type, minimum, maximum }: FieldSchema, value: number): Complaint | null {
+function validateNumber({ type, minimum, maximum }: FieldSchema, value: number): FieldError | null {
   if (!Number.isFinite(value) || (type === 'integer' && !Number.isInteger(value))) return { key: 'fieldNumber' }
   if (minimum !== undefined && value < minimum) return { key: 'fieldSmall', n: minimum }
   return maximum !== undefined && value > maximum ? { key: 'fieldLarge', n: maximum } : null
 }
 
 /** Assigns a server error to a field. The server names fields as `body/bucket …` or `The field "bucket" …`. */
-export function complaintsFrom(problem: PickerProblem, fields: readonly Field[]): Complaints {
+export function fieldErrorsFrom(problem: PickerProblem, fields: readonly Field[]): FieldErrors {
   const text = problem.detail ?? ''
   const [, name] = /^body\/(\w+)/.exec(text) ?? /field "(\w+)"/.exec(text) ?? []
   return name !== undefined && fields.some((field) => field.name === name) ? { [name]: { text } } : {}

@@ -1,6 +1,6 @@
 import { html, nothing, render, type TemplateResult } from 'lit'
 import type { Entry } from '../../../src/core/entry.ts'
-import { fileBehind, isSelectable, meantKind, shownName } from '../state/selection.ts'
+import { targetFileId, isSelectable, effectiveKind, displayName } from '../state/selection.ts'
 import type { ViewContext } from './context.ts'
 import { icon, pathOf } from './icons.ts'
 
@@ -18,13 +18,13 @@ export function cellsOf(
   activeColumn: number,
   { core, t, format }: ViewContext
 ): TemplateResult {
-  const name = shownName(entry.name)
+  const name = displayName(entry.name)
   const tab = (column: number): number => (column === activeColumn ? 0 : -1)
   return html`<div role="gridcell" class="name" part="cell" tabindex=${tab(0)} title=${name}>
       ${canSelect && core.selection.isMultiple ? CHECK : nothing}<svg
         viewBox="0 0 24 24"
         role="img"
-        class=${meantKind(entry)}
+        class=${effectiveKind(entry)}
         aria-label=${t(`kind_${entry.kind}`)}
       >
         <path d=${pathOf(entry)}></path></svg
@@ -39,7 +39,7 @@ export function cellsOf(
       .textContent=${format.moment(entry.modifiedAt)}
     ></div>
     ${
-      fileBehind(entry) !== null
+      targetFileId(entry) !== null
         ? html`<div role="gridcell" class="actions" part="cell">
             <button type="button" class="quiet" tabindex=${tab(3)} aria-label=${t('download', { name })}>
               ${DOWNLOAD}
@@ -53,7 +53,7 @@ export function cellsOf(
 const CHECK = html`<span class="check" aria-hidden="true"></span>`
 const DOWNLOAD = icon('download')
 
-export interface DrawnRow {
+export interface RenderedRow {
   readonly entry: Entry
   /** Index among all rows, from 0. */
   readonly index: number
@@ -76,19 +76,19 @@ export class RowPool {
   }
 
   /** @param rows in their order */
-  draw(body: HTMLElement, rows: readonly DrawnRow[], rowHeight: number, context: ViewContext): void {
-    const wanted = new Set(rows.map(({ entry }) => entry.id))
-    const spare = [...this.#byId].filter(([id]) => !wanted.has(id)).map(([, element]) => element)
+  draw(body: HTMLElement, rows: readonly RenderedRow[], rowHeight: number, context: ViewContext): void {
+    const visibleIds = new Set(rows.map(({ entry }) => entry.id))
+    const spare = [...this.#byId].filter(([id]) => !visibleIds.has(id)).map(([, element]) => element)
     const byId = new Map<string, HTMLElement>()
     for (const { entry } of rows) byId.set(entry.id, this.#byId.get(entry.id) ?? spare.pop() ?? newRow())
     for (const element of spare) element.remove()
     this.#byId = byId
     for (const row of rows) {
       const element = byId.get(row.entry.id)
-      if (element !== undefined) fill(element, row, rowHeight, context)
+      if (element !== undefined) renderRow(element, row, rowHeight, context)
     }
     const active = rows.findIndex(({ activeColumn }) => activeColumn !== -1)
-    arrange(body, [...byId.values()], active)
+    orderElements(body, [...byId.values()], active)
   }
 }
 
@@ -99,9 +99,9 @@ function newRow(): HTMLElement {
   return element
 }
 
-function fill(
+function renderRow(
   element: HTMLElement,
-  { entry, index, activeColumn }: DrawnRow,
+  { entry, index, activeColumn }: RenderedRow,
   rowHeight: number,
   context: ViewContext
 ): void {
@@ -115,19 +115,19 @@ function fill(
 }
 
 /** Puts the elements in order without moving the one at `fixed`, if that is not -1. */
-function arrange(body: HTMLElement, elements: readonly HTMLElement[], fixed: number): void {
-  const pivot = elements[fixed]
+function orderElements(body: HTMLElement, elements: readonly HTMLElement[], fixedIndex: number): void {
+  const pivot = elements[fixedIndex]
   if (pivot !== undefined && pivot.parentNode !== body) body.append(pivot)
   let next = pivot ?? null
-  for (const element of elements.slice(0, Math.max(fixed, 0)).reverse()) {
+  for (const element of elements.slice(0, Math.max(fixedIndex, 0)).reverse()) {
     if (element.parentNode !== body || element.nextSibling !== next) body.insertBefore(element, next)
     next = element
   }
   let previous = pivot ?? null
-  for (const element of elements.slice(fixed + 1)) {
-    const isThere = element.parentNode === body && element.previousSibling === previous
-    if (!isThere && previous === null) body.prepend(element)
-    else if (!isThere) previous?.after(element)
+  for (const element of elements.slice(fixedIndex + 1)) {
+    const isInPlace = element.parentNode === body && element.previousSibling === previous
+    if (!isInPlace && previous === null) body.prepend(element)
+    else if (!isInPlace) previous?.after(element)
     previous = element
   }
 }
@@ -161,8 +161,8 @@ export function isNearEnd({ top, height, rowHeight }: Viewport, count: number): 
   return top + 2 * height >= count * rowHeight
 }
 
-/** Returns the scroll offset that shows a row completely. @param covered height of the sticky table head in pixels */
-export function topShowing(index: number, { top, height, rowHeight }: Viewport, covered: number): number {
+/** Returns the scroll offset that shows a row completely. @param headHeight height of the sticky table head in pixels */
+export function scrollTopFor(index: number, { top, height, rowHeight }: Viewport, headHeight: number): number {
   const start = index * rowHeight
-  return Math.max(Math.min(top, start), start + rowHeight - (height - covered))
+  return Math.max(Math.min(top, start), start + rowHeight - (height - headHeight))
 }

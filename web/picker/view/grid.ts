@@ -1,8 +1,8 @@
 import type { Entry } from '../../../src/core/entry.ts'
-import { folderBehind, isSelectable } from '../state/selection.ts'
+import { targetFolderId, isSelectable } from '../state/selection.ts'
 import { cellAfter } from './grid-input.ts'
-import { isNearEnd, rangeOf, topShowing, type Viewport } from './grid-rows.ts'
-import { press } from './grid-input.ts'
+import { isNearEnd, rangeOf, scrollTopFor, type Viewport } from './grid-rows.ts'
+import { handleKey } from './grid-input.ts'
 import type { PickerCore } from '../state/picker.ts'
 import { RowPool } from './grid-rows.ts'
 import type { ViewContext } from './context.ts'
@@ -16,28 +16,28 @@ export class GridView {
   #rows: readonly Entry[] = []
   #indexes = new Map<string, number>()
   /** Identifies the current folder. */
-  #key = ''
+  #folderKey = ''
   #activeId: string | null = null
   #column = 0
   #rowHeight = 40
   /** The entry that a double click began on. Ignores the double click if another row has moved under the pointer. */
   #clickedId: string | null = null
   #height = 0
-  readonly #resizes = new ResizeObserver(() => {
+  readonly #resizeObserver = new ResizeObserver(() => {
     this.#measure()
-    this.#keepInSight()
+    this.#keepFocusVisible()
     this.#draw()
   })
 
   /** @param grid the table element, which contains the body; `null` if there is none */
   attach(grid: HTMLElement | null): void {
     if (grid === this.#grid) return
-    this.#resizes.disconnect()
+    this.#resizeObserver.disconnect()
     this.#pool.clear()
     this.#grid = grid
     this.#body = grid?.querySelector<HTMLElement>('.body') ?? null
     this.#height = 0
-    if (grid !== null) this.#resizes.observe(grid)
+    if (grid !== null) this.#resizeObserver.observe(grid)
   }
 
   /** @param key identifies the folder */
@@ -49,15 +49,15 @@ export class GridView {
       this.#rows = rows
       this.#indexes = new Map(rows.map(({ id }, index) => [id, index]))
     }
-    if (key !== this.#key) {
-      this.#key = key
-      this.#activeId = browser.cameFrom
+    if (key !== this.#folderKey) {
+      this.#folderKey = key
+      this.#activeId = browser.previousChildId
       this.#column = 0
     }
     if (this.#activeId === null || !this.#indexes.has(this.#activeId)) this.#activeId = rows[0]?.id ?? null
     this.#draw()
     this.#measure()
-    this.#keepInPlace(anchor)
+    this.#restoreScroll(anchor)
     this.#draw()
   }
 
@@ -71,42 +71,45 @@ export class GridView {
   }
 
   readonly onClick = (event: MouseEvent): void => {
-    const hit = this.#hit(event)
-    if (hit === null || this.#context === null) return
-    const { entry, index, target } = hit
-    const { act, core } = this.#context
+    const clicked = this.#rowAt(event)
+    if (clicked === null || this.#context === null) return
+    const { entry, index, target } = clicked
+    const { actions, core } = this.#context
     const isFirst = event.detail < 2
     if (isFirst) this.#clickedId = entry.id
     else if (this.#clickedId !== entry.id) this.#clickedId = null
     if (target.closest('button') !== null) {
-      this.#activate(index, 3)
-      act.download(entry)
+      this.#setActiveCell(index, 3)
+      actions.download(entry)
       return
     }
     this.#moveTo(index, Math.max(0, [...(target.closest('.row')?.children ?? [])].indexOf(cellOf(target))))
     const isTouch = event instanceof PointerEvent && event.pointerType === 'touch'
     const isCheck = target.closest('.check') !== null
-    if (!isSelectable(entry, core.filter) || (isTouch && !isCheck && folderBehind(entry) !== null)) {
-      if (isFirst && folderBehind(entry) !== null) act.open(entry)
+    if (!isSelectable(entry, core.filter) || (isTouch && !isCheck && targetFolderId(entry) !== null)) {
+      if (isFirst && targetFolderId(entry) !== null) actions.open(entry)
     } else if (isCheck || event.ctrlKey || event.metaKey) core.selection.toggle(entry)
     else if (event.shiftKey) core.selection.extendTo(entry.id, core.selectable)
     else core.selection.replace(entry)
   }
 
   readonly onDoubleClick = (event: MouseEvent): void => {
-    const hit = this.#hit(event)
-    if (hit === null || hit.target.closest('button, .check') !== null || hit.entry.id !== this.#clickedId) return
-    this.#context?.act.open(hit.entry)
+    const clicked = this.#rowAt(event)
+    if (clicked === null || clicked.target.closest('button, .check') !== null || clicked.entry.id !== this.#clickedId)
+      return
+    this.#context?.actions.open(clicked.entry)
   }
 
   readonly onKey = (event: KeyboardEvent): void => {
     const entry = this.#rows[this.#activeIndex]
     if (entry === undefined || this.#context === null) return
-    const isMeant = press(event, entry, this.#context, (key, isCtrl, extending) => this.#walk(key, isCtrl, extending))
-    if (isMeant) event.preventDefault()
+    const isHandled = handleKey(event, entry, this.#context, (key, isCtrl, selectionOwner) =>
+      this.#moveByKey(key, isCtrl, selectionOwner)
+    )
+    if (isHandled) event.preventDefault()
   }
 
-  #walk(key: string, isCtrl: boolean, extending: PickerCore | null): boolean {
+  #moveByKey(key: string, isCtrl: boolean, selectionOwner: PickerCore | null): boolean {
     const cells = this.#cellsOf(this.#activeIndex).filter(({ offsetWidth }) => offsetWidth > 0)
     const all = this.#cellsOf(this.#activeIndex)
     const column = cells.findIndex((cell) => cell === all[this.#column])
@@ -123,8 +126,8 @@ export class GridView {
     const from = this.#rows[this.#activeIndex]
     this.#moveTo(to.row, all.indexOf(cells[to.column] ?? (all[0] as HTMLElement)))
     const entry = this.#rows[to.row]
-    if (extending !== null && entry !== undefined && entry !== from) {
-      extending.selection.extendTo(entry.id, extending.selectable)
+    if (selectionOwner !== null && entry !== undefined && entry !== from) {
+      selectionOwner.selection.extendTo(entry.id, selectionOwner.selectable)
     }
     return true
   }
@@ -141,33 +144,33 @@ export class GridView {
     }
   }
 
-  #activate(index: number, column: number): void {
+  #setActiveCell(index: number, column: number): void {
     this.#activeId = this.#rows[index]?.id ?? null
     this.#column = column
     this.#draw()
   }
 
   #moveTo(index: number, column: number): void {
-    this.#reveal(index)
-    this.#activate(index, column)
+    this.#scrollTo(index)
+    this.#setActiveCell(index, column)
     const cell = this.#cellsOf(index)[column]
     const target = cell?.querySelector('button') ?? cell
     target?.focus({ preventScroll: true })
   }
 
   /** Scrolls so that a shorter viewport, for example after a notice, does not hide the focused row. */
-  #keepInSight(): void {
+  #keepFocusVisible(): void {
     const viewport = this.#viewport
     const start = this.#activeIndex * viewport.rowHeight
-    const wasSeen = start >= viewport.top && start < viewport.top + this.#height
+    const wasVisible = start >= viewport.top && start < viewport.top + this.#height
     this.#height = viewport.height
-    if (wasSeen) this.#reveal(this.#activeIndex)
+    if (wasVisible) this.#scrollTo(this.#activeIndex)
   }
 
-  #reveal(index: number): void {
+  #scrollTo(index: number): void {
     if (this.#grid === null) return
     const head = (this.#body?.offsetTop ?? 0) - this.#grid.clientTop
-    this.#grid.scrollTop = topShowing(index, this.#viewport, head)
+    this.#grid.scrollTop = scrollTopFor(index, this.#viewport, head)
   }
 
   #cellsOf(index: number): HTMLElement[] {
@@ -175,7 +178,7 @@ export class GridView {
     return [...(row?.children ?? [])].filter((cell) => cell instanceof HTMLElement)
   }
 
-  #hit(event: Event): { entry: Entry; index: number; target: Element } | null {
+  #rowAt(event: Event): { entry: Entry; index: number; target: Element } | null {
     const target = event.target
     const row = target instanceof Element ? target.closest('.body > .row') : null
     const index = Number(row?.getAttribute('aria-rowindex')) - 2
@@ -191,7 +194,7 @@ export class GridView {
     return top === 0 || id === undefined ? null : { id, index }
   }
 
-  #keepInPlace(anchor: { id: string; index: number } | null): void {
+  #restoreScroll(anchor: { id: string; index: number } | null): void {
     const moved = anchor === null ? undefined : this.#indexes.get(anchor.id)
     if (this.#grid !== null && anchor !== null && moved !== undefined && moved !== anchor.index) {
       this.#grid.scrollTop += (moved - anchor.index) * this.#rowHeight
@@ -223,7 +226,7 @@ export class GridView {
     })
     body.style.setProperty('block-size', `${this.#rows.length * viewport.rowHeight}px`)
     this.#pool.draw(body, rows, viewport.rowHeight, context)
-    if (isNearEnd(viewport, this.#rows.length) && context.core.query === '') void context.core.browser.more()
+    if (isNearEnd(viewport, this.#rows.length) && context.core.query === '') void context.core.browser.loadMore()
   }
 }
 

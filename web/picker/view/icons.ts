@@ -1,6 +1,6 @@
 import { html, type TemplateResult } from 'lit'
 import type { Entry } from '../../../src/core/entry.ts'
-import { meantKind, typeOf } from '../state/selection.ts'
+import { effectiveKind, mediaTypeOf } from '../state/selection.ts'
 
 /** Outlines on a 24 × 24 grid, one path each. */
 const PATHS = {
@@ -37,9 +37,9 @@ export function pathOf(entry: Entry): string {
 }
 
 function iconNameOf(entry: Entry): IconName {
-  const kind = meantKind(entry)
+  const kind = effectiveKind(entry)
   if (kind !== 'file') return kind === 'shortcut' ? 'link' : kind
-  const type = typeOf(entry) ?? ''
+  const type = mediaTypeOf(entry) ?? ''
   if (type.startsWith('image/')) return 'image'
   if (type.startsWith('audio/')) return 'audio'
   if (type.startsWith('video/')) return 'video'

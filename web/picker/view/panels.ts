@@ -1,8 +1,8 @@
 import { html, nothing, type TemplateResult } from 'lit'
 import type { ConnectionView, ProviderView } from '../api.ts'
-import { isolated, shownName } from '../state/selection.ts'
+import { isolated, displayName } from '../state/selection.ts'
 import type { Task } from '../state/task.ts'
-import { sayProblem } from '../strings.ts'
+import { problemText } from '../strings.ts'
 import type { ViewContext } from './context.ts'
 import { icon } from './icons.ts'
 
@@ -43,10 +43,10 @@ export function failureView(task: Task, { t, format }: ViewContext, actions: unk
     secondsLeft === null
       ? nothing
       : html`<span role="timer" class="hint">
-          ${t(task.isPatient ? 'retryIn' : 'waitFor', { time: format.duration(secondsLeft) })}
+          ${t(task.autoRetry ? 'retryIn' : 'waitFor', { time: format.duration(secondsLeft) })}
         </span>`
   return html`
-    <span role="alert" class="wrong">${sayProblem(problem, t)}</span>
+    <span role="alert" class="wrong">${problemText(problem, t)}</span>
     ${timer}
     <div class="buttons">
       ${button(t('retry'), () => void task.retry(), true)} ${actions}
@@ -61,17 +61,17 @@ export function cancelledView(task: Task, text: string, { t }: ViewContext): Tem
 
 /** Renders why a connection does not work, and how to repair it. */
 export function brokenPanel(connection: ConnectionView, context: ViewContext): TemplateResult {
-  const { core, t, act } = context
-  const provider = core.shelf.providerOf(connection.provider)
-  const named = { connection: isolated(connection.label) }
-  if (connection.status === 'DISABLED') return panel(html`<p role="status">${t('isDisabled', named)}</p>`)
+  const { core, t, actions } = context
+  const provider = core.connectionList.providerOf(connection.provider)
+  const values = { connection: isolated(connection.label) }
+  if (connection.status === 'DISABLED') return panel(html`<p role="status">${t('isDisabled', values)}</p>`)
   const isError = connection.status === 'ERROR'
   const verify = button(t('verify'), () => {
-    act.verify(connection)
+    actions.verify(connection)
   })
-  const { verifying } = core
+  const { verification } = core
   return panel(html`
-    <p role="status">${t(isError ? 'isBroken' : 'needsReauth', named)}</p>
+    <p role="status">${t(isError ? 'isBroken' : 'needsReauth', values)}</p>
     <div class="buttons">
       ${
         provider === undefined
@@ -79,15 +79,15 @@ export function brokenPanel(connection: ConnectionView, context: ViewContext): T
           : button(
               t('reconnect'),
               () => {
-                act.connect(provider, connection)
+                actions.connect(provider, connection)
               },
               true
             )
       }
       ${isError ? verify : nothing}
     </div>
-    ${verifying.isBusy ? html`<p role="status">${t('loading')}</p>` : nothing}
-    ${verifying.problem === null ? nothing : html`<p role="alert" class="wrong">${sayProblem(verifying.problem, t)}</p>`}
+    ${verification.isBusy ? html`<p role="status">${t('loading')}</p>` : nothing}
+    ${verification.problem === null ? nothing : html`<p role="alert" class="wrong">${problemText(verification.problem, t)}</p>`}
   `)
 }
 
@@ -96,14 +96,14 @@ export function sideView(context: ViewContext): TemplateResult {
   const { core, t } = context
   return html`<nav class="side" part="sidebar" aria-label=${t('providers')}>
     <ul>
-      ${core.shelf.providers.map((provider) => providerItem(provider, context))}
+      ${core.connectionList.providers.map((provider) => providerItem(provider, context))}
     </ul>
   </nav>`
 }
 
 function providerItem(provider: ProviderView, context: ViewContext): TemplateResult {
-  const { core, t, act } = context
-  const connections = core.shelf.connectionsOf(provider.id)
+  const { core, t, actions } = context
+  const connections = core.connectionList.connectionsOf(provider.id)
   return html`<li>
     <span class="provider">${provider.label}</span>
     ${
@@ -117,7 +117,7 @@ function providerItem(provider: ProviderView, context: ViewContext): TemplateRes
       type="button"
       class="quiet"
       @click=${() => {
-        act.connect(provider, null)
+        actions.connect(provider, null)
       }}
     >
       ${icon('add')}<span>${t('connect', { provider: provider.label })}</span>
@@ -125,22 +125,22 @@ function providerItem(provider: ProviderView, context: ViewContext): TemplateRes
   </li>`
 }
 
-function connectionItem(connection: ConnectionView, { core, t, act }: ViewContext): TemplateResult {
+function connectionItem(connection: ConnectionView, { core, t, actions }: ViewContext): TemplateResult {
   const { id, label, account, status } = connection
-  const isCurrent = core.connectionId === id && core.connecting.provider === null
+  const isCurrent = core.connectionId === id && core.connectFlow.provider === null
   return html`<li>
     <button
       type="button"
       class="quiet"
       aria-current=${isCurrent ? 'page' : nothing}
-      title=${shownName(account)}
+      title=${displayName(account)}
       @click=${() => {
-        act.visit(connection)
+        actions.openConnection(connection)
       }}
     >
       ${icon(status === 'ACTIVE' ? 'drive' : 'warning')}
       <span>
-        <bdi>${shownName(label)}</bdi>
+        <bdi>${displayName(label)}</bdi>
         ${status === 'ACTIVE' ? nothing : html`<small>${t(`status_${status}`)}</small>`}
       </span>
     </button>

@@ -1,16 +1,16 @@
 import { html, nothing, type TemplateResult } from 'lit'
-import { shownName } from '../state/selection.ts'
-import { sayProblem } from '../strings.ts'
+import { displayName } from '../state/selection.ts'
+import { problemText } from '../strings.ts'
 import { icon } from './icons.ts'
 import type { ViewContext } from './context.ts'
 
 /** Renders the path and the actions of the current folder. */
 export function toolbarView(context: ViewContext): TemplateResult {
-  const { core, t, act, isReadonly } = context
+  const { core, t, actions, isReadonly } = context
   const { browser } = core
   const isBroken = core.connection?.status !== 'ACTIVE'
   return html`<div class="bar" part="toolbar">
-    ${breadcrumbs(context)}
+    ${breadcrumbsView(context)}
     <input
       type="search"
       part="search"
@@ -19,18 +19,18 @@ export function toolbarView(context: ViewContext): TemplateResult {
       .value=${core.query}
       ?disabled=${!core.isShown}
       @input=${({ target }: InputEvent) => {
-        if (target instanceof HTMLInputElement) act.search(target.value)
+        if (target instanceof HTMLInputElement) actions.search(target.value)
       }}
     />
-    ${iconButton('refresh', t('refresh'), browser.place === null || isBroken || browser.loading.isBusy, act.refresh)}
+    ${iconButton('refresh', t('refresh'), browser.folder === null || isBroken || browser.loading.isBusy, actions.refresh)}
     ${
       !isReadonly && core.can('createFolder')
         ? html`<button
             type="button"
             part="button"
-            aria-expanded=${core.courier.isMaking}
+            aria-expanded=${core.transferQueue.isNewFolderOpen}
             @click=${() => {
-              act.make(!core.courier.isMaking)
+              actions.toggleNewFolder(!core.transferQueue.isNewFolderOpen)
             }}
           >
             ${icon('add')}<span>${t('newFolder')}</span>
@@ -39,7 +39,7 @@ export function toolbarView(context: ViewContext): TemplateResult {
     }
     ${
       !isReadonly && core.can('upload')
-        ? html`<button type="button" part="button" @click=${act.chooseFiles}>
+        ? html`<button type="button" part="button" @click=${actions.chooseFiles}>
             ${icon('upload')}<span>${t('upload')}</span>
           </button>`
         : nothing
@@ -47,22 +47,22 @@ export function toolbarView(context: ViewContext): TemplateResult {
   </div>`
 }
 
-function breadcrumbs({ core, t, act }: ViewContext): TemplateResult {
-  const { trail } = core.browser
+function breadcrumbsView({ core, t, actions }: ViewContext): TemplateResult {
+  const { breadcrumbs } = core.browser
   return html`<nav class="crumbs" part="breadcrumbs" aria-label=${t('breadcrumbs')}>
     <ol>
-      ${trail.map(
+      ${breadcrumbs.map(
         ({ name }, index) =>
           html`<li>
             <button
               type="button"
               class="quiet"
-              aria-current=${index === trail.length - 1 ? 'page' : nothing}
+              aria-current=${index === breadcrumbs.length - 1 ? 'page' : nothing}
               @click=${() => {
-                act.climb(index)
+                actions.openAncestor(index)
               }}
             >
-              <bdi>${name === null ? t('unnamedFolder') : shownName(name)}</bdi>
+              <bdi>${name === null ? t('unnamedFolder') : displayName(name)}</bdi>
             </button>
           </li>`
       )}
@@ -85,18 +85,18 @@ function iconButton(name: 'refresh', label: string, isDisabled: boolean, onClick
 }
 
 /** Renders the form for the name of a new folder. */
-export function newFolderView({ core, t, act }: ViewContext): TemplateResult {
-  const { problem, isBusy } = core.courier.making
+export function newFolderView({ core, t, actions }: ViewContext): TemplateResult {
+  const { problem, isBusy } = core.transferQueue.folderCreation
   return html`<form
     class="bar"
     novalidate
     @submit=${(event: SubmitEvent) => {
       event.preventDefault()
       const input = (event.currentTarget as HTMLFormElement).elements.namedItem('folder')
-      if (input instanceof HTMLInputElement && input.value.trim() !== '') act.createFolder(input.value)
+      if (input instanceof HTMLInputElement && input.value.trim() !== '') actions.createFolder(input.value)
     }}
     @keydown=${(event: KeyboardEvent) => {
-      if (event.key === 'Escape') act.make(false)
+      if (event.key === 'Escape') actions.toggleNewFolder(false)
     }}
   >
     <label for="folder">${t('folderName')}</label>
@@ -112,11 +112,11 @@ export function newFolderView({ core, t, act }: ViewContext): TemplateResult {
     <button
       type="button"
       @click=${() => {
-        act.make(false)
+        actions.toggleNewFolder(false)
       }}
     >
       ${t('cancel')}
     </button>
-    <span id="folder-problem" class="wrong" role="alert">${problem === null ? nothing : sayProblem(problem, t)}</span>
+    <span id="folder-problem" class="wrong" role="alert">${problem === null ? nothing : problemText(problem, t)}</span>
   </form>`
 }

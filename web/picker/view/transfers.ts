@@ -1,17 +1,17 @@
 import { html, nothing, type TemplateResult } from 'lit'
-import { isolated, shownName } from '../state/selection.ts'
-import { sayProblem } from '../strings.ts'
+import { isolated, displayName } from '../state/selection.ts'
+import { problemText } from '../strings.ts'
 import { icon } from './icons.ts'
 import { button } from './panels.ts'
 import type { Transfer } from '../state/transfers.ts'
 import type { ViewContext } from './context.ts'
 
-const NAME_TAKEN: ReadonlySet<string> = new Set(['ALREADY_EXISTS', 'PRECONDITION_FAILED'])
+const NAME_TAKEN_CODES: ReadonlySet<string> = new Set(['ALREADY_EXISTS', 'PRECONDITION_FAILED'])
 
 /** Renders the transfers: pending, finished and failed. */
 export function transfersView(context: ViewContext): unknown {
   const { core, t } = context
-  const { items } = core.courier.transfers
+  const { items } = core.transferQueue.transfers
   if (items.length === 0) return nothing
   return html`<section class="transfers" part="transfers" aria-label=${t('transfers')}>
     <ul>
@@ -20,7 +20,7 @@ export function transfersView(context: ViewContext): unknown {
     ${
       items.some(({ isFinished }) => isFinished)
         ? button(t('clear'), () => {
-            core.courier.transfers.clearFinished()
+            core.transferQueue.transfers.clearFinished()
           })
         : nothing
     }
@@ -29,7 +29,7 @@ export function transfersView(context: ViewContext): unknown {
 
 function itemView(item: Transfer, context: ViewContext): TemplateResult {
   const { core, t } = context
-  const name = shownName(item.name)
+  const name = displayName(item.name)
   const label = (name: string): string =>
     t(item.isFinished || item.task.state.type === 'failed' ? 'remove' : 'stop', { name })
   return html`<li>
@@ -40,7 +40,7 @@ function itemView(item: Transfer, context: ViewContext): TemplateResult {
       aria-label=${label(name)}
       title=${label(isolated(item.name))}
       @click=${() => {
-        core.courier.transfers.remove(item)
+        core.transferQueue.transfers.remove(item)
       }}
     >
       ${icon('close')}
@@ -48,14 +48,14 @@ function itemView(item: Transfer, context: ViewContext): TemplateResult {
   </li>`
 }
 
-function stateView(item: Transfer, { t, format, act }: ViewContext): unknown {
+function stateView(item: Transfer, { t, format, actions }: ViewContext): unknown {
   const { task, done, total, direction, isFinished } = item
-  const name = shownName(item.name)
+  const name = displayName(item.name)
   if (isFinished) return html`<span role="status">${t(direction === 'upload' ? 'uploaded' : 'downloaded')}</span>`
   if (task.state.type === 'failed') {
     const { problem, secondsLeft } = task.state
-    const isTaken = item.renamed !== null && NAME_TAKEN.has(problem.code)
-    return html`<span role="alert" class="wrong">${isTaken ? t('nameTaken') : sayProblem(problem, t)}</span> ${
+    const isTaken = item.retryAs !== null && NAME_TAKEN_CODES.has(problem.code)
+    return html`<span role="alert" class="wrong">${isTaken ? t('nameTaken') : problemText(problem, t)}</span> ${
         secondsLeft === null
           ? nothing
           : html`<span role="timer">${t('retryIn', { time: format.duration(secondsLeft) })}</span>`
@@ -63,7 +63,7 @@ function stateView(item: Transfer, { t, format, act }: ViewContext): unknown {
       ${
         isTaken
           ? button(t('keepBoth'), () => {
-              act.keepBoth(item)
+              actions.keepBoth(item)
             })
           : button(t('retry'), () => void task.retry())
       }`

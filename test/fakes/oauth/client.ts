@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Test } from 'tap'
-import { ask } from '../../support/dav/ask-dav.ts'
+import { sendRequest } from '../../support/dav/requests.ts'
 import type { FakeTokenResponse } from './grants.ts'
 import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET, FAKE_SCOPES, type FakeOAuthOptions } from './rules.ts'
 import { FakeOAuth } from './fake-oauth.ts'
@@ -15,22 +15,24 @@ const CHALLENGE = createHash('sha256').update(VERIFIER).digest('base64url')
 export type Params = Readonly<Record<string, string | undefined>>
 
 /** Encodes parameters as a form, without undefined ones. */
-export const encode = (params: Params) =>
+export const encodeForm = (params: Params) =>
   new URLSearchParams(Object.entries(params).filter((entry): entry is [string, string] => entry[1] !== undefined))
 
 /** Starts the fake, with functions that send requests to it. */
-export async function startByHand(t: Test, options: FakeOAuthOptions = {}) {
+export async function startFakeOAuth(t: Test, options: FakeOAuthOptions = {}) {
   const oauth = await FakeOAuth.start(t, { redirectUris: [REDIRECT_URI], ...options })
   const post = async (path: string, params: Params, headers: Readonly<Record<string, string>> = {}) => {
-    const answer = await ask(`${oauth.url}/${path}`, {
+    const response = await sendRequest(`${oauth.url}/${path}`, {
       method: 'POST',
       headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
-      body: encode(params).toString()
+      body: encodeForm(params).toString()
     })
-    const json = (answer.text.startsWith('{') ? JSON.parse(answer.text) : {}) as FakeTokenResponse & { error?: string }
-    return { ...answer, json }
+    const json = (response.text.startsWith('{') ? JSON.parse(response.text) : {}) as FakeTokenResponse & {
+      error?: string
+    }
+    return { ...response, json }
   }
-  const authorizationUrl = (more: Params = {}) => {
+  const authorizationUrl = (overrides: Params = {}) => {
     const params = {
       response_type: 'code',
       client_id: FAKE_CLIENT_ID,
@@ -39,23 +41,23 @@ export async function startByHand(t: Test, options: FakeOAuthOptions = {}) {
       state: 'state-1',
       code_challenge: CHALLENGE,
       code_challenge_method: 'S256',
-      ...more
+      ...overrides
     }
-    return `${oauth.url}/authorize?${encode(params).toString()}`
+    return `${oauth.url}/authorize?${encodeForm(params).toString()}`
   }
-  const exchange = (code: string, more: Params = {}) =>
+  const exchange = (code: string, overrides: Params = {}) =>
     post('token', {
       grant_type: 'authorization_code',
       code,
       redirect_uri: REDIRECT_URI,
       code_verifier: VERIFIER,
       ...CLIENT,
-      ...more
+      ...overrides
     })
-  const code = async (more: Params = {}) =>
-    (await oauth.consent(authorizationUrl(more))).searchParams.get('code') ?? 'no code'
-  const refresh = (token: string | undefined, more: Params = {}) =>
-    post('token', { grant_type: 'refresh_token', refresh_token: token, ...CLIENT, ...more })
-  const revoke = (token: string, more: Params = CLIENT) => post('revoke', { token, ...more })
+  const code = async (overrides: Params = {}) =>
+    (await oauth.consent(authorizationUrl(overrides))).searchParams.get('code') ?? 'no code'
+  const refresh = (token: string | undefined, overrides: Params = {}) =>
+    post('token', { grant_type: 'refresh_token', refresh_token: token, ...CLIENT, ...overrides })
+  const revoke = (token: string, overrides: Params = CLIENT) => post('revoke', { token, ...overrides })
   return { oauth, post, authorizationUrl, code, exchange, refresh, revoke }
 }

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { ClusterHistory, type RowState } from '../support/cluster/history.ts'
-import { ClusterJudge, type JudgedAnswer } from '../support/cluster/judge.ts'
+import { ConsistencyChecker, type CheckedResponse } from '../support/cluster/checker.ts'
 
 const LEASE_MS = 1000
 const ROW: RowState = { id: 'c1', account: 'a1', token: 't1', isActive: true, isDefault: false }
@@ -9,33 +9,33 @@ const ROW: RowState = { id: 'c1', account: 'a1', token: 't1', isActive: true, is
 function judgeOf(...changes: readonly { at: number; rows: readonly RowState[]; turned?: readonly string[] }[]) {
   const history = new ClusterHistory()
   for (const { at, rows, turned = [] } of changes) {
-    history.record('ann', { sentAt: at - 100, committedAt: at, rows, turned })
+    history.record('ann', { sentAt: at - 100, committedAt: at, rows, changedIds: turned })
   }
-  return new ClusterJudge(history, LEASE_MS)
+  return new ConsistencyChecker(history, LEASE_MS)
 }
 
 /** A listing of the row `c1`, checked and sent at this time. */
-function listed(at: number, over: Partial<JudgedAnswer> = {}): JudgedAnswer {
+function listed(at: number, over: Partial<CheckedResponse> = {}): CheckedResponse {
   return {
     userId: 'ann',
     connectionId: 'c1',
     isRefresh: false,
     arrivedAt: at,
-    lookedAfter: at,
+    lastCheckedAfter: at,
     sentAt: at,
     status: 200,
     code: null,
-    shown: { connectionId: 'c1', view: { account: 'a1', token: 't1', epoch: 0, at: 5_000 } },
+    listing: { connectionId: 'c1', view: { account: 'a1', token: 't1', epoch: 0, at: 5_000 } },
     ...over
   }
 }
 
-function refused(at: number, code: string, over: Partial<JudgedAnswer> = {}): JudgedAnswer {
-  return listed(at, { status: 503, code, shown: null, ...over })
+function refused(at: number, code: string, over: Partial<CheckedResponse> = {}): CheckedResponse {
+  return listed(at, { status: 503, code, listing: null, ...over })
 }
 
-function faultsOf(judge: ClusterJudge, answer: JudgedAnswer): string {
-  return judge.judge(answer).faults.join()
+function faultsOf(judge: ConsistencyChecker, answer: CheckedResponse): string {
+  return judge.check(answer).violations.join()
 }
 
 t.test('changes that end a connection', async (t) => {
@@ -48,14 +48,14 @@ t.test('changes that end a connection', async (t) => {
     const judge = judgeOf({ at: 1_000, rows: [ROW] }, { at: 10_000, rows, turned: ['c1'] })
 
     await t.test(`${what}: a listing is valid for a lease and no longer`, async (t) => {
-      t.same(judge.judge(listed(9_950)), { faults: [], oldMs: 0 })
-      t.same(judge.judge(listed(10_999)), { faults: [], oldMs: 999 })
+      t.same(judge.check(listed(9_950)), { faults: [], oldMs: 0 })
+      t.same(judge.check(listed(10_999)), { faults: [], oldMs: 999 })
       t.match(faultsOf(judge, listed(11_003)), /over for 1003\.0 ms/)
     })
 
     await t.test(`${what}: the time of the check counts, not the time of the response`, async (t) => {
-      t.same(faultsOf(judge, listed(13_000, { lookedAfter: 10_999 })), '')
-      t.match(faultsOf(judge, listed(13_000, { lookedAfter: 11_003 })), /over for/)
+      t.same(faultsOf(judge, listed(13_000, { lastCheckedAfter: 10_999 })), '')
+      t.match(faultsOf(judge, listed(13_000, { lastCheckedAfter: 11_003 })), /over for/)
     })
   }
 })
@@ -85,7 +85,7 @@ t.test('a listing from before a connection was disabled is a violation after it 
   t.same(faultsOf(judge, listed(10_999)), '', 'both changes may still be unknown')
   t.match(faultsOf(judge, listed(11_003)), /from before the last change/)
   const fresh = { connectionId: 'c1', view: { account: 'a1', token: 't1', epoch: 0, at: 9_950 } }
-  t.same(faultsOf(judge, listed(11_003, { shown: fresh })), '')
+  t.same(faultsOf(judge, listed(11_003, { listing: fresh })), '')
 })
 
 t.test('a listing of the default connection', async (t) => {

@@ -40,11 +40,11 @@ function toMs(seconds: string | null | undefined): number | null {
   return seconds != null && /^\d{1,9}$/.test(seconds) ? Number(seconds) * 1000 : null
 }
 
-interface Kept {
+interface CachedListing {
   /** When the response was made, by the local clock. */
-  readonly madeAt: number
+  readonly createdAt: number
   /** `null` while the server's cache lifetime is unknown. */
-  readonly endsAt: number | null
+  readonly expiresAt: number | null
 }
 
 const LISTING = /\/listing$/
@@ -53,14 +53,14 @@ const LISTING = /\/listing$/
  * The state of the server's cache, derived from response headers alone: of the listings that this page has requested
  * since it was opened. Entries that the server has evicted are noticed only at the next request.
  */
-export class CacheWatch {
+export class CacheMonitor {
   hits = 0
   misses = 0
   last: CacheStatus | null = null
   readonly #clock: Clock
   /** By request key. */
-  readonly #kept = new Map<string, Kept>()
-  #shown: { readonly madeAt: number } | null = null
+  readonly #cached = new Map<string, CachedListing>()
+  #displayed: { readonly createdAt: number } | null = null
   /** The server's cache lifetime for listings. The first hit reveals it. */
   #lifetimeMs: number | null = null
 
@@ -69,7 +69,7 @@ export class CacheWatch {
   }
 
   /** @returns whether it was a listing response with a Cache-Status header */
-  observe(url: string, headers: Pick<Headers, 'get'>): boolean {
+  record(url: string, headers: Pick<Headers, 'get'>): boolean {
     const { pathname, searchParams } = new URL(url)
     const status = LISTING.test(pathname) ? readCacheStatus(headers) : null
     if (status === null) return false
@@ -80,34 +80,34 @@ export class CacheWatch {
     const now = this.#clock.now()
     if (ttlMs !== null) this.#lifetimeMs = ageMs + ttlMs
     const key = keyOf(pathname, searchParams)
-    const madeAt = now - ageMs
-    if (isStored) this.#kept.set(key, { madeAt, endsAt: ttlMs === null ? null : now + ttlMs })
-    else this.#kept.delete(key)
+    const createdAt = now - ageMs
+    if (isStored) this.#cached.set(key, { createdAt, expiresAt: ttlMs === null ? null : now + ttlMs })
+    else this.#cached.delete(key)
     // Further pages are appended to the first one on the screen and do not replace it.
-    if (!searchParams.has('cursor')) this.#shown = { madeAt }
+    if (!searchParams.has('cursor')) this.#displayed = { createdAt }
     return true
   }
 
   /** The number of distinct listings that the server still caches. */
   get entries(): number {
     const now = this.#clock.now()
-    for (const [key, { madeAt, endsAt }] of this.#kept) {
-      const end = endsAt ?? (this.#lifetimeMs === null ? Infinity : madeAt + this.#lifetimeMs)
-      if (end <= now) this.#kept.delete(key)
+    for (const [key, { createdAt, expiresAt }] of this.#cached) {
+      const end = expiresAt ?? (this.#lifetimeMs === null ? Infinity : createdAt + this.#lifetimeMs)
+      if (end <= now) this.#cached.delete(key)
     }
-    return this.#kept.size
+    return this.#cached.size
   }
 
   /** The age of the displayed listing; `null` if there is none. */
   get ageMs(): number | null {
-    return this.#shown === null ? null : this.#clock.now() - this.#shown.madeAt
+    return this.#displayed === null ? null : this.#clock.now() - this.#displayed.createdAt
   }
 }
 
 /** Returns the request key. `refresh` is ignored, because it refers to the same listing. */
 function keyOf(pathname: string, parameters: URLSearchParams): string {
-  const asked = new URLSearchParams(parameters)
-  asked.delete('refresh')
-  asked.sort()
-  return `${pathname}?${asked.toString()}`
+  const query = new URLSearchParams(parameters)
+  query.delete('refresh')
+  query.sort()
+  return `${pathname}?${query.toString()}`
 }

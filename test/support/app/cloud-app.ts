@@ -8,13 +8,13 @@ import { createCredentialCipher } from '../../../src/crypto/credentials.ts'
 import { createKeyRing } from '../../../src/crypto/key-ring.ts'
 import { encryption, testApp } from './app.ts'
 
-export const WALK_PUBLIC_URL = 'https://app.example.org'
+export const CLOUD_PUBLIC_URL = 'https://app.example.org'
 
-export function walkRedirectUri(providerId: string): string {
-  return `${WALK_PUBLIC_URL}/cloud/connections/${providerId}/callback`
+export function cloudRedirectUri(providerId: string): string {
+  return `${CLOUD_PUBLIC_URL}/cloud/connections/${providerId}/callback`
 }
 
-export interface WalkOptions {
+export interface CloudAppOptions {
   /** Configured for a fake. */
   readonly provider: OAuthProvider
   readonly registration: {
@@ -31,7 +31,7 @@ export interface WalkOptions {
 }
 
 /** The parts of a response that tests check. */
-export interface WalkAnswer {
+export interface CloudAppResponse {
   readonly status: number
   readonly body: string
   readonly location: string | undefined
@@ -42,19 +42,19 @@ export interface WalkAnswer {
  * An app with a cloud and a route for documents, and its user ann with a browser. Records all responses and log
  * lines, so that tests can search them for secrets.
  */
-export async function cloudWalk(t: Test, options: WalkOptions) {
+export async function startCloudApp(t: Test, options: CloudAppOptions) {
   const { provider, registration, origins, consent, transfers = false, spool = {} } = options
   const { id: providerId } = provider
   const log: string[] = []
-  const told: string[] = []
+  const responses: string[] = []
   const events: ConnectionEvent[] = []
   /** The state and the nonce of each flow. */
   const flowSecrets: string[] = []
   const allowHosts = origins.map((url) => new URL(url).host)
-  const testing = await testApp(
+  const base = await testApp(
     t,
     {
-      publicUrl: WALK_PUBLIC_URL,
+      publicUrl: CLOUD_PUBLIC_URL,
       transfers,
       spool,
       onConnectionChange: (event) => events.push(event),
@@ -62,7 +62,7 @@ export async function cloudWalk(t: Test, options: WalkOptions) {
     },
     { logger: { level: 'trace', stream: { write: (line: string) => log.push(line) } } }
   )
-  const { app, db } = testing
+  const { app, db } = base
   await db.prisma.oAuthState.deleteMany()
   const preHandler = app.storageBackendHook({
     document: (request, user) =>
@@ -73,51 +73,51 @@ export async function cloudWalk(t: Test, options: WalkOptions) {
     return reply.send(body)
   })
 
-  const keep = (answer: { statusCode: number; body: string; headers: NodeJS.Dict<unknown> }): WalkAnswer => {
-    const { location } = answer.headers
-    told.push(answer.body, JSON.stringify(answer.headers))
+  const record = (response: { statusCode: number; body: string; headers: NodeJS.Dict<unknown> }): CloudAppResponse => {
+    const { location } = response.headers
+    responses.push(response.body, JSON.stringify(response.headers))
     return {
-      status: answer.statusCode,
-      body: answer.body,
+      status: response.statusCode,
+      body: response.body,
       location: location as string | undefined,
-      json: () => JSON.parse(answer.body) as unknown
+      json: () => JSON.parse(response.body) as unknown
     }
   }
-  const get = async (url: string) => keep(await testing.as('ann').get(url))
+  const get = async (url: string) => record(await base.as('ann').get(url))
 
   const authorize = async (user = 'ann') => {
-    const answer = await testing.as(user).send('POST', `/cloud/connections/${providerId}/authorize`)
-    if (answer.statusCode !== 200) throw new Error(`authorize answered ${answer.body}`)
-    const { authorizationUrl } = answer.json<{ authorizationUrl: string }>()
-    const [cookie = ''] = String(answer.headers['set-cookie']).split(';')
+    const response = await base.as(user).send('POST', `/cloud/connections/${providerId}/authorize`)
+    if (response.statusCode !== 200) throw new Error(`authorize answered ${response.body}`)
+    const { authorizationUrl } = response.json<{ authorizationUrl: string }>()
+    const [cookie = ''] = String(response.headers['set-cookie']).split(';')
     flowSecrets.push(new URL(authorizationUrl).searchParams.get('state') ?? '', cookie.split('=')[1] ?? '')
     return { authorizationUrl, cookie }
   }
 
   /** The callback in the browser: it sends its cookie, but no `x-user`. */
-  const comeBack = async (callback: URL, cookie: string) => {
-    if (callback.origin !== WALK_PUBLIC_URL) throw new Error(`the browser is sent to ${callback.origin}`)
-    return keep(await app.inject({ url: callback.pathname + callback.search, headers: { cookie } }))
+  const sendCallback = async (callback: URL, cookie: string) => {
+    if (callback.origin !== CLOUD_PUBLIC_URL) throw new Error(`the browser is sent to ${callback.origin}`)
+    return record(await app.inject({ url: callback.pathname + callback.search, headers: { cookie } }))
   }
 
   return {
     app,
     events,
     authorize,
-    comeBack,
+    sendCallback,
     /** Runs the whole flow, from the button to the browser's last response. */
     connect: async (user = 'ann') => {
       const { authorizationUrl, cookie } = await authorize(user)
-      return comeBack(await consent(authorizationUrl), cookie)
+      return sendCallback(await consent(authorizationUrl), cookie)
     },
     list: (query: Record<string, string> = {}) =>
       get(`/cloud/${providerId}/listing?${new URLSearchParams(query).toString()}`),
     connections: async () => {
-      const answer = (await get('/cloud/connections')).json()
-      const { connections } = answer as { connections: { id: string; status: string }[] }
+      const response = (await get('/cloud/connections')).json()
+      const { connections } = response as { connections: { id: string; status: string }[] }
       return connections
     },
-    disconnect: async (id: string) => keep(await testing.as('ann').send('DELETE', `/cloud/connections/${id}`)),
+    disconnect: async (id: string) => record(await base.as('ann').send('DELETE', `/cloud/connections/${id}`)),
     download: async (objectKey: string) => {
       const data = { userId: 'ann', storageBackend: providerId, objectKey, name: 'a file' }
       const { id } = await db.prisma.document.create({ data })
@@ -131,18 +131,18 @@ export async function cloudWalk(t: Test, options: WalkOptions) {
       ),
     row: (id: string) => db.prisma.cloudConnection.findUniqueOrThrow({ where: { id } }),
     /** Ages the row as if its access token had expired while the process was suspended. */
-    age: async (id: string) => {
+    expireAccessToken: async (id: string) => {
       const cipher = createCredentialCipher(createKeyRing(encryption))
       const { credentials, userId, provider } = await db.prisma.cloudConnection.findUniqueOrThrow({ where: { id } })
       const binding = { userId, provider, connectionId: id }
       const tokens = parseTokens(cipher.open(credentials, binding))
-      const aged = { ...tokens, obtainedAt: Date.now() - 3_601_000, expiresAt: Date.now() - 1000 }
-      const resealed = cipher.seal(serialiseTokens(aged), binding)
+      const expired = { ...tokens, obtainedAt: Date.now() - 3_601_000, expiresAt: Date.now() - 1000 }
+      const resealed = cipher.seal(serialiseTokens(expired), binding)
       await db.prisma.cloudConnection.update({ where: { id }, data: { credentials: resealed } })
     },
     /** Returns the secrets in the log or a response. Excludes authorize, which must return some. */
-    leaked: (secrets: readonly string[]): string[] => {
-      const everything = [...told, ...log].join('\n')
+    findLeaks: (secrets: readonly string[]): string[] => {
+      const everything = [...responses, ...log].join('\n')
       return [...flowSecrets, ...secrets].filter((secret) =>
         [secret, encodeURIComponent(secret)].some((text) => everything.includes(text))
       )
@@ -150,4 +150,4 @@ export async function cloudWalk(t: Test, options: WalkOptions) {
   }
 }
 
-export const namesOf = (answer: WalkAnswer) => (answer.json() as Listing).entries.map(({ name }) => name)
+export const namesOf = (response: CloudAppResponse) => (response.json() as Listing).entries.map(({ name }) => name)

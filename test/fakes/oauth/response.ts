@@ -1,6 +1,6 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 
-export interface OAuthAnswer {
+export interface OAuthResponse {
   readonly status: number
   readonly headers: OutgoingHttpHeaders
   /** Undefined for a response without a body. */
@@ -18,29 +18,29 @@ export type OAuthErrorCode =
   | 'unsupported_response_type'
 
 /** An error response. */
-export class OAuthRefusal extends Error {
-  readonly answer: OAuthAnswer
+export class OAuthFailure extends Error {
+  readonly response: OAuthResponse
 
-  constructor(error: OAuthErrorCode, description: string, answer: Partial<OAuthAnswer> = {}) {
+  constructor(error: OAuthErrorCode, description: string, response: Partial<OAuthResponse> = {}) {
     super(description)
-    this.answer = { ...errorAnswer(error === 'invalid_client' ? 401 : 400, error, description), ...answer }
+    this.response = { ...errorResponse(error === 'invalid_client' ? 401 : 400, error, description), ...response }
   }
 }
 
 /** A request that no client should send: it is recorded, and fails the test. */
-export class OAuthMistake extends OAuthRefusal {}
+export class OAuthMistake extends OAuthFailure {}
 
 /** The description contains a secret, which the plugin must not pass on. */
-export function errorAnswer(
+export function errorResponse(
   status: number,
   error: string,
   description: string,
   headers: OutgoingHttpHeaders = {}
-): OAuthAnswer {
+): OAuthResponse {
   return { status, headers, json: { error, error_description: `${description} Bearer SECRET` } }
 }
 
-export function sendAnswer(response: ServerResponse, { status, headers, json }: OAuthAnswer): void {
+export function sendResponse(response: ServerResponse, { status, headers, json }: OAuthResponse): void {
   if (json === undefined) {
     response.writeHead(status, { 'cache-control': 'no-store', ...headers }).end()
     return

@@ -17,14 +17,14 @@ export interface ClusterRequest {
   readonly body?: object
 }
 
-/** A response of a process, with the process's own times by `machineMs`. */
-export interface ClusterAnswer {
+/** A response of a process, with the process's own times by `monotonicMs`. */
+export interface ClusterResponse {
   readonly status: number
   readonly headers: Dispatcher.ResponseData['headers']
   readonly body: string
   readonly arrivedAt: number
   /** A lower bound for the time of its last validity check. */
-  readonly lookedAfter: number
+  readonly lastCheckedAfter: number
   readonly sentAt: number
 }
 
@@ -63,23 +63,23 @@ export class ClusterProcess {
   /** Replaces the application by one with these settings. */
   async serve(settings: ClusterSettings): Promise<void> {
     await this.#pool?.close()
-    const { port } = await this.#tell({ kind: 'serve', settings })
+    const { port } = await this.#call({ kind: 'serve', settings })
     this.#pool = new Pool(`http://127.0.0.1:${String(port)}`, { pipelining: 1 })
   }
 
-  async ask({ path, user, method = 'GET', headers = {}, body }: ClusterRequest): Promise<ClusterAnswer> {
+  async send({ path, user, method = 'GET', headers = {}, body }: ClusterRequest): Promise<ClusterResponse> {
     this.inFlight += 1
     try {
-      const answer = await this.stream({ path, user, method, headers, ...(body && { body }) })
-      const text = await answer.body.text()
-      const time = (name: string) => Number(answer.headers[name])
+      const response = await this.stream({ path, user, method, headers, ...(body && { body }) })
+      const text = await response.body.text()
+      const timeHeader = (name: string) => Number(response.headers[name])
       return {
-        status: answer.statusCode,
-        headers: answer.headers,
+        status: response.statusCode,
+        headers: response.headers,
         body: text,
-        arrivedAt: time('x-arrived-at'),
-        lookedAfter: time('x-looked-after'),
-        sentAt: time('x-sent-at')
+        arrivedAt: timeHeader('x-arrived-at'),
+        lastCheckedAfter: timeHeader('x-looked-after'),
+        sentAt: timeHeader('x-sent-at')
       }
     } finally {
       this.inFlight -= 1
@@ -98,7 +98,7 @@ export class ClusterProcess {
   }
 
   async lateness(): Promise<Lateness> {
-    const { lateness } = await this.#tell({ kind: 'lateness' })
+    const { lateness } = await this.#call({ kind: 'lateness' })
     return lateness!
   }
 
@@ -123,21 +123,21 @@ export class ClusterProcess {
   }
 
   /** Rejects if the process exits before it replies. */
-  async #tell(order: { kind: 'lateness' } | { kind: 'serve'; settings: ClusterSettings }): Promise<ClusterReply> {
+  async #call(command: { kind: 'lateness' } | { kind: 'serve'; settings: ClusterSettings }): Promise<ClusterReply> {
     const call = (this.#calls += 1)
     const replied = new Promise<ClusterReply>((resolve) => {
-      const hear = (reply: ClusterReply) => {
+      const onMessage = (reply: ClusterReply) => {
         if (reply.call !== call) return
-        this.#child.off('message', hear)
+        this.#child.off('message', onMessage)
         resolve(reply)
       }
-      this.#child.on('message', hear)
+      this.#child.on('message', onMessage)
     })
-    this.#child.send({ call, ...order } satisfies ClusterCall)
-    const ended = this.#exited.then(() => {
+    this.#child.send({ call, ...command } satisfies ClusterCall)
+    const exited = this.#exited.then(() => {
       throw new Error('The process of the service has ended')
     })
-    const reply = await Promise.race([replied, ended])
+    const reply = await Promise.race([replied, exited])
     if (reply.failure !== undefined) throw new Error(reply.failure)
     return reply
   }

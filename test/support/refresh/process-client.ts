@@ -3,10 +3,10 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { compiledUrl } from '../source/compiled.ts'
-import type { RefreshProcessAnswer, RefreshProcessCall, RefreshProcessSettings } from './process.ts'
+import type { RefreshProcessReply, RefreshProcessCall, RefreshProcessSettings } from './process.ts'
 
-type Ask = RefreshProcessCall['asks'][number]
-type Answers = RefreshProcessAnswer['answers']
+type ProcessRequest = RefreshProcessCall['requests'][number]
+type ProcessResponses = RefreshProcessReply['responses']
 
 const PROGRAM = fileURLToPath(compiledUrl('test/support/refresh/process.ts'))
 
@@ -37,21 +37,21 @@ export class RefreshProcess {
   }
 
   /** Sends all requests at once. Rejects if the process exits before it has replied. */
-  async ask(asks: readonly Ask[]): Promise<Answers> {
+  async send(requests: readonly ProcessRequest[]): Promise<ProcessResponses> {
     const call = (this.#calls += 1)
-    const answered = new Promise<Answers>((resolve) => {
-      const hear = (message: RefreshProcessAnswer) => {
+    const replied = new Promise<ProcessResponses>((resolve) => {
+      const onMessage = (message: RefreshProcessReply) => {
         if (message.call !== call) return
-        this.#child.off('message', hear)
-        resolve(message.answers)
+        this.#child.off('message', onMessage)
+        resolve(message.responses)
       }
-      this.#child.on('message', hear)
+      this.#child.on('message', onMessage)
     })
-    this.#child.send({ call, asks } satisfies RefreshProcessCall)
-    const ended = this.#exited.then(() => {
+    this.#child.send({ call, requests } satisfies RefreshProcessCall)
+    const exited = this.#exited.then(() => {
       throw new Error('The process of the service has ended')
     })
-    return await Promise.race([answered, ended])
+    return await Promise.race([replied, exited])
   }
 
   /** Kills it without a shutdown. */

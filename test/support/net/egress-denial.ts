@@ -7,7 +7,11 @@ const MESSAGE = 'Connections to this server are not allowed.'
  * Returns why `url` is refused, as logged; `null` if it is allowed.
  * @param addresses the addresses of its host name; without them, checks only the rules before name resolution
  */
-export function refusal(allowHosts: readonly string[], url: string, addresses: readonly string[] = []): string | null {
+export function denialReason(
+  allowHosts: readonly string[],
+  url: string,
+  addresses: readonly string[] = []
+): string | null {
   const rules = new EgressRules(allowHosts)
   try {
     rules.assertAllowed(new URL(url))

@@ -7,13 +7,13 @@ import type { FastifyInstance } from 'fastify'
 import type { inject } from 'light-my-request'
 import type { Test } from 'tap'
 import { PROVIDERS } from '../../../src/providers/registry.ts'
-import { leftOut } from './left-out-of-prism.ts'
+import { prismExclusion } from './prism-exclusions.ts'
 import { readBody } from '../app/read-body.ts'
 
 /** The copy that Fastify depends on. */
 const dispatch = createRequire(import.meta.resolve('fastify'))('light-my-request') as typeof inject
 
-type Answer = Awaited<ReturnType<FastifyInstance['inject']>>
+type InjectResponse = Awaited<ReturnType<FastifyInstance['inject']>>
 
 /** A violation that Prism finds in a request or a response. */
 interface Violation {
@@ -22,7 +22,7 @@ interface Violation {
 }
 
 /** One request, as the command's summary reads it. */
-export interface Judged {
+export interface PrismRecord {
   readonly test: string
   readonly request: string
   readonly status: number
@@ -44,25 +44,28 @@ export interface Judged {
  * @param isHost whether the app hosts the plugin: then only `/cloud` is described, and users authenticate in the
  * host's own way
  */
-export function throughPrism(t: Test, app: FastifyInstance, isHost: boolean): void {
+export function proxyThroughPrism(t: Test, app: FastifyInstance, isHost: boolean): void {
   const { PRISM_URL: prism, PRISM_RECORD: record } = process.env
   if (prism === undefined || record === undefined) return
   const test = t.fullname
   const write = (line: object): void => {
     appendFileSync(record, `${JSON.stringify(line)}\n`)
   }
-  const reason = leftOut(test)
+  const reason = prismExclusion(test)
   if (reason !== undefined) {
     write({ test, leftOut: reason })
     return
   }
 
-  const answer = app.inject.bind(app) as (asked: object) => Promise<Answer>
-  const waiting = new Map<string, () => Promise<Answer>>()
+  const injectDirectly = app.inject.bind(app) as (asked: object) => Promise<InjectResponse>
+  const pending = new Map<string, () => Promise<InjectResponse>>()
   const upstream = createServer((request, response) => {
-    const asked = waiting.get(String(request.headers['x-exchange']))
-    asked?.().then(
-      (said) => response.writeHead(said.statusCode, readable(request, said.headers)).end(said.rawPayload),
+    const respond = pending.get(String(request.headers['x-exchange']))
+    respond?.().then(
+      (appResponse) =>
+        response
+          .writeHead(appResponse.statusCode, prismHeaders(request, appResponse.headers))
+          .end(appResponse.rawPayload),
       () => response.destroy()
     )
   }).listen(0, '127.0.0.1')
@@ -71,25 +74,33 @@ export function throughPrism(t: Test, app: FastifyInstance, isHost: boolean): vo
     upstream.closeAllConnections()
   })
 
-  const pass = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+  const exchange = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const body = await readBody(request)
     const { method = '', url = '', headers } = request
     const id = randomUUID()
-    let said: Promise<Answer> | undefined
+    let appResponse: Promise<InjectResponse> | undefined
     const payload = body.length > 0 && { payload: body }
-    waiting.set(id, () => (said ??= answer({ method, url, headers, ...payload })))
+    pending.set(id, () => (appResponse ??= injectDirectly({ method, url, headers, ...payload })))
     const { port } = upstream.address() as AddressInfo
-    const asked = {
-      ...passable(headers),
+    const forwardedHeaders = {
+      ...forwardableHeaders(headers),
       ...(isHost && { authorization: 'Bearer token' }),
       'x-exchange': id,
       'x-app': String(port)
     }
-    const heard = isReadable(url) ? await ask(prism + url, method, asked, body) : UNHEARD
-    const isForwarded = said !== undefined
-    const { statusCode: status, headers: sent, rawPayload, body: text } = await (said ?? waiting.get(id)!())
-    waiting.delete(id)
-    const isProblem = String(sent['content-type']).startsWith('application/problem+json') && method !== 'HEAD'
+    const prismResponse = isDecodable(url)
+      ? await sendToPrism(prism + url, method, forwardedHeaders, body)
+      : UNSUPPORTED_PATH
+    const isForwarded = appResponse !== undefined
+    const {
+      statusCode: status,
+      headers: responseHeaders,
+      rawPayload,
+      body: text
+    } = await (appResponse ?? pending.get(id)!())
+    pending.delete(id)
+    const isProblem =
+      String(responseHeaders['content-type']).startsWith('application/problem+json') && method !== 'HEAD'
     const { type, code = null } = isProblem ? (JSON.parse(text) as { type?: string; code?: string }) : {}
     write({
       test,
@@ -99,25 +110,25 @@ export function throughPrism(t: Test, app: FastifyInstance, isHost: boolean): vo
       isOurs: type !== 'about:blank' && (!isHost || url.startsWith('/cloud/')),
       isOwnForm: isOwnForm(method, url),
       unjudged: !isForwarded
-        ? `not passed on: ${heard.text}`
-        : heard.status !== status
-          ? `answered with ${heard.status}: ${heard.text}`
+        ? `not passed on: ${prismResponse.text}`
+        : prismResponse.status !== status
+          ? `answered with ${prismResponse.status}: ${prismResponse.text}`
           : null,
-      violations: heard.violations
-    } satisfies Judged)
-    response.writeHead(status, sent).end(rawPayload)
+      violations: prismResponse.violations
+    } satisfies PrismRecord)
+    response.writeHead(status, responseHeaders).end(rawPayload)
   }
   const relay = (request: IncomingMessage, response: ServerResponse): void => {
-    pass(request, response).catch((error: unknown) => response.destroy(error as Error))
+    exchange(request, response).catch((error: unknown) => response.destroy(error as Error))
   }
 
   if (app.server.listenerCount('request') !== 1) throw new Error('somebody else answers too')
   app.server.removeAllListeners('request').on('request', relay)
-  const injected = async (asked: Parameters<typeof dispatch>[1]): Promise<Answer> => {
+  const injectThroughPrism = async (options: Parameters<typeof dispatch>[1]): Promise<InjectResponse> => {
     await app.ready()
-    return dispatch(relay, asked)
+    return dispatch(relay, options)
   }
-  app.inject = injected as typeof app.inject
+  app.inject = injectThroughPrism as typeof app.inject
 }
 
 /** Returns whether it connects a provider that exists only in a test; its form is not described. */
@@ -127,15 +138,20 @@ function isOwnForm(method: string, url: string): boolean {
 }
 
 /** Removes the headers that belong to the connection. */
-function passable({ host: _host, connection: _connection, expect: _expect, ...headers }: IncomingMessage['headers']) {
+function forwardableHeaders({
+  host: _host,
+  connection: _connection,
+  expect: _expect,
+  ...headers
+}: IncomingMessage['headers']) {
   const { 'content-length': _length, 'transfer-encoding': _coding, ...rest } = headers
   return rest as Record<string, string | string[]>
 }
 
 /** Prism crashes on an invalid escape in a path: `/documents/%ZZ`. */
-const UNHEARD = { status: 0, text: 'Prism would end at this path', violations: [] }
+const UNSUPPORTED_PATH = { status: 0, text: 'Prism would end at this path', violations: [] }
 
-function isReadable(url: string): boolean {
+function isDecodable(url: string): boolean {
   try {
     decodeURIComponent(url.split('?', 1)[0] ?? '')
     return true
@@ -145,22 +161,25 @@ function isReadable(url: string): boolean {
 }
 
 /** Removes headers that Prism cannot handle: it follows redirects, and parses JSON even for `HEAD`. */
-function readable({ method }: IncomingMessage, { location: _, ...headers }: Answer['headers']): Answer['headers'] {
+function prismHeaders(
+  { method }: IncomingMessage,
+  { location: _, ...headers }: InjectResponse['headers']
+): InjectResponse['headers'] {
   const { 'content-type': type, 'transfer-encoding': _coding, connection: _connection, ...rest } = headers
   return { ...rest, ...(method !== 'HEAD' && type !== undefined && { 'content-type': type }) }
 }
 
-async function ask(url: string, method: string, headers: Record<string, string | string[]>, body: Buffer) {
-  const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+async function sendToPrism(url: string, method: string, headers: Record<string, string | string[]>, body: Buffer) {
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
     const length = body.length > 0 ? { 'content-length': String(body.length) } : {}
     httpRequest(url, { method, headers: { ...headers, ...length }, agent: false }, resolve)
       .once('error', reject)
       .end(body)
   })
-  const text = (await readBody(answer)).toString()
-  const found = String(answer.headers['sl-violations'] ?? '[]')
-  const violations = found.startsWith('[')
-    ? (JSON.parse(found) as Violation[])
-    : [{ location: ['response'], message: found }]
-  return { status: answer.statusCode ?? 0, text: text.slice(0, 300), violations }
+  const text = (await readBody(response)).toString()
+  const violationsHeader = String(response.headers['sl-violations'] ?? '[]')
+  const violations = violationsHeader.startsWith('[')
+    ? (JSON.parse(violationsHeader) as Violation[])
+    : [{ location: ['response'], message: violationsHeader }]
+  return { status: response.statusCode ?? 0, text: text.slice(0, 300), violations }
 }

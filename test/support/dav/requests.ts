@@ -1,31 +1,32 @@
 import { request } from 'undici'
 
-export interface Asked {
+export interface RequestOptions {
   readonly method?: string
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string
 }
 
 /** Sends a request and reads the whole response. */
-export async function ask(url: string, { method = 'GET', headers = {}, body }: Asked = {}) {
-  const answer = await request(url, { method, headers, body: body ?? null })
-  return { status: answer.statusCode, headers: answer.headers, text: await answer.body.text() }
+export async function sendRequest(url: string, { method = 'GET', headers = {}, body }: RequestOptions = {}) {
+  const response = await request(url, { method, headers, body: body ?? null })
+  return { status: response.statusCode, headers: response.headers, text: await response.body.text() }
 }
 
-export const basic = (username: string, password: string) => ({
+export const basicAuth = (username: string, password: string) => ({
   authorization: `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
 })
 
-const NAMES = '<d:propfind xmlns:d="DAV:"><d:prop><d:getetag/><d:resourcetype/><x xmlns="urn:x"/></d:prop></d:propfind>'
+const PROPFIND_BODY =
+  '<d:propfind xmlns:d="DAV:"><d:prop><d:getetag/><d:resourcetype/><x xmlns="urn:x"/></d:prop></d:propfind>'
 
 /** A PROPFIND for three properties, one of which no server supports. */
 export const propfind = (
   auth: Readonly<Record<string, string>>,
-  more: Readonly<Record<string, string>> = {}
-): Asked => ({
+  extraHeaders: Readonly<Record<string, string>> = {}
+): RequestOptions => ({
   method: 'PROPFIND',
-  headers: { 'content-type': 'application/xml; charset=utf-8', depth: '1', ...auth, ...more },
-  body: NAMES
+  headers: { 'content-type': 'application/xml; charset=utf-8', depth: '1', ...auth, ...extraHeaders },
+  body: PROPFIND_BODY
 })
 
 /** Returns the hrefs of a multistatus, unparsed. */

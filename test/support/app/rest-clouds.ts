@@ -3,7 +3,7 @@ import type { OAuthProvider } from '../../../src/core/provider.ts'
 import { box } from '../../../src/providers/box/index.ts'
 import { dropbox } from '../../../src/providers/dropbox/index.ts'
 import { oneDrive } from '../../../src/providers/onedrive/index.ts'
-import { answers } from '../../fakes/faults.ts'
+import { respondsWith } from '../../fakes/faults.ts'
 import type { FakeBoxNode } from '../../fakes/box/node.ts'
 import { FakeBox } from '../../fakes/box/fake-box.ts'
 import type { FakeCloudRequest } from '../../fakes/fake-cloud.ts'
@@ -16,7 +16,7 @@ import type { FakeOAuth } from '../../fakes/oauth/fake-oauth.ts'
 import type { PageFault } from '../../fakes/page-fault.ts'
 
 /** A cloud with a connection walk, and the authorization server that it trusts. */
-export interface WalkedCloud {
+export interface RestCloud {
   readonly id: string
   /** The behaviour of its authorization server. */
   readonly rules: FakeOAuthOptions
@@ -34,9 +34,9 @@ export interface RunningCloud {
   /** Returns the content of a file in the root. */
   readonly read: (name: string) => Buffer | undefined
   /** Injects a fault into its pages; undefined removes it. */
-  readonly misbehave: (fault: PageFault | undefined) => void
+  readonly setPageFault: (fault: PageFault | undefined) => void
   /** Whether listings give a total number of entries, which reveals a missing entry. */
-  readonly tellsHowMany: boolean
+  readonly reportsTotal: boolean
   /** Responds to the next listing request with 429. */
   readonly throttle: (retryAfterSeconds: number) => void
   /** Returns whether the cloud was told to revoke the access, by its own means. */
@@ -55,9 +55,9 @@ interface Fake<Node extends { readonly name: string }> {
   readonly knobs: { pageFault: PageFault | undefined }
 }
 
-function contentOf<Node extends { readonly name: string }>({ tree, knobs }: Fake<Node>) {
+function treeControls<Node extends { readonly name: string }>({ tree, knobs }: Fake<Node>) {
   return {
-    misbehave: (fault: PageFault | undefined) => {
+    setPageFault: (fault: PageFault | undefined) => {
       knobs.pageFault = fault
     },
     seed: (folder: string, files: ReadonlyMap<string, string>) => {
@@ -75,11 +75,11 @@ function contentOf<Node extends { readonly name: string }>({ tree, knobs }: Fake
   }
 }
 
-const tooMany = (retryAfter: number) =>
-  answers(429, { retryAfter, headers: { 'content-type': 'application/json' }, body: '{}' })
+const tooManyRequests = (retryAfter: number) =>
+  respondsWith(429, { retryAfter, headers: { 'content-type': 'application/json' }, body: '{}' })
 
 /** Clouds with plain REST, each with the grants of its vendor. */
-export const WALKED_CLOUDS: readonly WalkedCloud[] = [
+export const REST_CLOUDS: readonly RestCloud[] = [
   {
     id: 'onedrive',
     // Each refresh returns another refresh token, and earlier ones stay valid.
@@ -97,10 +97,10 @@ export const WALKED_CLOUDS: readonly WalkedCloud[] = [
         provider: oneDrive({ api: fake.url, contentHosts: [fake.contentUrl], server }),
         origins: [fake.url, fake.contentUrl, oauth.url],
         requests: fake.requests,
-        ...contentOf<FakeGraphNode>(fake),
-        tellsHowMany: true,
+        ...treeControls<FakeGraphNode>(fake),
+        reportsTotal: true,
         throttle: (seconds) => {
-          fake.failNext(1, tooMany(seconds), { path: /\/children$/ })
+          fake.failNext(1, tooManyRequests(seconds), { path: /\/children$/ })
         },
         // Microsoft has no endpoint for revoking a grant.
         isRevoked: () => oauth.calls.revoke.length === 0
@@ -124,10 +124,10 @@ export const WALKED_CLOUDS: readonly WalkedCloud[] = [
         provider: dropbox({ api: fake.url, content: fake.contentUrl, linkHosts: [fake.originOf('links')], server }),
         origins: [fake.url, fake.contentUrl, oauth.url],
         requests: fake.requests,
-        ...contentOf<FakeDropboxNode>(fake),
-        tellsHowMany: false,
+        ...treeControls<FakeDropboxNode>(fake),
+        reportsTotal: false,
         throttle: (seconds) => {
-          fake.failNext(1, tooMany(seconds), { path: /list_folder/ })
+          fake.failNext(1, tooManyRequests(seconds), { path: /list_folder/ })
         },
         isRevoked: () => revoked.length === 1
       }
@@ -149,10 +149,10 @@ export const WALKED_CLOUDS: readonly WalkedCloud[] = [
         provider: box({ api, upload, contentHosts: [contentUrl], server: oauth.server }),
         origins: [api, upload, contentUrl, oauth.url],
         requests: fake.requests,
-        ...contentOf<FakeBoxNode>(fake),
-        tellsHowMany: true,
+        ...treeControls<FakeBoxNode>(fake),
+        reportsTotal: true,
         throttle: (seconds) => {
-          fake.failNext(1, tooMany(seconds), { path: /\/items$/ })
+          fake.failNext(1, tooManyRequests(seconds), { path: /\/items$/ })
         },
         isRevoked: () => oauth.calls.revoke.length === 1
       }

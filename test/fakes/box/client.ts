@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import { ask, type Asked } from '../../support/dav/ask-dav.ts'
+import { sendRequest, type RequestOptions } from '../../support/dav/requests.ts'
 import { FAKE_BOX_TOKEN, FakeBox, type FakeBoxOptions } from './fake-box.ts'
 
 export const BOX_AUTHORIZATION = { authorization: `Bearer ${FAKE_BOX_TOKEN}` }
@@ -25,16 +25,23 @@ export interface BoxJson {
 }
 
 /** Sends requests without a client; a path is relative to `/2.0` or `/api/2.0`, or is an absolute URL. */
-export async function askBox(t: Test, options?: FakeBoxOptions) {
+export async function startFakeBox(t: Test, options?: FakeBoxOptions) {
   const fake = await FakeBox.start(t, options)
-  const send = async (path: string, query: Record<string, string> = {}, { headers, ...asked }: Asked = {}) => {
+  const send = async (
+    path: string,
+    query: Record<string, string> = {},
+    { headers, ...requestOptions }: RequestOptions = {}
+  ) => {
     const search = new URLSearchParams(query).toString()
     const url = path.startsWith('http') ? path : `${path.startsWith('/api') ? fake.uploadUrl : fake.url}${path}`
-    const all = { ...(!url.startsWith(fake.contentUrl) && BOX_AUTHORIZATION), ...headers }
-    const answer = await ask(`${url}${search === '' ? '' : `?${search}`}`, { headers: all, ...asked })
-    const isJson = answer.headers['content-type'] === 'application/json'
-    const json = (isJson ? JSON.parse(answer.text) : {}) as BoxJson
-    return { ...answer, json, code: json.code }
+    const allHeaders = { ...(!url.startsWith(fake.contentUrl) && BOX_AUTHORIZATION), ...headers }
+    const response = await sendRequest(`${url}${search === '' ? '' : `?${search}`}`, {
+      headers: allHeaders,
+      ...requestOptions
+    })
+    const hasJson = response.headers['content-type'] === 'application/json'
+    const json = (hasJson ? JSON.parse(response.text) : {}) as BoxJson
+    return { ...response, json, code: json.code }
   }
   const list = (query: Record<string, string> = {}, id = '0') => send(`/2.0/folders/${id}/items`, query)
   const names = async (query: Record<string, string> = {}, id = '0') =>
