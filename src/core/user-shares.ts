@@ -36,8 +36,13 @@ export class UserShares<E extends UserEntry<E>> {
     return size <= this.#maxBytes
   }
 
-  /** Adds an entry as the most recently used one of its user. Its size must fit. */
+  /**
+   * Adds an entry as the most recently used one of its user.
+   *
+   * @throws RangeError if its size does not fit
+   */
   add(entry: E, size: number): void {
+    this.#requireFit(size)
     const { userId } = entry
     let usage = this.#usages.get(userId)
     if (usage === undefined) {
@@ -58,8 +63,13 @@ export class UserShares<E extends UserEntry<E>> {
     append(usage, entry)
   }
 
-  /** Stores the new size of an entry, which counts as a use. */
+  /**
+   * Stores the new size of an entry, which counts as a use.
+   *
+   * @throws RangeError if it does not fit
+   */
   resize(entry: E, size: number): void {
+    this.#requireFit(size)
     const usage = this.#usages.get(entry.userId)
     if (usage === undefined) return
     usage.bytes += size - entry.size
@@ -87,6 +97,11 @@ export class UserShares<E extends UserEntry<E>> {
     const usage = this.#usages.get(userId)
     const exceeds = usage !== undefined && (usage.entries > this.#maxEntries || usage.bytes > this.#maxBytes)
     return exceeds ? usage.leastRecent : undefined
+  }
+
+  /** Callers evict entries until the user is within the share, which would never end for an entry that does not fit. */
+  #requireFit(size: number): void {
+    if (!this.fits(size)) throw new RangeError(`An entry of ${size} bytes exceeds the share of its user.`)
   }
 }
 

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { InFlightLimit, MinuteLimit } from '../../src/core/user-limits.ts'
+import { type SharedEntry, UserShares } from '../../src/core/user-shares.ts'
 import { ManualClock } from '../support/time/clock.ts'
 
 const REFUSED = { code: 'TOO_MANY_REQUESTS', message: 'Too many.' }
@@ -70,4 +71,23 @@ t.test('a user cannot reset the count of one scope by using others', async (t) =
   limit.consume('bob', 'victim.example')
   clock.tick(60_000)
   limit.consume('ann', 'victim.example')
+})
+
+interface Cached extends SharedEntry<Cached> {
+  readonly userId: string
+}
+
+t.test('an entry larger than the share of its user is an error: evicting others would never make room', async (t) => {
+  const shares = new UserShares<Cached>(10, 1000)
+  const entry: Cached = { userId: 'ann', size: 0, lessRecent: undefined, moreRecent: undefined }
+  t.throws(() => {
+    shares.add(entry, 1001)
+  }, new RangeError('An entry of 1001 bytes exceeds the share of its user.'))
+  t.equal(shares.bytesOf('ann'), 0)
+  shares.add(entry, 1000)
+  t.throws(() => {
+    shares.resize(entry, 1001)
+  }, RangeError)
+  t.equal(shares.bytesOf('ann'), 1000)
+  t.equal(shares.surplusOf('ann'), undefined)
 })
