@@ -1,6 +1,6 @@
 import t from 'tap'
 import { InFlightLimit, MinuteLimit } from '../../src/core/user-limits.ts'
-import { type SharedEntry, UserShares } from '../../src/core/user-shares.ts'
+import { type UserEntry, UserShares } from '../../src/core/user-shares.ts'
 import { ManualClock } from '../support/time/clock.ts'
 
 const REFUSED = { code: 'TOO_MANY_REQUESTS', message: 'Too many.' }
@@ -73,7 +73,7 @@ t.test('a user cannot reset the count of one scope by using others', async (t) =
   limit.consume('ann', 'victim.example')
 })
 
-interface Cached extends SharedEntry<Cached> {
+interface Cached extends UserEntry<Cached> {
   readonly userId: string
 }
 

@@ -56,7 +56,8 @@ async function start(t: Test, config: Partial<AppConfig> = {}, options: Paramete
     })
   /** Returns the only log line of a request. */
   const lineOf = async (t: Test, answer: { headers: Record<string, unknown> }): Promise<Line> => {
-    const id = String(answer.headers['x-request-id'])
+    const id = answer.headers['x-request-id']
+    if (typeof id !== 'string') throw new Error('The response has no X-Request-Id.')
     await until(() => log.text.includes(id))
     const lines = linesOf(log.text).filter(({ reqId }) => reqId === id)
     t.equal(lines.length, 1, 'one line per request')
@@ -265,6 +266,27 @@ t.test('proxies can be given as IPv4-mapped IPv6 addresses, ranges and names', a
     t.not(idOf([trusted], undefined), 'given')
   }
 })
+
+t.test(
+  'the client is found behind 16 proxies, and no further addresses of X-Forwarded-For are looked up',
+  async (t) => {
+    const { app, log } = await serverApp(t, { config: { logLevel: 'info', trustProxy: ['loopback'] } })
+    /** Returns the address that is logged for a client behind a number of trusted proxies. */
+    const addressBehind = async (proxies: number): Promise<string> => {
+      log.text = ''
+      // The proxy that connects to the server is not listed.
+      const listed = Array.from({ length: proxies - 1 }, (_, at) => `127.0.1.${proxies - 1 - at}`)
+      const headers = { 'x-forwarded-for': ['203.0.113.7', ...listed].join(', ') }
+      await app.inject({ url: '/nothing', headers })
+      await until(() => linesOf(log.text).length === 1)
+      return linesOf(log.text)[0]!.req.remoteAddress
+    }
+    t.equal(await addressBehind(1), '203.0.113.7')
+    t.equal(await addressBehind(16), '203.0.113.7')
+    t.equal(await addressBehind(17), '127.0.1.16')
+    t.equal(await addressBehind(200), '127.0.1.16')
+  }
+)
 
 t.test('a response that is aborted by the client or fails at the source is logged in one line', async (t) => {
   const { app, as, log, object, add } = await serverApp(t, { config: { logLevel: 'info' } })
