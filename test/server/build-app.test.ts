@@ -252,3 +252,19 @@ async function ask({ app, as }: ServerUnderTest, path: string): Promise<Incoming
   const [answer] = (await once(request, 'response')) as [IncomingMessage]
   return answer
 }
+
+t.test('Node ends connections whose request is late, that are idle, or that read nothing', async (t) => {
+  for (const [transfers, requestTimeout] of [
+    [{ maxBytes: 1000 }, 0],
+    [false, 30_000]
+  ] as const) {
+    const { app } = await serverApp(t, { config: { transfers } })
+    const { headersTimeout, keepAliveTimeout, timeout } = app.server
+    const { connectionsCheckingInterval } = app.server as unknown as { connectionsCheckingInterval: number }
+    t.same(
+      { requestTimeout: app.server.requestTimeout, headersTimeout, keepAliveTimeout, timeout },
+      { requestTimeout, headersTimeout: 30_000, keepAliveTimeout: 72_000, timeout: 120_000 }
+    )
+    t.equal(connectionsCheckingInterval, 5000, 'a late request is found soon')
+  }
+})
