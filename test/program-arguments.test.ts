@@ -31,7 +31,8 @@ const PROGRAMS = [
 
 async function run(program: string, ...args: string[]) {
   try {
-    const env = { PATH: process.env['PATH'] ?? '' }
+    // A program that starts instead of printing its help ends at once, because of a port that is none.
+    const env = { PATH: process.env['PATH'] ?? '', PORT: 'none' }
     const { stdout, stderr } = await promisify(execFile)(process.execPath, [program, ...args], {
       cwd: ROOT,
       env,
