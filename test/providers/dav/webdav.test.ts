@@ -576,10 +576,13 @@ t.test('a failed upload waits at most ten seconds for the removal of its tempora
     return method === 'MOVE' || method === 'DELETE'
   }
   const tick = useManualTimers(t)
-  const failed = rejectsWith(t, upload(backend, { parentId: null, name: 'a' }, Readable.from(['x'])), 'QUOTA_EXCEEDED')
+  let hasFailed = false
+  void rejectsWith(t, upload(backend, { parentId: null, name: 'a' }, Readable.from(['x'])), 'QUOTA_EXCEEDED').then(
+    () => (hasFailed = true)
+  )
   await until(() => fake.requests.some(({ method }) => method === 'DELETE'))
   tick(10_000)
-  await failed
+  await until(() => hasFailed)
 })
 
 t.test('a temporary file that the server has locked is removed after the lock ends', async (t) => {
