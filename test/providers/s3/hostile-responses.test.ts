@@ -74,6 +74,19 @@ t.test('hostile bodies of any operation and status do not block the event loop',
   }
 })
 
+t.test('an error whose code is not a word is what its status says', async (t) => {
+  const fake = await FakeS3.start(t)
+  const backend = await openFakeS3(fake)
+  // Without the filter, the SDK would parse these again, and find "SlowDown" in the last one.
+  const codes = ['<', '&', '<!DOCTYPE a>', '</Code></Error>', '<![CDATA[SlowDown]]>', 'S&#108;owDown']
+  for (const code of codes) {
+    fake.script = send(`<Error><Code>${escapeXml(code)}</Code></Error>`, 403)
+    for (const name of ['list', 'download', 'put', 'multipart', 'remove']) {
+      await rejectsWith(t, operations[name]!(backend), 'ACCESS_DENIED', `${name}: ${code.slice(0, 40)}`)
+    }
+  }
+})
+
 t.test('a full page of the longest keys is parsed in several turns of the event loop', async (t) => {
   const fake = await FakeS3.start(t)
   const backend = await openFakeS3(fake)
