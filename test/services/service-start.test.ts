@@ -197,11 +197,11 @@ t.test('the start of the service', async (t) => {
       [{ HOST: '203.0.113.1' }, 'HOST 203.0.113.1 is not an address of this machine']
     ] as const) {
       const failed = await service(t, { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none', ...env })
-      t.equal(await failed.exited, 1)
+      t.equal(await failed.refused(), 1)
       t.match(failed.stderr(), words)
     }
     const metrics = await service(t, { DATABASE_URL: await server.createDatabase(), METRICS_PORT: port })
-    t.equal(await metrics.exited, 1)
+    t.equal(await metrics.refused(), 1)
     t.match(
       metrics.stderr(),
       `METRICS_PORT ${port} on 127.0.0.1 is in use by another process: set another METRICS_PORT`

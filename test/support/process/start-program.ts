@@ -19,6 +19,8 @@ export interface StartedProgram {
   /** The exit code. */
   readonly exited: Promise<number | null>
   readonly ready: Promise<void>
+  /** Resolves with the exit code of a program that must not start. Rejects if it starts. */
+  readonly refused: () => Promise<number | null>
 }
 
 /** Far longer than a start on a busy machine. */
@@ -55,9 +57,20 @@ export function startProgram(
   child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text))
   // Not every test waits for it.
   ready.catch(() => undefined)
+  const refused = (): Promise<number | null> =>
+    ready.then(
+      () => {
+        throw new Error(`It started: ${out}`)
+      },
+      (error: unknown) => {
+        // Without an exit code it neither started nor ended in time.
+        if (child.exitCode === null && child.signalCode === null) throw error
+        return exited
+      }
+    )
   t.teardown(async () => {
     if (child.exitCode === null && child.signalCode === null) signal('SIGKILL')
     await exited
   })
-  return { pid, stdout: () => out, stderr: () => err, signal, exited, ready }
+  return { pid, stdout: () => out, stderr: () => err, signal, exited, ready, refused }
 }
