@@ -89,5 +89,5 @@ t.test('an entry larger than the share of its user is an error: evicting others 
     shares.resize(entry, 1001)
   }, RangeError)
   t.equal(shares.bytesOf('ann'), 1000)
-  t.equal(shares.surplusOf('ann'), undefined)
+  t.equal(shares.evictionCandidate('ann'), undefined)
 })

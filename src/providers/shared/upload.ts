@@ -41,7 +41,8 @@ export async function uploadFrom<T>(
  * size was declared. Destroying it, or an error in it, destroys the source.
  *
  * The chunk that completes a declared size passes only after the source has ended. A request with a `Content-Length`
- * is complete with its last byte: the server would store the file before an excess chunk or an error is seen.
+ * is complete with its last byte: the server would store the file before an excess chunk or an error is seen. WebDAV
+ * depends on this. The other backends commit, or complete the request, only after the stream has ended.
  */
 export class UploadSource {
   readonly stream: Readable
