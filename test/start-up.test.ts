@@ -21,7 +21,7 @@ t.test('start-up imports no provider SDK, and a request to one provider imports 
   const folder = await mkdtemp(join(tmpdir(), 'imports-'))
   t.teardown(() => rm(folder, { recursive: true }))
   const log = join(folder, 'imports')
-  const preload = ['--import', './test/support/record-imports.mjs']
+  const preload = ['--import', './test/support/source/record-imports.mjs']
   await promisify(execFile)(process.execPath, [...preload, compiled('test/support/process/start-up-probe.ts')], {
     cwd: ROOT,
     env: { ...ENVIRONMENT, IMPORT_LOG: log }

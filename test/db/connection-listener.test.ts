@@ -62,7 +62,7 @@ t.test('the listener starts to listen, and first reports a possible gap', async 
   client?.notify(JSON.stringify(MESSAGE))
   client?.notify(JSON.stringify({ ...MESSAGE, deleted: true }))
   client?.notify(JSON.stringify(MESSAGE), 'another channel')
-  t.same(heard, [null, { ...MESSAGE, isGone: false }, { ...MESSAGE, isGone: true }])
+  t.same(heard, [null, { ...MESSAGE, isRemoved: false }, { ...MESSAGE, isRemoved: true }])
 })
 
 t.test('an incomplete or invalid message counts as a change of any connection', async (t) => {
@@ -175,5 +175,5 @@ t.test('the embedded database notifies about its own changes', async (t) => {
   await database.prisma.cloudConnection.delete({ where: { id } })
   await until(() => heard.length === 3)
   const row = { id, userId: 'ann', provider: 's3', version: 2 }
-  t.same(heard, [null, { ...row, isGone: false }, { ...row, isGone: true }])
+  t.same(heard, [null, { ...row, isRemoved: false }, { ...row, isRemoved: true }])
 })

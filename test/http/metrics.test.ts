@@ -184,7 +184,7 @@ t.test('a failed load is one span with its code, however many attempts it takes'
   t.equal(scripted.backend.listCalls.length, 2)
   const loads = spans.filter(({ name }) => name === 'cloud_storage.list_folder')
   t.equal(loads.length, 1)
-  t.match(loads[0], { status: { code: SpanStatusCode.ERROR }, events: [], ends: 1 })
+  t.match(loads[0], { status: { code: SpanStatusCode.ERROR }, events: [], endCount: 1 })
   t.same(loads[0]?.attributes, { 'cloud_storage.provider': 'scripted', 'error.type': 'FOLDER_NOT_FOUND' })
 })
 
@@ -197,9 +197,9 @@ t.test('a token refresh has a span below the call that needs it', async (t) => {
   t.match(
     [request, load, refresh],
     [
-      { name: 'request', ends: 1 },
-      { name: 'cloud_storage.list_folder', ends: 1 },
-      { name: 'cloud_storage.refresh_token', ends: 1 }
+      { name: 'request', endCount: 1 },
+      { name: 'cloud_storage.list_folder', endCount: 1 },
+      { name: 'cloud_storage.refresh_token', endCount: 1 }
     ]
   )
   t.same(more, [])
@@ -217,7 +217,7 @@ t.test('the storage of a document is traced, a managed store as such', async (t)
   const document = { id: '1', userId: 'ann', storageBackend: 'store-4711', objectKey: 'a' }
   const backend = await app.getStorageBackendForDocument(document, { id: 'ann' })
   const { body } = await backend.download('a', { signal: new AbortController().signal })
-  t.match(spans, [{ name: 'cloud_storage.download', ends: 1 }], 'the span ends before the body is read')
+  t.match(spans, [{ name: 'cloud_storage.download', endCount: 1 }], 'the span ends before the body is read')
   t.same(spans[0]?.attributes, { 'cloud_storage.provider': 'managed' })
   body.destroy()
 })

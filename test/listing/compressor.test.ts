@@ -123,7 +123,7 @@ t.test('the compressed form of a dropped or replaced page is discarded', async (
 t.test('a failed compression fails no request and does not block later ones', async (t) => {
   const { encoder, key, listing } = await kept(plain(50_000))
   // zlib throws immediately for this, as it does when it is out of memory.
-  const broken = { identity: { bytes: { byteLength: 5_000 } }, begin: () => true } as unknown as RenderedListing
+  const broken = { identity: { bytes: { byteLength: 5_000 } }, claim: () => true } as unknown as RenderedListing
   for (let i = 0; i < 3; i += 1) {
     for (const encoding of ENCODINGS) t.equal(await encoder.begin(stored(key, broken), encoding), undefined)
   }

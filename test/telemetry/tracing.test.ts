@@ -43,7 +43,7 @@ t.test('work runs in a span of the host’s tracer, with its name and attributes
   t.match(spans[0], {
     name: 'cloud_storage.stat',
     kind: SpanKind.CLIENT,
-    ends: 1,
+    endCount: 1,
     status: { code: SpanStatusCode.UNSET }
   })
   t.same(spans[0]?.attributes, { 'cloud_storage.provider': 's3' })
@@ -95,7 +95,7 @@ t.test('a failed span has the error code and no message', async (t) => {
       attributes: { 'error.type': code },
       status: { code: SpanStatusCode.ERROR },
       events: [],
-      ends: 1
+      endCount: 1
     }))
   )
 })

@@ -68,7 +68,7 @@ t.test('a window opens for OAuth, and is closed when the connection exists', asy
   await world.clock.advance(4000)
   t.same(seen.openedUrls, ['https://provider.example/authorize'])
   t.equal(returnTo, '/landing?flow=f1')
-  t.same(flow.login, { url: null, isGone: false })
+  t.same(flow.login, { url: null, isClosed: false })
   world.connected = [connectionTo('google_drive')]
   await world.clock.advance(2000)
   t.equal(seen.connected.length, 1)
