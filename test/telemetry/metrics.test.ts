@@ -217,9 +217,9 @@ t.test('a foreign metric with one of our names is an error at the start', async 
 t.test('another copy of this package adds to the same metrics', async (t) => {
   const { registry, metrics, series } = await arrange()
   const copy = `${compiledUrl('src/telemetry/metric-factory.ts').href}?copy`
-  const { MetricMaker: OtherMaker } = (await import(copy)) as { MetricMaker: typeof MetricFactory }
-  t.not(OtherMaker, MetricFactory)
-  const other = new OtherMaker(registry, { Counter, Gauge, Histogram })
+  const { MetricFactory: OtherFactory } = (await import(copy)) as { MetricFactory: typeof MetricFactory }
+  t.not(OtherFactory, MetricFactory)
+  const other = new OtherFactory(registry, { Counter, Gauge, Histogram })
   metrics.watchCache(() => ({ ...EMPTY, hits: 1, entries: 1 }))
   other.summedCounter('cloud_storage_cache_hits_total', 'help')(() => 2)
   other.summedGauge('cloud_storage_cache_entries', 'help')(() => [{ labels: {}, value: 2 }])
