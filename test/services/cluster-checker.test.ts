@@ -6,7 +6,7 @@ const LEASE_MS = 1000
 const ROW: RowState = { id: 'c1', account: 'a1', token: 't1', isActive: true, isDefault: false }
 
 /** The rows of a user, with each change committed within a tenth of a second before `at`. */
-function judgeOf(...changes: readonly { at: number; rows: readonly RowState[]; turned?: readonly string[] }[]) {
+function checkerOf(...changes: readonly { at: number; rows: readonly RowState[]; turned?: readonly string[] }[]) {
   const history = new ClusterHistory()
   for (const { at, rows, turned = [] } of changes) {
     history.record('ann', { sentAt: at - 100, committedAt: at, rows, changedIds: turned })
@@ -34,8 +34,8 @@ function refused(at: number, code: string, over: Partial<CheckedResponse> = {}):
   return listed(at, { status: 503, code, listing: null, ...over })
 }
 
-function faultsOf(judge: ConsistencyChecker, answer: CheckedResponse): string {
-  return judge.check(answer).violations.join()
+function violationsOf(checker: ConsistencyChecker, answer: CheckedResponse): string {
+  return checker.check(answer).violations.join()
 }
 
 t.test('changes that end a connection', async (t) => {
@@ -45,70 +45,73 @@ t.test('changes that end a connection', async (t) => {
     ['a row with another account', [{ ...ROW, account: 'a2', token: 't2' }]],
     ['a row with other credentials', [{ ...ROW, token: 't2' }]]
   ] as const) {
-    const judge = judgeOf({ at: 1_000, rows: [ROW] }, { at: 10_000, rows, turned: ['c1'] })
+    const checker = checkerOf({ at: 1_000, rows: [ROW] }, { at: 10_000, rows, turned: ['c1'] })
 
     await t.test(`${what}: a listing is valid for a lease and no longer`, async (t) => {
-      t.same(judge.check(listed(9_950)), { faults: [], oldMs: 0 })
-      t.same(judge.check(listed(10_999)), { faults: [], oldMs: 999 })
-      t.match(faultsOf(judge, listed(11_003)), /over for 1003\.0 ms/)
+      t.same(checker.check(listed(9_950)), { violations: [], staleMs: 0 })
+      t.same(checker.check(listed(10_999)), { violations: [], staleMs: 999 })
+      t.match(violationsOf(checker, listed(11_003)), /over for 1003\.0 ms/)
     })
 
     await t.test(`${what}: the time of the check counts, not the time of the response`, async (t) => {
-      t.same(faultsOf(judge, listed(13_000, { lastCheckedAfter: 10_999 })), '')
-      t.match(faultsOf(judge, listed(13_000, { lastCheckedAfter: 11_003 })), /over for/)
+      t.same(violationsOf(checker, listed(13_000, { lastCheckedAfter: 10_999 })), '')
+      t.match(violationsOf(checker, listed(13_000, { lastCheckedAfter: 11_003 })), /over for/)
     })
   }
 })
 
 t.test('a listing from before the user had a connection is a violation', async (t) => {
-  const judge = judgeOf({ at: 1_000, rows: [ROW] })
-  t.match(faultsOf(judge, listed(800)), /never had/)
-  t.same(faultsOf(judge, listed(950)), '', 'the commit may have happened by then')
+  const checker = checkerOf({ at: 1_000, rows: [ROW] })
+  t.match(violationsOf(checker, listed(800)), /never had/)
+  t.same(violationsOf(checker, listed(950)), '', 'the commit may have happened by then')
 })
 
 t.test("another user's listing is a violation", async (t) => {
-  const judge = judgeOf({ at: 1_000, rows: [ROW] })
-  t.match(faultsOf(judge, listed(5_000, { userId: 'ben' })), /never had/)
+  const checker = checkerOf({ at: 1_000, rows: [ROW] })
+  t.match(violationsOf(checker, listed(5_000, { userId: 'ben' })), /never had/)
 })
 
 t.test('a listing of another connection than the requested one is a violation', async (t) => {
-  const judge = judgeOf({ at: 1_000, rows: [ROW, { ...ROW, id: 'c2', account: 'a2', isDefault: true }] })
-  t.match(faultsOf(judge, listed(5_000, { connectionId: 'c2' })), /another connection/)
+  const checker = checkerOf({ at: 1_000, rows: [ROW, { ...ROW, id: 'c2', account: 'a2', isDefault: true }] })
+  t.match(violationsOf(checker, listed(5_000, { connectionId: 'c2' })), /another connection/)
 })
 
 t.test('a listing from before a connection was disabled is a violation after it was enabled again', async (t) => {
-  const judge = judgeOf(
+  const checker = checkerOf(
     { at: 1_000, rows: [ROW] },
     { at: 9_998, rows: [{ ...ROW, isActive: false }], turned: ['c1'] },
     { at: 10_000, rows: [ROW], turned: ['c1'] }
   )
-  t.same(faultsOf(judge, listed(10_999)), '', 'both changes may still be unknown')
-  t.match(faultsOf(judge, listed(11_003)), /from before the last change/)
+  t.same(violationsOf(checker, listed(10_999)), '', 'both changes may still be unknown')
+  t.match(violationsOf(checker, listed(11_003)), /from before the last change/)
   const fresh = { connectionId: 'c1', view: { account: 'a1', token: 't1', epoch: 0, at: 9_950 } }
-  t.same(faultsOf(judge, listed(11_003, { listing: fresh })), '')
+  t.same(violationsOf(checker, listed(11_003, { listing: fresh })), '')
 })
 
 t.test('a listing of the default connection', async (t) => {
   const other = { ...ROW, id: 'c2', account: 'a2' }
-  const judge = judgeOf(
+  const checker = checkerOf(
     { at: 1_000, rows: [{ ...ROW, isDefault: true }, other] },
     { at: 10_000, rows: [ROW, { ...other, isDefault: true }] }
   )
-  t.same(faultsOf(judge, listed(10_999, { connectionId: null })), '')
-  t.match(faultsOf(judge, listed(11_003, { connectionId: null })), /not the one to choose/)
-  t.same(faultsOf(judge, listed(11_003, { connectionId: null, arrivedAt: 10_500 })), '', 'chosen earlier')
-  t.same(faultsOf(judge, listed(11_003)), '', 'the connection was requested by its id')
+  t.same(violationsOf(checker, listed(10_999, { connectionId: null })), '')
+  t.match(violationsOf(checker, listed(11_003, { connectionId: null })), /not the one to choose/)
+  t.same(violationsOf(checker, listed(11_003, { connectionId: null, arrivedAt: 10_500 })), '', 'chosen earlier')
+  t.same(violationsOf(checker, listed(11_003)), '', 'the connection was requested by its id')
 })
 
 t.test('a listing from before the requested refresh is a violation', async (t) => {
-  const judge = judgeOf({ at: 1_000, rows: [ROW] })
-  t.same(faultsOf(judge, listed(5_100, { isRefresh: true, arrivedAt: 4_999 })), '')
-  t.match(faultsOf(judge, listed(5_100, { isRefresh: true, arrivedAt: 5_001 })), /before the refresh/)
-  t.match(faultsOf(judge, listed(5_100, { isRefresh: true, arrivedAt: 5_001, connectionId: null })), /before the ref/)
+  const checker = checkerOf({ at: 1_000, rows: [ROW] })
+  t.same(violationsOf(checker, listed(5_100, { isRefresh: true, arrivedAt: 4_999 })), '')
+  t.match(violationsOf(checker, listed(5_100, { isRefresh: true, arrivedAt: 5_001 })), /before the refresh/)
+  t.match(
+    violationsOf(checker, listed(5_100, { isRefresh: true, arrivedAt: 5_001, connectionId: null })),
+    /before the ref/
+  )
 })
 
 t.test('a refusal must have a reason', async (t) => {
-  const judge = judgeOf(
+  const checker = checkerOf(
     { at: 1_000, rows: [ROW] },
     { at: 10_000, rows: [{ ...ROW, isActive: false }], turned: ['c1'] },
     { at: 20_000, rows: [], turned: ['c1'] },
@@ -118,17 +121,20 @@ t.test('a refusal must have a reason', async (t) => {
     ['CONNECTION_INACTIVE', [5_000, 31_003], [9_950, 15_000]],
     ['CONNECTION_NOT_FOUND', [5_000, 15_000, 31_003], [19_950, 25_000, 30_999]]
   ] as const) {
-    for (const at of without) t.match(faultsOf(judge, refused(at, code)), /nothing is a reason/, `${code} ${at}`)
-    for (const at of reasons) t.same(faultsOf(judge, refused(at, code)), '', `${code} ${at}`)
+    for (const at of without) t.match(violationsOf(checker, refused(at, code)), /nothing is a reason/, `${code} ${at}`)
+    for (const at of reasons) t.same(violationsOf(checker, refused(at, code)), '', `${code} ${at}`)
   }
-  t.match(faultsOf(judge, refused(15_000, 'CONNECTION_MISSING', { connectionId: null })), /nothing is a reason/)
-  t.same(faultsOf(judge, refused(25_000, 'CONNECTION_MISSING', { connectionId: null })), '')
+  t.match(violationsOf(checker, refused(15_000, 'CONNECTION_MISSING', { connectionId: null })), /nothing is a reason/)
+  t.same(violationsOf(checker, refused(25_000, 'CONNECTION_MISSING', { connectionId: null })), '')
 })
 
 t.test('a connection is steady if it has not changed for a lease', async (t) => {
-  const judge = judgeOf({ at: 1_000, rows: [ROW] }, { at: 10_000, rows: [{ ...ROW, isActive: false }], turned: ['c1'] })
-  t.ok(judge.isSteady(listed(5_000)))
-  t.notOk(judge.isSteady(listed(1_500)), 'it is new')
-  t.notOk(judge.isSteady(listed(9_950)), 'it may be about to be disabled')
-  t.notOk(judge.isSteady(listed(15_000)), 'it is disabled')
+  const checker = checkerOf(
+    { at: 1_000, rows: [ROW] },
+    { at: 10_000, rows: [{ ...ROW, isActive: false }], turned: ['c1'] }
+  )
+  t.ok(checker.isSteady(listed(5_000)))
+  t.notOk(checker.isSteady(listed(1_500)), 'it is new')
+  t.notOk(checker.isSteady(listed(9_950)), 'it may be about to be disabled')
+  t.notOk(checker.isSteady(listed(15_000)), 'it is disabled')
 })

@@ -57,10 +57,10 @@ function judge(t: Test, { rows }: ClusterWorld, answers: readonly ListingRespons
   const judge = new ConsistencyChecker(rows.history, LEASE_MS)
   const judgements = answers.map((answer) => judge.check(answer))
   t.same(
-    judgements.flatMap(({ violations: faults }) => faults),
+    judgements.flatMap(({ violations }) => violations),
     []
   )
-  const oldestMs = Math.max(...judgements.map(({ staleMs: oldMs }) => oldMs))
+  const oldestMs = Math.max(...judgements.map(({ staleMs }) => staleMs))
   t.comment(`${answers.length} responses; the oldest one was outdated for ${oldestMs.toFixed(0)} ms`)
 }
 
