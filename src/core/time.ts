@@ -95,6 +95,43 @@ export async function raceSignal<T>(
   }
 }
 
+/**
+ * Runs `run` with a signal that aborts with the caller's reason, or with `toError()` after `timeoutMs` milliseconds.
+ * Rejects with that reason at once, even if `run` ignores its signal. A result that arrives later is lost.
+ *
+ * Uses its own timer and controller: Node 20 may garbage-collect a composed timeout signal before it fires.
+ *
+ * @param signal the caller's; if it is already aborted, `run` is not called. `null` if only the timeout applies
+ */
+export async function withTimeout<T>(
+  timeoutMs: number,
+  signal: AbortSignal | null,
+  toError: () => Error,
+  run: (signal: AbortSignal) => PromiseLike<T>
+): Promise<T> {
+  signal?.throwIfAborted()
+  const controller = new AbortController()
+  const onAbort = (): void => {
+    controller.abort(signal?.reason)
+  }
+  signal?.addEventListener('abort', onAbort, { once: true })
+  const timer = setTimeout(() => {
+    controller.abort(toError())
+  }, timeoutMs)
+  try {
+    return await new Promise<T>((resolve, reject) => {
+      // Listens before `run` does, so that its own reaction to the abort does not replace the reason.
+      controller.signal.addEventListener('abort', () => {
+        reject(controller.signal.reason)
+      })
+      run(controller.signal).then(resolve, reject)
+    })
+  } finally {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', onAbort)
+  }
+}
+
 /** The system clocks. No other code reads them. */
 export const systemClock: Clock = {
   now: () => performance.now(),
