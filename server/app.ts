@@ -6,6 +6,7 @@ import Fastify, { type FastifyError, type FastifyInstance, type FastifyRequest }
 import type { Redis } from 'ioredis'
 import { MAX_CURSOR_LENGTH } from '../src/core/entry.ts'
 import type { ManagedStoreOptions } from '../src/core/provider.ts'
+import { withTimeout } from '../src/core/time.ts'
 import type { Database } from '../src/db/open-database.ts'
 import { createLoader, missingPackages } from '../src/enabled-providers.ts'
 import { Diagnosis, StorageError } from '../src/errors.ts'
@@ -348,18 +349,13 @@ async function openSharedRedis(run: ServerRun, { redisUrl }: AppConfig): Promise
 /** Returns why Redis is unavailable now. The client keeps trying. */
 async function getRedisFailure(redis: Redis): Promise<unknown> {
   if (redis.status === 'ready') return undefined
-  const controller = new AbortController()
-  const timer = setTimeout(() => {
-    controller.abort()
-  }, STARTUP_CHECK_TIMEOUT_MS)
+  const toError = (): Error => new Error(`no response within ${STARTUP_CHECK_TIMEOUT_MS} ms`)
   try {
     // Also rejects on `error`.
-    await once(redis, 'ready', { signal: controller.signal })
+    await withTimeout(STARTUP_CHECK_TIMEOUT_MS, null, toError, (signal) => once(redis, 'ready', { signal }))
     return undefined
   } catch (error) {
     return error
-  } finally {
-    clearTimeout(timer)
   }
 }
 

@@ -1,6 +1,8 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import { Redis } from 'ioredis'
 import { collectDefaultMetrics, Counter, Histogram, Registry } from 'prom-client'
+import { withTimeout } from '../src/core/time.ts'
+import { databaseUnavailable } from '../src/db/errors.ts'
 import { isStorageError, StorageError } from '../src/errors.ts'
 import { closedObject, type Schema } from '../src/http/openapi/models.ts'
 import { jsonResponse, NO_STORE_HEADERS, problemResponses } from '../src/http/openapi/responses.ts'
@@ -86,28 +88,21 @@ export function managedUnavailable(cause: unknown): StorageError {
     : new StorageError('PROVIDER_UNAVAILABLE', 'The store of managed documents is unavailable.', { cause })
 }
 
-function databaseUnavailable(cause: unknown): StorageError {
-  return new StorageError('DATABASE_UNAVAILABLE', 'The database is unavailable.', { cause })
-}
-
 /** Waits for a check. @throws the result of `toError` if the check fails or times out */
 export async function withDeadline(
   check: Promise<unknown>,
   timeoutMs: number,
   toError: (cause: unknown) => StorageError
 ): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const deadline = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      reject(new Error(`no response within ${timeoutMs} ms`))
-    }, timeoutMs)
-  })
   try {
-    await Promise.race([check, deadline])
+    await withTimeout(
+      timeoutMs,
+      null,
+      () => new Error(`no response within ${timeoutMs} ms`),
+      () => check
+    )
   } catch (cause) {
     throw toError(cause)
-  } finally {
-    clearTimeout(timer)
   }
 }
 

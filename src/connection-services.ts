@@ -15,7 +15,12 @@ import { Revocations } from './connections/revoke.ts'
 import { createStoreConnection } from './connections/connections.ts'
 import { parseTokens } from './connections/tokens.ts'
 import { createVerify } from './connections/connections.ts'
-import { failureDetailsOf, type Connection, type SealedConnection } from './core/connection.ts'
+import {
+  type Connection,
+  type ConnectionNotification,
+  failureDetailsOf,
+  type SealedConnection
+} from './core/connection.ts'
 import { isStorageError } from './errors.ts'
 import type { Metrics } from './core/telemetry.ts'
 import type { Clock } from './core/time.ts'
@@ -42,7 +47,7 @@ import { withSafeLinks } from './layers/safe-links.ts'
 import { withSpans } from './layers/spans.ts'
 import type { FolderCache } from './cache/folder-cache.ts'
 import type { CheckedOptions } from './options/options.ts'
-import type { ConnectionNotification, Leases } from './connections/leases.ts'
+import type { Leases } from './connections/leases.ts'
 import { ConnectionOpener } from './connections/open.ts'
 import type { ProviderCatalog } from './connections/provider-catalog.ts'
 

@@ -1,5 +1,11 @@
 import { LRUCache } from 'lru-cache'
-import { failureDetailsOf, chooseConnection, type Connection, type SealedConnection } from '../core/connection.ts'
+import {
+  chooseConnection,
+  type Connection,
+  type ConnectionNotification,
+  failureDetailsOf,
+  type SealedConnection
+} from '../core/connection.ts'
 import type { ConnectionLeases, ConnectionStore } from '../core/stores.ts'
 import type { LeaseRenewal } from '../core/telemetry.ts'
 import { type Clock, Moment } from '../core/time.ts'
@@ -15,15 +21,6 @@ export interface LeaseOptions {
   /** Returns a number in [0, 1). Default `Math.random`. */
   readonly random?: () => number
   readonly onRenewed?: (outcome: LeaseRenewal) => void
-}
-
-/** A notification of any process that a connection has changed or was removed. */
-export interface ConnectionNotification {
-  readonly id: string
-  readonly userId: string
-  readonly provider: string
-  readonly version: number
-  readonly isRemoved: boolean
 }
 
 interface Lease {

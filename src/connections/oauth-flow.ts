@@ -5,7 +5,7 @@ import { parseProviderLink, requireLink } from '../core/provider-link.ts'
 import type { OAuthProvider } from '../core/provider.ts'
 import { Secret } from '../core/secret.ts'
 import type { CredentialBinding, CredentialCipher, OAuthStateStore, PendingFlow } from '../core/stores.ts'
-import type { Clock } from '../core/time.ts'
+import { type Clock, withTimeout } from '../core/time.ts'
 import type { InFlightLimit } from '../core/user-limits.ts'
 import { isStorageError, StorageError } from '../errors.ts'
 import { fixedTokens } from './access-tokens.ts'
@@ -102,7 +102,12 @@ export function createOAuthFlow(ports: OAuthFlowPorts): OAuthFlow {
     return flow
   }
 
-  async function connect(flow: PendingFlow, { provider, redirectUri, parameters }: OAuthCallback, signal: AbortSignal) {
+  /** Returns the new connection and its credentials, in the order in which `store` takes them. */
+  async function authorize(
+    flow: PendingFlow,
+    { provider, redirectUri, parameters }: OAuthCallback,
+    signal: AbortSignal
+  ): Promise<Parameters<StoreConnection>> {
     const { verifier, label } = cipher
       .open(flow.sealedVerifier, bindingOf('oauth-flow', flow))
       .reveal() as OAuthFlowState
@@ -116,27 +121,24 @@ export function createOAuthFlow(ports: OAuthFlowPorts): OAuthFlow {
     requireRefreshable(tokens)
     const backend = await openWithTokens(provider, fixedTokens(tokens))
     const { id: accountId, name, email } = await backend.account({ signal })
-    await store(
+    return [
       { userId: flow.userId, provider: provider.id, accountId, label: label ?? email ?? name, scopes },
       serialiseTokens(tokens)
-    )
+    ]
   }
 
   /** Connects. Returns the failure, or `null`. */
   async function tryConnect(flow: PendingFlow, callback: OAuthCallback): Promise<StorageError | null> {
     // Not the request's signal: the code works only once, so a browser that disconnects must not abort the exchange.
-    const controller = new AbortController()
-    const timer = setTimeout(() => {
-      controller.abort(new StorageError('PROVIDER_TIMEOUT'))
-    }, timeoutMs)
+    const toError = (): StorageError => new StorageError('PROVIDER_TIMEOUT')
     try {
-      await connect(flow, callback, controller.signal)
+      const connected = await withTimeout(timeoutMs, null, toError, (signal) => authorize(flow, callback, signal))
+      // After the timeout: a connection that is stored must not be reported as failed.
+      await store(...connected)
       return null
     } catch (error) {
       if (!isStorageError(error)) throw error
       return error
-    } finally {
-      clearTimeout(timer)
     }
   }
 

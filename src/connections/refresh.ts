@@ -5,7 +5,7 @@ import type { OAuthClient } from '../core/oauth.ts'
 import type { Secret } from '../core/secret.ts'
 import type { ConnectionStore, CredentialBinding, CredentialCipher } from '../core/stores.ts'
 import type { Metrics, TokenRefresh, Tracing } from '../core/telemetry.ts'
-import { type Clock, raceSignal } from '../core/time.ts'
+import { type Clock, raceSignal, withTimeout } from '../core/time.ts'
 import { isStorageError, StorageError } from '../errors.ts'
 import { parseTokens, serialiseTokens, type StoredTokens, toStoredTokens } from './tokens.ts'
 
@@ -252,16 +252,12 @@ export class TokenRefresher {
 
   async #requestTokens(row: Row, refreshToken: Secret<string>) {
     const { clientOf, timeoutMs } = this.#ports
-    const controller = new AbortController()
-    const timer = setTimeout(() => {
-      controller.abort(new StorageError('PROVIDER_UNAVAILABLE', 'The provider did not refresh the token in time.'))
-    }, timeoutMs)
-    try {
+    const toError = (): StorageError =>
+      new StorageError('PROVIDER_UNAVAILABLE', 'The provider did not refresh the token in time.')
+    return await withTimeout(timeoutMs, null, toError, async (signal) => {
       const client = await clientOf(row.provider)
-      return await client.refresh(refreshToken, controller.signal)
-    } finally {
-      clearTimeout(timer)
-    }
+      return await client.refresh(refreshToken, signal)
+    })
   }
 }
 

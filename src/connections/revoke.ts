@@ -2,6 +2,7 @@ import type { SealedConnection } from '../core/connection.ts'
 import type { OAuthClient } from '../core/oauth.ts'
 import type { CredentialCipher } from '../core/stores.ts'
 import { type ConnectContext, isOAuthProvider, type ProviderDefinition } from '../core/provider.ts'
+import { withTimeout } from '../core/time.ts'
 import { parseTokens, type StoredTokens } from './tokens.ts'
 
 export type RevokedConnection = Pick<SealedConnection, 'id' | 'provider'>
@@ -39,7 +40,8 @@ export class Revocations {
   }
 
   #runInBackground(connection: RevokedConnection, revoke: (signal: AbortSignal) => Promise<void>): void {
-    const running: Promise<void> = this.#withTimeout(revoke)
+    const toError = (): Error => new Error('The provider did not revoke the tokens in time')
+    const running: Promise<void> = withTimeout(this.#ports.timeoutMs, null, toError, revoke)
       .catch((error: unknown) => {
         this.#ports.onFailure(connection, error)
       })
@@ -66,17 +68,5 @@ export class Revocations {
   async #revokeTokens(providerId: string, tokens: StoredTokens, signal: AbortSignal): Promise<void> {
     const client = await this.#ports.clientOf(providerId)
     await client.revoke(tokens, signal)
-  }
-
-  async #withTimeout(revoke: (signal: AbortSignal) => Promise<void>): Promise<void> {
-    const controller = new AbortController()
-    const timer = setTimeout(() => {
-      controller.abort(new Error('The provider did not revoke the tokens in time'))
-    }, this.#ports.timeoutMs)
-    try {
-      await revoke(controller.signal)
-    } finally {
-      clearTimeout(timer)
-    }
   }
 }

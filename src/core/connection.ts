@@ -27,6 +27,16 @@ export interface SealedConnection extends Connection {
   readonly sealedCredentials: string
 }
 
+/** The notification of the database's trigger about a row, by whichever process it was changed. */
+export interface ConnectionNotification {
+  readonly id: string
+  readonly userId: string
+  readonly provider: string
+  readonly version: number
+  /** The row was removed, or moved to another user. */
+  readonly isRemoved: boolean
+}
+
 /** Returns the connection. @throws StorageError `CONNECTION_INACTIVE` unless its status is ACTIVE */
 export function requireActive<T extends Connection>(connection: T): T {
   if (connection.status !== 'ACTIVE') {

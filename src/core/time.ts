@@ -99,6 +99,9 @@ export async function raceSignal<T>(
  * Runs `run` with a signal that aborts with the caller's reason, or with `toError()` after `timeoutMs` milliseconds.
  * Rejects with that reason at once, even if `run` ignores its signal. A result that arrives later is lost.
  *
+ * A response that arrives in time is never lost to a busy process: sockets are read once more before the timeout
+ * applies.
+ *
  * Uses its own timer and controller: Node 20 may garbage-collect a composed timeout signal before it fires.
  *
  * @param signal the caller's; if it is already aborted, `run` is not called. `null` if only the timeout applies
@@ -115,8 +118,11 @@ export async function withTimeout<T>(
     controller.abort(signal?.reason)
   }
   signal?.addEventListener('abort', onAbort, { once: true })
+  let immediate: NodeJS.Immediate | undefined
   const timer = setTimeout(() => {
-    controller.abort(toError())
+    immediate = setImmediate(() => {
+      controller.abort(toError())
+    })
   }, timeoutMs)
   try {
     return await new Promise<T>((resolve, reject) => {
@@ -128,6 +134,7 @@ export async function withTimeout<T>(
     })
   } finally {
     clearTimeout(timer)
+    clearImmediate(immediate)
     signal?.removeEventListener('abort', onAbort)
   }
 }

@@ -1,6 +1,5 @@
-import { backoffMs } from '../core/time.ts'
-import { waitUntilSettled, sleep } from '../core/time.ts'
-import { raceSignal } from '../core/time.ts'
+import type { ConnectionNotification } from '../core/connection.ts'
+import { backoffMs, sleep, waitUntilSettled, withTimeout } from '../core/time.ts'
 
 /** A dedicated PostgreSQL connection: the members of a `pg` client in use. */
 export interface ListenClient {
@@ -8,16 +7,6 @@ export interface ListenClient {
   on(event: 'notification', listener: (message: { channel: string; payload?: string | undefined }) => void): unknown
   on(event: 'error' | 'end', listener: () => void): unknown
   end(): Promise<unknown>
-}
-
-/** The notification of the database's trigger about a row. */
-export interface ConnectionNotification {
-  readonly id: string
-  readonly userId: string
-  readonly provider: string
-  readonly version: number
-  /** The row was removed, or moved to another user. */
-  readonly isRemoved: boolean
 }
 
 export interface ConnectionListenerOptions {
@@ -89,8 +78,10 @@ export class ConnectionListener {
   /** Runs one connection until it ends. */
   async #runSession(onConnected: () => void): Promise<void> {
     const { listen, onNotification, heartbeatMs } = this.#options
-    const client = await this.#withTimeout(listen(), (lateClient) => {
-      this.#disconnect(lateClient)
+    const client = await this.#withTimeout(this.#closing.signal, async (signal) => {
+      const opened = await listen()
+      if (signal.aborted) this.#disconnect(opened)
+      return opened
     })
     const sessionController = new AbortController()
     const abortSession = (): void => {
@@ -105,14 +96,14 @@ export class ConnectionListener {
     this.#closing.signal.addEventListener('abort', abortSession, { once: true })
     if (this.#isClosing()) abortSession()
     try {
-      await raceSignal(this.#withTimeout(client.query(`LISTEN ${CHANNEL}`)), sessionController.signal)
+      await this.#withTimeout(sessionController.signal, () => client.query(`LISTEN ${CHANNEL}`))
       onConnected()
       this.#isConnected = true
       onNotification(null)
       for (;;) {
         await sleep(heartbeatMs, sessionController.signal)
         // If the network drops all packets, no event reports it.
-        await raceSignal(this.#withTimeout(client.query('SELECT 1')), sessionController.signal)
+        await this.#withTimeout(sessionController.signal, () => client.query('SELECT 1'))
       }
     } finally {
       this.#isConnected = false
@@ -126,22 +117,9 @@ export class ConnectionListener {
     this.#disconnected = client.end().catch(() => {})
   }
 
-  async #withTimeout<T>(work: Promise<T>, onLateResult?: (result: T) => void): Promise<T> {
-    const controller = new AbortController()
-    const timer = setTimeout(() => {
-      controller.abort(new Error('The database did not respond on the LISTEN connection'))
-    }, this.#options.responseTimeoutMs)
-    const abort = (): void => {
-      controller.abort(new Error('The LISTEN connection is closed'))
-    }
-    this.#closing.signal.addEventListener('abort', abort, { once: true })
-    if (this.#isClosing()) abort()
-    try {
-      return await raceSignal(work, controller.signal, onLateResult)
-    } finally {
-      clearTimeout(timer)
-      this.#closing.signal.removeEventListener('abort', abort)
-    }
+  #withTimeout<T>(signal: AbortSignal, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const toError = (): Error => new Error('The database did not respond on the LISTEN connection')
+    return withTimeout(this.#options.responseTimeoutMs, signal, toError, run)
   }
 
   /** A method, since the value may change at every `await` of the callers. */

@@ -1,3 +1,4 @@
+import { withTimeout } from '../core/time.ts'
 import { isStorageError, StorageError } from '../errors.ts'
 import type { PrismaTransaction } from './prisma-client.ts'
 
@@ -81,19 +82,12 @@ function isUnavailableCode(code: unknown): boolean {
  * @throws StorageError `DATABASE_UNAVAILABLE`
  */
 export async function queryWithTimeout<T>(query: () => PromiseLike<T>, timeoutMs: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const deadline = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      reject(databaseUnavailable(new Error(`no response within ${String(timeoutMs)} ms`)))
-    }, timeoutMs)
-  })
+  const toError = (): StorageError => databaseUnavailable(new Error(`no response within ${String(timeoutMs)} ms`))
   try {
-    return await Promise.race([query(), deadline])
+    return await withTimeout(timeoutMs, null, toError, query)
   } catch (error) {
     if (!isStorageError(error) && isDatabaseUnavailable(error)) throw databaseUnavailable(error)
     throw error
-  } finally {
-    clearTimeout(timer)
   }
 }
 

@@ -1,8 +1,7 @@
 import type { Readable } from 'node:stream'
-import { isStorageError, StorageError } from '../errors.ts'
-import { sleep } from '../core/time.ts'
 import type { Download, StorageBackend } from '../core/backend.ts'
-import { raceSignal } from '../core/time.ts'
+import { sleep, withTimeout } from '../core/time.ts'
+import { isStorageError, StorageError } from '../errors.ts'
 import { interceptCalls, type BackendMethod } from './layer.ts'
 
 export interface LeaseVerifier {
@@ -81,20 +80,9 @@ async function confirmWithTimeout(
   intervalMs: number,
   closed: AbortSignal
 ): Promise<void> {
-  const attempt = new AbortController()
-  const onAbort = (): void => {
-    attempt.abort(closed.reason)
-  }
-  closed.addEventListener('abort', onAbort, { once: true })
-  const timer = setTimeout(() => {
-    attempt.abort(new StorageError('DATABASE_UNAVAILABLE', 'The state of this connection cannot be checked.'))
-  }, intervalMs)
-  try {
-    await raceSignal(confirmWithRetries(confirm, intervalMs, attempt.signal), attempt.signal)
-  } finally {
-    clearTimeout(timer)
-    closed.removeEventListener('abort', onAbort)
-  }
+  const toError = (): StorageError =>
+    new StorageError('DATABASE_UNAVAILABLE', 'The state of this connection cannot be checked.')
+  await withTimeout(intervalMs, closed, toError, (signal) => confirmWithRetries(confirm, intervalMs, signal))
 }
 
 async function confirmWithRetries(

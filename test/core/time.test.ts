@@ -1,4 +1,5 @@
-import { getEventListeners } from 'node:events'
+import { getEventListeners, once } from 'node:events'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import t from 'tap'
 import { withTimeout } from '../../src/core/time.ts'
 import { Deferred, nextTurn } from '../support/time/deferred.ts'
@@ -72,6 +73,22 @@ t.test('an abort that changes the error of the work is reported as itself', asyn
   })
   tick(TIMEOUT_MS)
   await t.rejects(pending, { message: 'too slow' })
+})
+
+t.test('a response in the socket of a busy process is not late', async (t) => {
+  const server = createServer((socket) => socket.end('x')).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
+  await once(socket, 'connect')
+  const result = await withTimeout(20, null, tooSlow, async () => {
+    // The response arrives while the event loop is blocked.
+    const until = performance.now() + 60
+    while (performance.now() < until);
+    const [data] = (await once(socket, 'data')) as [Buffer]
+    return data.toString()
+  })
+  t.equal(result, 'x')
 })
 
 t.test('an aborted caller starts no work', async (t) => {

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import t, { type Test } from 'tap'
-import { ConnectionListener, type ConnectionNotification, type ListenClient } from '../../src/db/connection-listener.ts'
+import type { ConnectionNotification } from '../../src/core/connection.ts'
+import { ConnectionListener, type ListenClient } from '../../src/db/connection-listener.ts'
 import { emptyDatabase } from '../support/database/database.ts'
 import { Deferred } from '../support/time/deferred.ts'
 import { until } from '../support/time/until.ts'

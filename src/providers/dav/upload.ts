@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream'
 import type { Call, UploadCall } from '../../core/backend.ts'
 import type { HttpResponse } from '../../core/egress.ts'
 import type { Entry } from '../../core/entry.ts'
-import { sleep } from '../../core/time.ts'
+import { sleep, withTimeout } from '../../core/time.ts'
 import { isStorageError, providerFailure, StorageError } from '../../errors.ts'
 import { failure, httpFailure, transientFailure } from '../shared/errors.ts'
 import { parentOf } from '../shared/names.ts'
@@ -238,21 +238,15 @@ export async function writeFailure(
  * @param maxSize excludes larger files, which another client has stored meanwhile
  */
 export async function discardFile(session: DavSession, url: URL, maxSize?: number): Promise<void> {
-  const controller = new AbortController()
-  const { signal } = controller
-  const timer = setTimeout(() => {
-    controller.abort(failure('PROVIDER_TIMEOUT'))
-  }, CLEANUP_MS)
-  try {
+  const toError = (): Error => failure('PROVIDER_TIMEOUT')
+  await withTimeout(CLEANUP_MS, null, toError, async (signal) => {
     for (const delayMs of CLEANUP_DELAYS_MS) {
       if (await tryDiscard(session, url, maxSize, signal)) return
       await sleep(delayMs, signal)
     }
-  } catch {
+  }).catch(() => {
     // The deadline has passed. The upload has failed already, and its own error is reported.
-  } finally {
-    clearTimeout(timer)
-  }
+  })
 }
 
 /** Attempts to remove a file once. @returns whether further attempts are pointless */

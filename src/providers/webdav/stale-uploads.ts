@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import { withTimeout } from '../../core/time.ts'
 import { failure } from '../shared/errors.ts'
 import { hasProperties, readMetadata } from '../dav/entries.ts'
 import type { DavSession } from '../dav/session.ts'
@@ -30,20 +31,17 @@ export class StaleUploads {
     if (this.#isBusy || this.#searched.has(key)) return
     this.#isBusy = true
     this.#searched.set(key, true)
-    const controller = new AbortController()
-    const timer = setTimeout(() => {
-      controller.abort(failure('PROVIDER_TIMEOUT'))
-    }, SWEEP_MS)
-    timer.unref()
+    const toError = (): Error => failure('PROVIDER_TIMEOUT')
     try {
-      for (const url of await findStale(session, folderId, controller.signal)) {
-        const response = await session.client.send({ method: 'DELETE', url, signal: controller.signal })
-        await response.discard()
-      }
+      await withTimeout(SWEEP_MS, null, toError, async (signal) => {
+        for (const url of await findStale(session, folderId, signal)) {
+          const response = await session.client.send({ method: 'DELETE', url, signal })
+          await response.discard()
+        }
+      })
     } catch {
       // The upload has succeeded. The files remain until the next search.
     } finally {
-      clearTimeout(timer)
       this.#isBusy = false
     }
   }
