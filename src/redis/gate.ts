@@ -1,12 +1,11 @@
-import type { Clock } from '../core/time.ts'
+import { Breaker } from '../core/breaker.ts'
+import { type Clock, withTimeout } from '../core/time.ts'
 
 /** The result of a call while Redis is unavailable. */
 export const UNAVAILABLE = Symbol('Redis is not available')
 
 /** Time without calls after a failure. */
 const PROBE_DELAY_MS = 2_000
-/** Ticks per timeout. */
-const TIMEOUT_TICKS = 10
 
 export interface RedisGateOptions {
   readonly redis: RedisClient
@@ -21,30 +20,29 @@ export interface RedisGateOptions {
 
 /**
  * Guards the calls to a Redis that may be down. An outage costs one timeout: after that all calls, including those in
- * flight, return {@link UNAVAILABLE} at once, until a background probe succeeds.
- *
- * Not cockatiel's breaker, which uses a caller's own work as the probe: that caller would wait for a dead Redis.
+ * flight, return {@link UNAVAILABLE} at once, until a background probe succeeds. No caller's own work is the probe:
+ * that caller would wait for a dead Redis.
  */
 export class RedisGate {
   readonly #options: RedisGateOptions
-  #outage: { readonly probeAt: number } | null = null
-  #isProbing = false
+  readonly #breaker: Breaker
   #isClosed = false
   /** Aborts the calls in flight when Redis becomes unavailable. */
   #inFlight = new AbortController()
 
   constructor(options: RedisGateOptions) {
     this.#options = options
+    this.#breaker = new Breaker(options.clock, { threshold: 1, openMs: PROBE_DELAY_MS })
   }
 
   /** Never rejects. An error response of Redis says nothing about its health. */
   async run<T>(work: (redis: RedisClient) => Promise<T>): Promise<T | typeof UNAVAILABLE> {
     if (this.#isClosed) return UNAVAILABLE
-    if (this.#outage !== null) {
-      if (this.#options.clock.now() >= this.#outage.probeAt) void this.#probe()
+    if (this.#breaker.state !== 'closed') {
+      if (this.#breaker.waitMs === 0) void this.#probe()
       return UNAVAILABLE
     }
-    const signal = this.#inFlight.signal
+    const { signal } = this.#inFlight
     try {
       return await this.#runWithTimeout(work, signal)
     } catch (error) {
@@ -61,52 +59,29 @@ export class RedisGate {
 
   #trip(error: unknown): void {
     if (this.#isClosed) return
-    const { clock, onUnavailable } = this.#options
-    this.#outage = { probeAt: clock.now() + PROBE_DELAY_MS }
+    this.#breaker.record('down')
     const controller = this.#inFlight
     this.#inFlight = new AbortController()
     controller.abort(error)
-    onUnavailable(error)
+    this.#options.onUnavailable(error)
   }
 
   async #probe(): Promise<void> {
-    if (this.#isProbing) return
-    const { clock, onRecovered } = this.#options
-    this.#isProbing = true
+    const report = this.#breaker.begin()
     try {
       await this.#runWithTimeout((redis) => redis.ping(), this.#inFlight.signal)
-      this.#outage = null
-      onRecovered()
     } catch {
-      this.#outage = { probeAt: clock.now() + PROBE_DELAY_MS }
-    } finally {
-      this.#isProbing = false
+      report('down')
+      return
     }
+    report('up')
+    this.#options.onRecovered()
   }
 
-  async #runWithTimeout<T>(work: (redis: RedisClient) => Promise<T>, signal: AbortSignal): Promise<T> {
+  #runWithTimeout<T>(work: (redis: RedisClient) => Promise<T>, signal: AbortSignal): Promise<T> {
     const { redis, responseTimeoutMs } = this.#options
-    let onAbort: (() => void) | undefined
-    let timer: NodeJS.Timeout | undefined
-    const timeout = new Promise<never>((_resolve, reject) => {
-      onAbort = () => {
-        reject(signal.reason as Error)
-      }
-      signal.addEventListener('abort', onAbort, { once: true })
-      // In ticks, of which a delayed one counts once: a busy process must not take its own delay for an outage of
-      // Redis while the response is in its socket.
-      let ticks = 0
-      timer = setInterval(() => {
-        ticks += 1
-        if (ticks === TIMEOUT_TICKS) reject(new Error(`Redis did not respond within ${String(responseTimeoutMs)} ms`))
-      }, responseTimeoutMs / TIMEOUT_TICKS)
-    })
-    try {
-      return await Promise.race([work(redis), timeout])
-    } finally {
-      clearInterval(timer)
-      if (onAbort !== undefined) signal.removeEventListener('abort', onAbort)
-    }
+    const toError = (): Error => new Error(`Redis did not respond within ${String(responseTimeoutMs)} ms`)
+    return withTimeout(responseTimeoutMs, signal, toError, () => work(redis))
   }
 }
 

@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { StorageBackend } from '../../src/core/backend.ts'
 import { NO_TRACING } from '../../src/telemetry/tracing.ts'
-import { Breaker } from '../../src/layers/breaker.ts'
+import { Breaker } from '../../src/core/breaker.ts'
 import { Throttle } from '../../src/layers/throttle.ts'
 import { withBreaker } from '../../src/layers/breaker.ts'
 import { withDeadline } from '../../src/layers/deadline.ts'

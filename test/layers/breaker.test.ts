@@ -3,7 +3,7 @@ import { mock } from 'node:test'
 import t, { type Test } from 'tap'
 import { StorageError, type StorageErrorCode } from '../../src/errors.ts'
 import type { StorageBackend } from '../../src/core/backend.ts'
-import { Breaker } from '../../src/layers/breaker.ts'
+import { Breaker } from '../../src/core/breaker.ts'
 import { withBreaker } from '../../src/layers/breaker.ts'
 import { withDeadline } from '../../src/layers/deadline.ts'
 import { ManualClock } from '../support/time/clock.ts'
@@ -195,6 +195,23 @@ t.test('after an inconclusive probe the next call probes', async (t) => {
   answer('PROVIDER_UNAVAILABLE')
   await t.rejects(list(), { code: 'PROVIDER_UNAVAILABLE', message: 'PROVIDER_UNAVAILABLE' })
   await isOpen(t, arranged, 10_000)
+})
+
+t.test('a call that began before the circuit opened neither closes it nor opens it again', async (t) => {
+  for (const code of [undefined, 'PROVIDER_TIMEOUT'] as const) {
+    const { bare, breaker, clock, have, list } = arrange()
+    const slow = new Deferred<ReturnType<typeof page>>()
+    bare.list = () => slow.promise
+    const pending = list().catch(() => undefined)
+    await have(...FIVE)
+    clock.tick(10_000)
+    if (code === undefined) slow.resolve(page([]))
+    else slow.reject(new StorageError(code, code))
+    await pending
+    t.equal(breaker.state, 'half_open', code ?? 'success')
+    await have(undefined)
+    t.equal(breaker.state, 'closed')
+  }
 })
 
 t.test('the wall clock has no influence', async (t) => {

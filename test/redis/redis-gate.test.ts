@@ -60,7 +60,7 @@ t.test('an outage costs one timeout: waiting calls fail with the first, later on
 })
 
 t.test('recovery is probed at intervals, and no call waits for the probe', async (t) => {
-  const tick = useManualTimers(t, ['setInterval'])
+  const tick = useManualTimers(t)
   const { clock, redis, ask, troubles, recoveries } = make()
   redis.mode = 'fails'
   await ask()
