@@ -1,12 +1,11 @@
 import { type DemoConfig, readConfig, type ServiceConfig } from './config.ts'
 import { openDatabase } from '../src/db/open-database.ts'
-import { buildFrontEnd } from './page-routes.ts'
+import { buildFrontEnd } from './front-end.ts'
 import { ConfigError } from './env.ts'
 import { redactSecrets } from './logging.ts'
 import { assertPortFree, type DatabaseSummary, openApp } from './app.ts'
 import { openDemo } from './demo/demo.ts'
-import { readArguments } from './run.ts'
-import { ServerRun, runUntilSignal } from './run.ts'
+import { readArguments, runUntilSignal, ServerRun } from './run.ts'
 
 const HELP = `
 Usage: npm start                (built: node build/server/main.js)

@@ -3,9 +3,8 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance, FastifySchema } from 'fastify'
 import { isOAuthProvider, type ProviderDefinition } from '../src/core/provider.ts'
-import { MODEL_PREFIX } from '../src/http/openapi/models.ts'
+import { MODEL_PREFIX, type Schema } from '../src/http/openapi/models.ts'
 import { credentialsSchema } from '../src/http/schemas.ts'
-import { DESCRIPTION_HEADERS, pagePaths } from './page-routes.ts'
 
 /** The hash of the only inline style of Swagger UI 5, in its logo. */
 const LOGO_STYLE = "'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='"
@@ -29,6 +28,99 @@ const TAGS = [
   { name: 'Documents', description: 'The user’s documents, on this server or in clouds.' },
   { name: 'Server', description: 'Health checks and this API description.' }
 ]
+
+const headers = (descriptions: Readonly<Record<string, string>>) =>
+  Object.fromEntries(
+    Object.entries(descriptions).map(([name, description]) => [
+      name,
+      { description, schema: { type: 'string' as const } }
+    ])
+  )
+
+/** Headers of the pages, and of the API description. */
+const COMMON_HEADERS = { 'Referrer-Policy': '`no-referrer`', 'X-Content-Type-Options': '`nosniff`' }
+
+/** Headers of `GET /openapi.json`. */
+const DESCRIPTION_HEADERS: Schema = Object.fromEntries(
+  Object.entries({ ...COMMON_HEADERS, 'Cache-Control': '`no-cache`' }).map(([name, description]) => [
+    name,
+    { type: 'string', description }
+  ])
+)
+
+const POLICY_HEADER = { 'Content-Security-Policy': 'Allows only scripts and styles of this server.' }
+
+const PAGE_HEADERS = {
+  ...COMMON_HEADERS,
+  ...POLICY_HEADER,
+  'Cross-Origin-Resource-Policy': '`same-origin`',
+  'Permissions-Policy': 'Disables browser features that the page does not need.',
+  'X-Frame-Options': '`DENY`'
+}
+
+const SUCCESS_HEADERS = {
+  ...PAGE_HEADERS,
+  'Cache-Control': '`no-cache`',
+  'Cross-Origin-Opener-Policy': '`same-origin-allow-popups`',
+  ETag: 'The entity tag of the page.'
+}
+
+const PUBLIC_OPERATION = { security: [], tags: ['Server'] }
+
+const htmlResponse = (descriptions: Readonly<Record<string, string>>) => ({
+  description: 'An HTML page.',
+  headers: headers(descriptions),
+  content: { 'text/html': { schema: { type: 'string' as const } } }
+})
+
+/** Returns the responses of the page, with content for `GET` and without for `HEAD`. */
+const pageResponses = (isHead: boolean) => {
+  const content = (type: string, schema: object) => (isHead ? {} : { content: { [type]: { schema } } })
+  const { content: html, ...success } = htmlResponse(SUCCESS_HEADERS)
+  return {
+    200: isHead ? success : { ...success, content: html },
+    304: { description: 'Not modified.', headers: headers(SUCCESS_HEADERS) },
+    412: {
+      description: '`PRECONDITION_FAILED`',
+      headers: headers({ ...SUCCESS_HEADERS, 'Cache-Control': '`no-store`' }),
+      ...content('application/problem+json', { $ref: '#/components/schemas/Problem412' })
+    },
+    503: {
+      description: 'The page has not been built. The other routes work without it.',
+      headers: headers({ ...PAGE_HEADERS, 'Cache-Control': '`no-store`' }),
+      ...content('text/plain', { type: 'string' })
+    }
+  }
+}
+
+/**
+ * Returns the descriptions of the pages. Their routes are hidden, since the files of a page are no part of the API.
+ * The object is new for each document, because completing a document changes it.
+ */
+const pagePaths = () => ({
+  '/': {
+    get: {
+      ...PUBLIC_OPERATION,
+      operationId: 'openPage',
+      summary: 'The page with the picker and the documents',
+      responses: pageResponses(false)
+    },
+    head: {
+      ...PUBLIC_OPERATION,
+      operationId: 'openPage-head',
+      summary: 'The page with the picker and the documents',
+      responses: pageResponses(true)
+    }
+  },
+  '/docs': {
+    get: {
+      ...PUBLIC_OPERATION,
+      operationId: 'readApi',
+      summary: 'The page with this API description',
+      responses: { 200: htmlResponse({ ...COMMON_HEADERS, ...POLICY_HEADER }) }
+    }
+  }
+})
 
 export interface ApiDocsOptions {
   /** The URL at which browsers reach the application. */

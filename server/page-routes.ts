@@ -1,14 +1,11 @@
-import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { brotliCompress, constants, gzip } from 'node:zlib'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { StorageError } from '../src/errors.ts'
+import { errorCodeOf, StorageError } from '../src/errors.ts'
 import { evaluatePreconditions } from '../src/http/conditional.ts'
 import { negotiateEncoding, addVary } from '../src/http/headers.ts'
-import type { Schema } from '../src/http/openapi/models.ts'
 import type { Encoding } from '../src/listing/rendered-listing.ts'
 
 /**
@@ -162,126 +159,7 @@ export async function readPageFiles(webRoot: URL, isDemo = false): Promise<PageF
       new PageFile(`/${path}`, path === INDEX ? html : await readFile(new URL(path, webRoot)))
     return await Promise.all(paths.map(read))
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    if (errorCodeOf(error) === 'ENOENT') return null
     throw error
-  }
-}
-
-const headers = (descriptions: Readonly<Record<string, string>>) =>
-  Object.fromEntries(
-    Object.entries(descriptions).map(([name, description]) => [
-      name,
-      { description, schema: { type: 'string' as const } }
-    ])
-  )
-
-/** Headers of the pages, and of the API description. */
-const COMMON_HEADERS = { 'Referrer-Policy': '`no-referrer`', 'X-Content-Type-Options': '`nosniff`' }
-
-/** Headers of `GET /openapi.json`. */
-export const DESCRIPTION_HEADERS: Schema = Object.fromEntries(
-  Object.entries({ ...COMMON_HEADERS, 'Cache-Control': '`no-cache`' }).map(([name, description]) => [
-    name,
-    { type: 'string', description }
-  ])
-)
-
-const POLICY_HEADER = { 'Content-Security-Policy': 'Allows only scripts and styles of this server.' }
-
-const PAGE_HEADERS = {
-  ...COMMON_HEADERS,
-  ...POLICY_HEADER,
-  'Cross-Origin-Resource-Policy': '`same-origin`',
-  'Permissions-Policy': 'Disables browser features that the page does not need.',
-  'X-Frame-Options': '`DENY`'
-}
-
-const SUCCESS_HEADERS = {
-  ...PAGE_HEADERS,
-  'Cache-Control': '`no-cache`',
-  'Cross-Origin-Opener-Policy': '`same-origin-allow-popups`',
-  ETag: 'The entity tag of the page.'
-}
-
-const PUBLIC_OPERATION = { security: [], tags: ['Server'] }
-
-const htmlResponse = (descriptions: Readonly<Record<string, string>>) => ({
-  description: 'An HTML page.',
-  headers: headers(descriptions),
-  content: { 'text/html': { schema: { type: 'string' as const } } }
-})
-
-/** Returns the responses of the page, with content for `GET` and without for `HEAD`. */
-const pageResponses = (isHead: boolean) => {
-  const content = (type: string, schema: object) => (isHead ? {} : { content: { [type]: { schema } } })
-  const { content: html, ...success } = htmlResponse(SUCCESS_HEADERS)
-  return {
-    200: isHead ? success : { ...success, content: html },
-    304: { description: 'Not modified.', headers: headers(SUCCESS_HEADERS) },
-    412: {
-      description: '`PRECONDITION_FAILED`',
-      headers: headers({ ...SUCCESS_HEADERS, 'Cache-Control': '`no-store`' }),
-      ...content('application/problem+json', { $ref: '#/components/schemas/Problem412' })
-    },
-    503: {
-      description: 'The page has not been built. The other routes work without it.',
-      headers: headers({ ...PAGE_HEADERS, 'Cache-Control': '`no-store`' }),
-      ...content('text/plain', { type: 'string' })
-    }
-  }
-}
-
-/**
- * Returns the descriptions of the pages. Their routes are hidden, since the files of a page are no part of the API.
- * The object is new for each document, because completing a document changes it.
- */
-export const pagePaths = () => ({
-  '/': {
-    get: {
-      ...PUBLIC_OPERATION,
-      operationId: 'openPage',
-      summary: 'The page with the picker and the documents',
-      responses: pageResponses(false)
-    },
-    head: {
-      ...PUBLIC_OPERATION,
-      operationId: 'openPage-head',
-      summary: 'The page with the picker and the documents',
-      responses: pageResponses(true)
-    }
-  },
-  '/docs': {
-    get: {
-      ...PUBLIC_OPERATION,
-      operationId: 'readApi',
-      summary: 'The page with this API description',
-      responses: { 200: htmlResponse({ ...COMMON_HEADERS, ...POLICY_HEADER }) }
-    }
-  }
-})
-
-const ROOT = new URL('../', import.meta.url)
-const SCRIPTS: readonly (readonly string[])[] = [
-  ['scripts/build-picker.mjs', 'build/web/picker'],
-  ['scripts/build-page.mjs', 'build/web/page']
-]
-
-/**
- * Builds the page and the picker, for a program that runs from its sources. A built program has them already.
- *
- * @param programUrl `import.meta.url` of the program
- * @param onStep receives the name of each slow step
- */
-export async function buildFrontEnd(programUrl: string, onStep: (step: string) => void): Promise<void> {
-  if (!programUrl.endsWith('.ts')) return
-  onStep('Building the page')
-  for (const [script = '', ...folder] of SCRIPTS) {
-    const args = [fileURLToPath(new URL(script, ROOT)), ...folder]
-    try {
-      await promisify(execFile)(process.execPath, args, { cwd: ROOT })
-    } catch (cause) {
-      const { stderr = '' } = cause as { stderr?: string }
-      throw new Error(`The page cannot be built: ${script} failed. ${stderr.trim()}`, { cause })
-    }
   }
 }

@@ -224,3 +224,8 @@ export function providerFailure(code: StorageErrorCode, options: StorageErrorOpt
   }
   return new StorageError(code, undefined, options)
 }
+
+/** Returns the code of an error of Node, PostgreSQL or a library, such as `ENOENT` or `55P03`. */
+export function errorCodeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+}

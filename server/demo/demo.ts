@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, InjectOptions } from 'fastify'
 import { Secret } from '../../src/core/secret.ts'
 import { systemClock } from '../../src/core/time.ts'
 import { type Database, openDatabase } from '../../src/db/open-database.ts'
@@ -9,7 +9,7 @@ import type { AppConfig, DemoConfig } from '../config.ts'
 import { MANAGED_STORE } from '../documents/store.ts'
 import type { ServerRun } from '../run.ts'
 import { DemoFolder } from './folder.ts'
-import { DemoClient, formatGreeting } from './greeting.ts'
+import { formatGreeting } from './greeting.ts'
 import {
   LONG_FOLDER,
   LONG_TEXT,
@@ -37,13 +37,13 @@ const CONNECTED_DOCUMENT = {
 
 /** A demonstration on one machine. It generates the whole configuration of a service. */
 export class Demo {
-  readonly app: AppConfig
+  readonly appConfig: AppConfig
   readonly #folder: DemoFolder
   readonly #store: SampleStore
   #connection: string | undefined
 
-  private constructor(app: AppConfig, folder: DemoFolder, store: SampleStore) {
-    this.app = app
+  private constructor(appConfig: AppConfig, folder: DemoFolder, store: SampleStore) {
+    this.appConfig = appConfig
     this.#folder = folder
     this.#store = store
   }
@@ -51,7 +51,7 @@ export class Demo {
   static async open(config: DemoConfig, folder: DemoFolder): Promise<Demo> {
     const store = await openSampleStore()
     const { encryptionKey, jwtSecret } = folder.secrets.reveal()
-    const app: AppConfig = {
+    const appConfig: AppConfig = {
       ...config,
       encryption: new Secret({ current: 'demo', keys: { demo: encryptionKey } }),
       jwt: { algorithm: 'HS256', key: new Secret(jwtSecret), issuer: ISSUER, audience: AUDIENCE },
@@ -59,7 +59,7 @@ export class Demo {
       // Only the store of this run, in addition to the hosts that the operator allows.
       allowHosts: { ...config.allowHosts, s3: [...config.allowHosts.s3, store.address] }
     }
-    return new Demo(app, folder, store)
+    return new Demo(appConfig, folder, store)
   }
 
   /** The URL of the sample store. */
@@ -150,6 +150,45 @@ export class Demo {
   }
 }
 
+/** A client of the application in the same process, through its public routes. */
+class DemoClient {
+  readonly #app: FastifyInstance
+  readonly #headers: { readonly authorization: string }
+
+  constructor(app: FastifyInstance, token: string) {
+    this.#app = app
+    this.#headers = { authorization: `Bearer ${token}` }
+  }
+
+  async connections(): Promise<{ id: string; label: string }[]> {
+    const { connections } = await this.#call<{ connections: { id: string; provider: string; label: string }[] }>({
+      method: 'GET',
+      url: '/cloud/connections'
+    })
+    return connections.filter(({ provider }) => provider === 's3')
+  }
+
+  async connect(credentials: object): Promise<string> {
+    const { id } = await this.#call<{ id: string }>({
+      method: 'POST',
+      url: '/cloud/connections/s3',
+      payload: credentials
+    })
+    return id
+  }
+
+  async disconnect(id: string): Promise<void> {
+    await this.#call({ method: 'DELETE', url: `/cloud/connections/${id}` })
+  }
+
+  async #call<T>(request: InjectOptions): Promise<T> {
+    const response = await this.#app.inject({ ...request, headers: this.#headers })
+    if (response.statusCode >= 300)
+      throw new Error(`The demo could not be set up: ${response.statusCode} ${response.body}`)
+    return (response.body === '' ? undefined : response.json()) as T
+  }
+}
+
 /** Opens the folder of a demo. Call it first: it fails if no demo can run in that folder. */
 export function openDemoFolder({ dataDir }: DemoConfig): Promise<DemoFolder> {
   return DemoFolder.open(dataDir, systemClock)
@@ -178,7 +217,7 @@ export async function openDemo(
   const demo = await Demo.open(config, folder)
   run.add(() => demo.close())
   onStep('Starting the server')
-  const opened = await openApp(run, demo.app, { database, summary: { type: 'embedded' }, ...deps, isDemo: true })
+  const opened = await openApp(run, demo.appConfig, { database, summary: { type: 'embedded' }, ...deps, isDemo: true })
   opened.app.log.level = 'warn'
   await demo.seed(opened.app, database)
   return { ...opened, demo }

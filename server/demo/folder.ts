@@ -1,8 +1,9 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { chmod, link, mkdir, open, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Clock } from '../../src/core/time.ts'
 import { Secret } from '../../src/core/secret.ts'
+import type { Clock } from '../../src/core/time.ts'
+import { errorCodeOf } from '../../src/errors.ts'
 
 /** The secrets that a demo generates once. */
 export interface DemoSecrets {
@@ -58,7 +59,7 @@ async function loadOrCreateSecrets(path: string, clock: Clock): Promise<DemoSecr
   try {
     await writeNewFile(tempPath, JSON.stringify(createSecrets(clock), null, 2))
     await link(tempPath, path).catch((error: unknown) => {
-      if (codeOf(error) !== 'EEXIST') throw error
+      if (errorCodeOf(error) !== 'EEXIST') throw error
     })
   } finally {
     await rm(tempPath, { force: true })
@@ -91,7 +92,7 @@ async function readSecrets(path: string): Promise<DemoSecrets | null> {
   try {
     text = await readFile(path, 'utf8')
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return null
+    if (errorCodeOf(error) === 'ENOENT') return null
     throw error
   }
   await chmod(path, 0o600)
@@ -108,8 +109,4 @@ function parseSecrets(text: string): DemoSecrets | null {
   } catch {
     return null
   }
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined
 }

@@ -1,21 +1,21 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { exportedName } from '../../src/core/entry.ts'
-import type { User } from '../../src/core/document.ts'
 import { isStorageError, StorageError } from '../../src/errors.ts'
 import { parseObjectText } from '../../src/core/ids.ts'
 import { InFlightLimit } from '../../src/core/user-limits.ts'
-import { authenticationHook } from '../../src/http/authentication.ts'
-import type { Authenticate } from '../../src/http/authentication.ts'
-import { clientSignal } from '../../src/http/in-flight.ts'
-import type { TrustedSites } from '../../src/http/authentication.ts'
+import {
+  type Authenticate,
+  authenticationHook,
+  decorateWithUser,
+  type TrustedSites,
+  userOf
+} from '../../src/http/authentication.ts'
+import { clientSignal, limitInFlight } from '../../src/http/in-flight.ts'
 import { hasContent } from '../../src/http/content-response.ts'
-import { limitInFlight } from '../../src/http/in-flight.ts'
 import type { IncomingBodyOptions } from '../../src/http/upload-body.ts'
-import { decorateWithUser, userOf } from '../../src/http/authentication.ts'
 import type { LimitOptions } from '../../src/options/options.ts'
-import { contentRoute, setPrivateHeaders } from './content.ts'
-import { readCursor, writeCursor } from './store.ts'
-import { removalRoute } from './content.ts'
+import { contentRoute, removalRoute, setPrivateHeaders } from './content.ts'
+import { type Documents, MANAGED_STORE, NO_CONTENT, readCursor, viewOf, writeCursor } from './store.ts'
 import {
   createDocumentSchema,
   type DocumentListQuery,
@@ -25,8 +25,6 @@ import {
   type NewManagedDocument
 } from './schemas.ts'
 import { uploadRoute } from './upload.ts'
-import { viewOf } from './store.ts'
-import { type Documents, MANAGED_STORE, NO_CONTENT } from './store.ts'
 
 export interface DocumentRouteDeps {
   readonly documents: Documents
@@ -84,7 +82,7 @@ function readRoutes(app: FastifyInstance, { documents, uploads }: DocumentRouteD
   })
 
   app.get<{ Params: { id: string } }>('/documents/:id', { schema: getDocumentSchema }, async (request, reply) => {
-    const document = await documents.find(request.params.id, toUser(request))
+    const document = await documents.find(request.params.id, { id: userOf(request) })
     if (document === null) throw new StorageError('DOCUMENT_NOT_FOUND')
     setPrivateHeaders(reply)
     return viewOf(document)
@@ -156,8 +154,4 @@ async function readCloudMetadata(
     mimeType: format?.mimeType ?? entry.mimeType,
     size: format === undefined ? entry.size : null
   }
-}
-
-function toUser(request: FastifyRequest): User {
-  return { id: userOf(request) }
 }

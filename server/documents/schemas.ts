@@ -2,13 +2,15 @@ import type { FastifySchema } from 'fastify'
 import { MAX_CURSOR_LENGTH } from '../../src/core/entry.ts'
 import type { StorageErrorCode } from '../../src/errors.ts'
 import {
-  emptyResponse,
+  CODES,
   CONTENT_SECURITY_HEADERS,
+  emptyResponse,
   jsonResponse,
-  NO_STORE_HEADERS
+  NO_STORE_HEADERS,
+  problemResponses,
+  problemResponsesWith
 } from '../../src/http/openapi/responses.ts'
 import { closedObject, type Schema } from '../../src/http/openapi/models.ts'
-import { CODES, problemResponses, problemResponsesWith } from '../../src/http/openapi/responses.ts'
 import { contentResponses, contentHeaders, headersSchema } from '../../src/http/openapi/transfer-operations.ts'
 
 const nameSchema = {

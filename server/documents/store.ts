@@ -1,5 +1,5 @@
 import type { StoredDocument, User } from '../../src/core/document.ts'
-import { databaseUnavailable, isDatabaseUnavailable } from '../../src/db/errors.ts'
+import { queryWithTimeout } from '../../src/db/errors.ts'
 import type { Database } from '../../src/db/open-database.ts'
 import { StorageError } from '../../src/errors.ts'
 
@@ -31,6 +31,9 @@ export interface ContentMetadata {
 }
 
 export type NewDocument = Omit<DocumentRow, 'id' | 'size' | 'createdAt' | 'updatedAt'> & Pick<ContentMetadata, 'size'>
+
+/** Exceeds the timeouts of the connection and of the statement, which say more about the failure. */
+const QUERY_TIMEOUT_MS = 30_000
 
 const COLUMNS = {
   id: true,
@@ -108,12 +111,9 @@ function toBigInt(size: number | null): bigint | null {
   return size === null ? null : BigInt(size)
 }
 
-async function runQuery<T>(query: PromiseLike<T>): Promise<T> {
-  try {
-    return await query
-  } catch (error) {
-    throw isDatabaseUnavailable(error) ? databaseUnavailable(error) : error
-  }
+/** Prisma starts a query when it is awaited. */
+function runQuery<T>(query: PromiseLike<T>): Promise<T> {
+  return queryWithTimeout(() => query, QUERY_TIMEOUT_MS)
 }
 
 /** The document after which a page begins, in the order of the list. */

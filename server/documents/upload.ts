@@ -4,14 +4,17 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { StorageError } from '../../src/errors.ts'
 import type { StorageBackend } from '../../src/core/backend.ts'
 import { clientSignal } from '../../src/http/in-flight.ts'
-import type { IncomingBodyOptions } from '../../src/http/upload-body.ts'
-import { sendUploadProblem, runUpload, toIncomingUpload, acceptRawBody } from '../../src/http/upload-body.ts'
+import {
+  acceptRawBody,
+  type IncomingBodyOptions,
+  runUpload,
+  sendUploadProblem,
+  toIncomingUpload
+} from '../../src/http/upload-body.ts'
 import { parseWriteConditions, type WriteConditions } from '../../src/http/write-conditions.ts'
-import { preconditionFailed, statContent, isConditional, assertConditions } from './objects.ts'
+import { assertConditions, isConditional, preconditionFailed, removeOrphanedObject, statContent } from './objects.ts'
 import { uploadDocumentSchema } from './schemas.ts'
-import { isManaged, viewOf } from './store.ts'
-import { type DocumentRow, type Documents, NO_CONTENT } from './store.ts'
-import { removeOrphanedObject } from './objects.ts'
+import { type DocumentRow, type Documents, isManaged, NO_CONTENT, viewOf } from './store.ts'
 
 /** An upload of content into a document. */
 interface DocumentUpload {

@@ -1,8 +1,6 @@
-import { createHmac, createSecretKey, randomBytes } from 'node:crypto'
-import type { KeyObject } from 'node:crypto'
-import { encodeFields, hashFields } from './primitives.ts'
+import { createHmac, createSecretKey, type KeyObject, randomBytes } from 'node:crypto'
+import { aesGcmOpen, aesGcmSeal, encodeFields, hashFields, hkdfSha256, IV_BYTES, TAG_BYTES } from './primitives.ts'
 import { KEY_ID, type KeyRing } from './key-ring.ts'
-import { IV_BYTES, TAG_BYTES, aesGcmOpen, aesGcmSeal, hkdfSha256 } from './primitives.ts'
 
 const SALT_BYTES = 32
 const TIME_BYTES = 8

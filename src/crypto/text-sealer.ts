@@ -1,10 +1,7 @@
-import { createHmac, createSecretKey, timingSafeEqual } from 'node:crypto'
-import type { KeyObject } from 'node:crypto'
+import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto'
 import type { TextSealer } from '../core/stores.ts'
-import { encodeFields, hashFields } from './primitives.ts'
-import type { KeyRing } from './key-ring.ts'
-import { IV_BYTES, TAG_BYTES, aesGcmOpen, aesGcmSeal, hkdfSha256 } from './primitives.ts'
-import { formatSealedText, parseSealedText } from './key-ring.ts'
+import { aesGcmOpen, aesGcmSeal, encodeFields, hashFields, hkdfSha256, IV_BYTES, TAG_BYTES } from './primitives.ts'
+import { formatSealedText, type KeyRing, parseSealedText } from './key-ring.ts'
 
 const ENCRYPTION_DOMAIN = 'fastify-cloud-storage text encryption v1'
 const NONCE_DOMAIN = 'fastify-cloud-storage text nonce v1'

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
+import { errorCodeOf } from '../errors.ts'
 
 interface Holder {
   readonly pid: number
@@ -64,7 +65,7 @@ function tryLink(from: string, to: string): boolean {
     linkSync(from, to)
     return true
   } catch (error) {
-    if (codeOf(error) === 'EEXIST') return false
+    if (errorCodeOf(error) === 'EEXIST') return false
     throw error
   }
 }
@@ -74,7 +75,7 @@ function readHolder(path: string): Holder | undefined {
   try {
     text = readFileSync(path, 'utf8')
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined
+    if (errorCodeOf(error) === 'ENOENT') return undefined
     throw error
   }
   try {
@@ -94,7 +95,7 @@ function isAlive(holder: Holder): boolean {
   try {
     process.kill(holder.pid, 0)
   } catch (error) {
-    if (codeOf(error) === 'ESRCH') return false
+    if (errorCodeOf(error) === 'ESRCH') return false
   }
   const began = readStartTime(holder.pid)
   return began === null || holder.began === null || began === holder.began
@@ -117,8 +118,4 @@ function heldMessage(folder: string, lock: string, { pid, host }: Holder): strin
     `${folder} is in use by process ${String(pid)} on ${host}: only one process can open a folder at a time. ` +
     `If that process has ended, remove ${lock}`
   )
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined
 }

@@ -2,6 +2,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import type pg from 'pg'
+import { errorCodeOf } from '../errors.ts'
 
 /** The path has the same depth from src/ and from dist/. */
 const MIGRATIONS_FOLDER = fileURLToPath(new URL('../../prisma/migrations/', import.meta.url))
@@ -69,7 +70,10 @@ export async function migrate(client: Pick<pg.Client, 'query'>, options: Migrate
       if (pending.length > 0) await client.query(CREATE_HISTORY)
       for (const migration of pending) await apply(client, migration)
     } catch (cause) {
-      if (codeOf(cause) !== INSUFFICIENT_PRIVILEGE && codeOf((cause as Error).cause) !== INSUFFICIENT_PRIVILEGE) {
+      if (
+        errorCodeOf(cause) !== INSUFFICIENT_PRIVILEGE &&
+        errorCodeOf((cause as Error).cause) !== INSUFFICIENT_PRIVILEGE
+      ) {
         throw cause
       }
       const reason = cause instanceof Error ? cause.message : ''
@@ -98,7 +102,7 @@ export async function assertMigrated(
   const { rows: roles } = await client.query<{ role: string }>('SELECT quote_ident(current_user) AS role')
   const role = roles[0]?.role ?? ''
   const history = await readHistory(client).catch((cause: unknown) => {
-    if (codeOf(cause) !== INSUFFICIENT_PRIVILEGE) throw cause
+    if (errorCodeOf(cause) !== INSUFFICIENT_PRIVILEGE) throw cause
     throw new Error(`The role ${role} may not read the table _prisma_migrations. Run: ${grantsFor(role)}`, { cause })
   })
   const pending = findPending(migrations, history)
@@ -137,7 +141,7 @@ async function lock(client: Pick<pg.Client, 'query'>, waitMs: number): Promise<v
   try {
     await client.query('SELECT pg_advisory_lock($1)', [LOCK_ID])
   } catch (cause) {
-    if (codeOf(cause) !== LOCK_NOT_AVAILABLE) throw cause
+    if (errorCodeOf(cause) !== LOCK_NOT_AVAILABLE) throw cause
     throw new Error(`Another process has been migrating this database for more than ${String(waitMs)} ms`, { cause })
   } finally {
     await client.query('RESET lock_timeout').catch(() => undefined)
@@ -215,10 +219,6 @@ async function apply(client: Pick<pg.Client, 'query'>, { name, script, checksum 
 
 function formatError(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error)
-  const code = codeOf(error)
+  const code = errorCodeOf(error)
   return code === undefined ? message : `${message} (${code})`
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
 }

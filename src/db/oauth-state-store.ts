@@ -1,6 +1,5 @@
-import type { Clock } from '../core/time.ts'
+import { type Clock, systemClock } from '../core/time.ts'
 import type { OAuthStateStore, PendingFlow } from '../core/stores.ts'
-import { systemClock } from '../core/time.ts'
 import { queryWithTimeout } from './errors.ts'
 import type { PrismaLike } from './prisma-client.ts'
 import { isStorable } from './save-connected.ts'

@@ -1,7 +1,7 @@
 import { PrismaPg } from '@prisma/adapter-pg'
 import type pg from 'pg'
 import { PrismaClient } from '../generated/prisma/client.ts'
-import type { DatabaseSource } from './postgres.ts'
+import type { DatabaseSource } from './database-source.ts'
 import { assertMigrated, migrate } from './migrate.ts'
 import { openPostgres } from './postgres.ts'
 

@@ -3,8 +3,8 @@ import { join, resolve } from 'node:path'
 import { Mutex, PGlite } from '@electric-sql/pglite'
 import { createPgConfig } from '@electric-sql/pglite/node-postgres'
 import pg from 'pg'
+import type { DatabaseSource } from './database-source.ts'
 import { lockFolder } from './folder-lock.ts'
-import type { DatabaseSource } from './postgres.ts'
 
 export interface EmbeddedOptions {
   /** Default: in memory. */

@@ -1,5 +1,6 @@
 import { Socket } from 'node:net'
 import pg from 'pg'
+import type { DatabaseSource } from './database-source.ts'
 
 const CONNECT_TIMEOUT_MS = 5000
 const STATEMENT_TIMEOUT_MS = 15_000
@@ -92,12 +93,4 @@ function createIdleTimeoutSocket(socketIdleTimeoutMs: number): Socket {
     socket.destroy(Object.assign(new Error('The database sent no data for too long'), { code: 'ETIMEDOUT' }))
   })
   return socket
-}
-
-/** An open database: a PostgreSQL server, or the embedded one. */
-export interface DatabaseSource {
-  readonly pool: pg.Pool
-  /** Opens a connection outside of the pool, for uses that need a session of their own. The caller ends it. */
-  connect(): Promise<pg.Client>
-  close(): Promise<void>
 }

@@ -1,7 +1,6 @@
 import { pipeline, type Readable, Transform } from 'node:stream'
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
-import { Diagnosis, StorageError } from '../errors.ts'
-import { providerFailure } from '../errors.ts'
+import { Diagnosis, providerFailure, StorageError } from '../errors.ts'
 
 const DECODERS: ReadonlyMap<string, () => Transform> = new Map([
   ['gzip', createGunzip],

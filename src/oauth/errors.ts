@@ -1,7 +1,6 @@
 import type { HttpResponse } from '../core/egress.ts'
-import { Diagnosis, isStorageError, StorageError, type StorageErrorCode } from '../errors.ts'
+import { Diagnosis, isStorageError, providerFailure, StorageError, type StorageErrorCode } from '../errors.ts'
 import type { OAuthConnect, TokenErrorResponse } from '../core/oauth.ts'
-import { providerFailure } from '../errors.ts'
 import { readRetryAfter } from '../net/errors.ts'
 
 /** The HTTP exchange of one call, in addition to the library's error. */

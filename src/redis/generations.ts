@@ -1,7 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import { randomBytes } from 'node:crypto'
-import { Moment } from '../core/time.ts'
-import type { Clock } from '../core/time.ts'
+import { type Clock, Moment } from '../core/time.ts'
 import { type RedisGate, UNAVAILABLE } from './gate.ts'
 
 const MAX_CACHED = 40_000

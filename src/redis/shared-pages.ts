@@ -1,16 +1,13 @@
 import { hash } from 'node:crypto'
-import type { SharedPageOutcome } from '../core/telemetry.ts'
-import { Moment } from '../core/time.ts'
-import type { Clock } from '../core/time.ts'
 import type { InvalidatedScope, SharedFolderKey, SharedPage, SharedTier } from '../cache/shared-tier.ts'
-import { sleep } from '../core/time.ts'
 import { WorkInFlight } from '../core/shared-work.ts'
+import type { SharedPageOutcome } from '../core/telemetry.ts'
+import { type Clock, Moment, sleep } from '../core/time.ts'
 import type { BytesSealer } from '../crypto/bytes-sealer.ts'
+import { type RedisClient, RedisGate, UNAVAILABLE } from './gate.ts'
 import { Generations } from './generations.ts'
 import { PageBudget } from './page-budget.ts'
-import { PageLock } from './page-budget.ts'
-import type { RedisClient } from './gate.ts'
-import { RedisGate, UNAVAILABLE } from './gate.ts'
+import { PageLock } from './page-lock.ts'
 
 export interface SharedPagesOptions {
   readonly redis: RedisClient

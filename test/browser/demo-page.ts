@@ -39,7 +39,7 @@ export async function startDemo(t: Test, variables: Record<string, string> = {})
   const config = readConfig({ PORT: '0', DATA_DIR: dataDir, LOG_LEVEL: 'silent', ...variables }) as DemoConfig
   const demo = await Demo.open(config, await openDemoFolder(config))
   const database = await openDatabase({ image: await migratedImage() })
-  const app = buildApp(demo.app, { database, webRoot: builtUrl, isDemo: true })
+  const app = buildApp(demo.appConfig, { database, webRoot: builtUrl, isDemo: true })
   t.teardown(async () => {
     await app.close()
     await demo.close()

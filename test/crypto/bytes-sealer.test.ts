@@ -2,9 +2,8 @@ import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import t from 'tap'
 import { createBytesSealer } from '../../src/crypto/bytes-sealer.ts'
-import { encodeFields, hashFields } from '../../src/crypto/primitives.ts'
+import { aesGcmSeal, encodeFields, hashFields, hkdfSha256 } from '../../src/crypto/primitives.ts'
 import { createKeyRing } from '../../src/crypto/key-ring.ts'
-import { aesGcmSeal, hkdfSha256 } from '../../src/crypto/primitives.ts'
 import { anyText } from '../support/listing/arbitraries.ts'
 
 const key = () => randomBytes(32).toString('base64')

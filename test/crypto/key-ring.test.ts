@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { inspect } from 'node:util'
-import { createKeyRing } from '../../src/crypto/key-ring.ts'
-import type { KeyRingOptions } from '../../src/crypto/key-ring.ts'
+import { createKeyRing, type KeyRingOptions } from '../../src/crypto/key-ring.ts'
 
 const BYTES = randomBytes(32)
 const BASE64 = BYTES.toString('base64')

@@ -1,5 +1,4 @@
-import { createCipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto'
-import type { KeyObject } from 'node:crypto'
+import { createCipheriv, createHash, hkdfSync, type KeyObject, randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import t from 'tap'
 import type { TextSealer } from '../../src/core/stores.ts'

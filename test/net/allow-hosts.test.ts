@@ -1,7 +1,6 @@
 import t from 'tap'
 import { denialReason } from '../support/net/egress-denial.ts'
-import { parseAllowHosts } from '../../src/net/egress-rules.ts'
-import { EgressRules } from '../../src/net/egress-rules.ts'
+import { EgressRules, parseAllowHosts } from '../../src/net/egress-rules.ts'
 
 /** @param addresses addresses of each host name in `urls`; a literal address stands for itself */
 const allowed = (allowHosts: readonly string[], urls: readonly string[], addresses: readonly string[] = []): string[] =>

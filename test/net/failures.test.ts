@@ -1,9 +1,7 @@
 import t from 'tap'
 import { Diagnosis, StorageError } from '../../src/errors.ts'
-import { connectionFailure } from '../../src/net/errors.ts'
-import { readRetryAfter } from '../../src/net/errors.ts'
+import { connectionFailure, describeExchange, readRetryAfter } from '../../src/net/errors.ts'
 import { setEnvironment } from '../support/process/environment.ts'
-import { describeExchange } from '../../src/net/errors.ts'
 
 const withCode = (code: unknown, message = 'Bearer SECRET'): Error => Object.assign(new Error(message), { code })
 
