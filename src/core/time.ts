@@ -96,13 +96,60 @@ export async function raceSignal<T>(
 }
 
 /**
- * Runs `run` with a signal that aborts with the caller's reason, or with `toError()` after `timeoutMs` milliseconds.
- * Rejects with that reason at once, even if `run` ignores its signal. A result that arrives later is lost.
+ * A signal that aborts with the caller's reason, or with `toError()` after `timeoutMs` milliseconds. For work that
+ * outlives one promise, such as reading a body; {@link withTimeout} is for all other work.
  *
  * A response that arrives in time is never lost to a busy process: sockets are read once more before the timeout
- * applies.
- *
- * Uses its own timer and controller: Node 20 may garbage-collect a composed timeout signal before it fires.
+ * applies. Its own timer and controller are necessary: Node 20 may garbage-collect a composed timeout signal before it
+ * fires.
+ */
+export class Deadline {
+  readonly #controller = new AbortController()
+  readonly #caller: AbortSignal | null
+  readonly #timer: NodeJS.Timeout
+  #immediate: NodeJS.Immediate | undefined
+
+  /** @param caller the caller's signal; `null` if only the timeout applies */
+  constructor(timeoutMs: number, caller: AbortSignal | null, toError: () => Error) {
+    this.#caller = caller
+    this.#timer = setTimeout(() => {
+      this.#immediate = setImmediate(() => {
+        this.#controller.abort(toError())
+      })
+    }, timeoutMs)
+    caller?.addEventListener('abort', this.#onAbort, { once: true })
+    if (caller?.aborted) this.#onAbort()
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  /** Lets the process end before the timeout. */
+  unref(): void {
+    this.#timer.unref()
+  }
+
+  /** Ends the timeout. The caller's signal still applies. */
+  clearTimer(): void {
+    clearTimeout(this.#timer)
+    clearImmediate(this.#immediate)
+  }
+
+  /** Ends the timeout and the effect of the caller's signal. */
+  clear(): void {
+    this.clearTimer()
+    this.#caller?.removeEventListener('abort', this.#onAbort)
+  }
+
+  readonly #onAbort = (): void => {
+    this.#controller.abort(this.#caller?.reason)
+  }
+}
+
+/**
+ * Runs `run` with the signal of a {@link Deadline}. Rejects with its reason at once, even if `run` ignores the signal:
+ * the caller's reason, or `toError()` after `timeoutMs` milliseconds. A result that arrives later is lost.
  *
  * @param signal the caller's; if it is already aborted, `run` is not called. `null` if only the timeout applies
  */
@@ -113,29 +160,17 @@ export async function withTimeout<T>(
   run: (signal: AbortSignal) => PromiseLike<T>
 ): Promise<T> {
   signal?.throwIfAborted()
-  const controller = new AbortController()
-  const onAbort = (): void => {
-    controller.abort(signal?.reason)
-  }
-  signal?.addEventListener('abort', onAbort, { once: true })
-  let immediate: NodeJS.Immediate | undefined
-  const timer = setTimeout(() => {
-    immediate = setImmediate(() => {
-      controller.abort(toError())
-    })
-  }, timeoutMs)
+  const deadline = new Deadline(timeoutMs, signal, toError)
   try {
     return await new Promise<T>((resolve, reject) => {
       // Listens before `run` does, so that its own reaction to the abort does not replace the reason.
-      controller.signal.addEventListener('abort', () => {
-        reject(controller.signal.reason)
+      deadline.signal.addEventListener('abort', () => {
+        reject(deadline.signal.reason)
       })
-      run(controller.signal).then(resolve, reject)
+      run(deadline.signal).then(resolve, reject)
     })
   } finally {
-    clearTimeout(timer)
-    clearImmediate(immediate)
-    signal?.removeEventListener('abort', onAbort)
+    deadline.clear()
   }
 }
 

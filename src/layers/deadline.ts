@@ -1,55 +1,33 @@
-import type { StorageBackend } from '../core/backend.ts'
+import type { Download, StorageBackend } from '../core/backend.ts'
+import { Deadline, raceSignal } from '../core/time.ts'
 import { providerFailure } from '../errors.ts'
 import { interceptCalls } from './layer.ts'
 
 /**
  * Limits each call except uploads to `totalMs`, even if the backend ignores its signal. For a download the deadline
  * ends when its body begins. The backend itself detects a stalled body.
- *
- * Uses its own timer and controller: Node 20 may garbage-collect a composed timeout signal before it fires.
  */
 export function withDeadline(backend: StorageBackend, totalMs: number): StorageBackend {
   return interceptCalls(backend, async (method, outer, run) => {
     outer.throwIfAborted()
     if (method === 'upload') return await run(outer)
-    const controller = new AbortController()
-    const onAbort = (): void => {
-      controller.abort(outer.reason)
-    }
-    outer.addEventListener('abort', onAbort, { once: true })
-    const timer = setTimeout(() => {
-      controller.abort(providerFailure('PROVIDER_TIMEOUT'))
-    }, totalMs)
-    let isTransferring = false
+    const deadline = new Deadline(totalMs, outer, () => providerFailure('PROVIDER_TIMEOUT'))
     try {
-      const result = await Promise.race([run(controller.signal), rejectOnAbort(controller.signal)])
+      const result = await raceSignal(run(deadline.signal), deadline.signal)
       if (method === 'download') {
         // The caller's signal must still reach the body.
-        isTransferring = true
-        bodyOf(result).once('close', () => {
-          outer.removeEventListener('abort', onAbort)
+        deadline.clearTimer()
+        const { body } = result as Download
+        body.once('close', () => {
+          deadline.clear()
         })
+      } else {
+        deadline.clear()
       }
       return result
-    } finally {
-      clearTimeout(timer)
-      if (!isTransferring) outer.removeEventListener('abort', onAbort)
+    } catch (error) {
+      deadline.clear()
+      throw error
     }
   })
-}
-
-function rejectOnAbort(signal: AbortSignal): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    signal.addEventListener(
-      'abort',
-      () => {
-        reject(signal.reason)
-      },
-      { once: true }
-    )
-  })
-}
-
-function bodyOf(result: unknown): NodeJS.EventEmitter {
-  return (result as { body: NodeJS.EventEmitter }).body
 }

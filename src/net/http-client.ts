@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import type { Agent } from 'undici'
 import type { HttpResponse, HttpRequest } from '../core/egress.ts'
 import type { Timeouts } from '../core/stores.ts'
-import { raceSignal } from '../core/time.ts'
+import { Deadline, raceSignal } from '../core/time.ts'
 import { Diagnosis, isStorageError, providerFailure, StorageError } from '../errors.ts'
 import type { EgressRules } from './egress-rules.ts'
 import { connectionFailure, describeExchange } from './errors.ts'
@@ -51,13 +51,17 @@ export class HttpClient {
   }
 
   async request(request: HttpRequest): Promise<HttpResponse> {
-    const deadline = new Deadline(request, this.#options.timeouts.totalMs)
+    // A transfer ends by its caller's signal only.
+    const deadline =
+      request.purpose === 'transfer'
+        ? undefined
+        : new Deadline(this.#options.timeouts.totalMs, request.signal, () => providerFailure('PROVIDER_TIMEOUT'))
     try {
-      const response = await this.#follow(request, deadline.signal)
-      deadline.clearOnClose(response.body)
+      const response = await this.#follow(request, deadline?.signal ?? request.signal)
+      if (deadline !== undefined) clearOnClose(deadline, response.body)
       return response
     } catch (error) {
-      deadline.clear()
+      deadline?.clear()
       // The source is not read any more, and may hold a file open.
       if (request.body instanceof Readable) request.body.destroy()
       throw error
@@ -138,6 +142,16 @@ export class HttpClient {
   }
 }
 
+/** Ends the deadline with the body. From now on, only the socket of the body keeps the process alive. */
+function clearOnClose(deadline: Deadline, body: Readable): void {
+  deadline.unref()
+  if (body.closed) deadline.clear()
+  else
+    body.once('close', () => {
+      deadline.clear()
+    })
+}
+
 /** Returns true if sending may take a while: the time until the response counts from before the first byte. */
 function isLong(body: HttpRequest['body']): boolean {
   return body instanceof Readable || (body !== undefined && body.length > MAX_SHORT_BODY_BYTES)
@@ -172,48 +186,6 @@ function redirectRequest(request: HttpRequest, location: string, redirects: numb
   return {
     url,
     headers: Object.fromEntries(Object.entries(headers).filter(([name]) => CROSS_ORIGIN_HEADERS.has(name)))
-  }
-}
-
-/** Ends an exchange by its caller's signal and, unless it is a transfer, after the total time, even within a body. */
-class Deadline {
-  readonly signal: AbortSignal
-  readonly #clear: () => void
-  readonly #timer: NodeJS.Timeout | undefined
-
-  constructor({ signal: callerSignal, purpose = 'answer' }: HttpRequest, totalMs: number) {
-    if (purpose === 'transfer') {
-      this.signal = callerSignal
-      this.#clear = () => {}
-      return
-    }
-    // Not AbortSignal.any(): Node 20 may garbage-collect a composed timeout signal.
-    const controller = new AbortController()
-    const abort = (): void => {
-      controller.abort(callerSignal.reason)
-    }
-    callerSignal.addEventListener('abort', abort, { once: true })
-    if (callerSignal.aborted) abort()
-    const timer = setTimeout(() => {
-      controller.abort(providerFailure('PROVIDER_TIMEOUT'))
-    }, totalMs)
-    this.#timer = timer
-    this.signal = controller.signal
-    this.#clear = () => {
-      clearTimeout(timer)
-      callerSignal.removeEventListener('abort', abort)
-    }
-  }
-
-  /** Lets the body's socket alone keep the process alive from now on. */
-  clearOnClose(body: Readable): void {
-    this.#timer?.unref()
-    if (body.closed) this.#clear()
-    else body.once('close', this.#clear)
-  }
-
-  clear(): void {
-    this.#clear()
   }
 }
 
