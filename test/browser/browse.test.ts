@@ -36,7 +36,7 @@ t.test('a host that prevents the open event keeps the folder closed, and receive
   const { page, row, events, cloud } = await openPicker(t)
   await row('a.pdf').waitFor()
   await page.evaluate(() => {
-    window.keepsClosed = true
+    window.preventsOpen = true
   })
   await row('Photos').dblclick()
   await row('a.pdf').dblclick()

@@ -119,7 +119,7 @@ t.test('an uploaded document can be downloaded unchanged and removed', async (t)
   await page.getByRole('button', { name: 'Remove bytes.bin' }).click()
   await page.getByRole('dialog').getByText('Remove bytes.bin?').waitFor()
   t.same(await axeViolations(page), [], 'the dialog')
-  await page.getByRole('button', { name: 'Keep it' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click()
   t.equal(await documentItem(page, 'bytes.bin').count(), 1)
   for (const name of ['bytes.bin', 'empty.txt']) {
     await page.getByRole('button', { name: `Remove ${name}` }).click()

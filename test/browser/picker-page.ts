@@ -25,9 +25,9 @@ export interface PickerEventRecord {
 
 declare global {
   interface Window {
-    heard: PickerEventRecord[]
+    pickerEvents: PickerEventRecord[]
     violations: string[]
-    keepsClosed?: boolean
+    preventsOpen?: boolean
   }
 }
 
@@ -71,7 +71,7 @@ export async function openPicker(t: Test, options: PageOptions = {}): Promise<Pi
   return {
     cloud,
     page,
-    events: async () => await page.evaluate(() => window.heard),
+    events: async () => await page.evaluate(() => window.pickerEvents),
     row: (name) => page.locator('.body > .row').filter({ has: page.locator('bdi', { hasText: name }) }),
     names: async () => await page.locator('.body > .row bdi').allTextContents()
   }

@@ -25,7 +25,7 @@ t.test('Google Drive is connected on its own page, in a window that closes itsel
   await popup.getByText('Sign in to Google').waitFor()
   t.equal(new URL(popup.url()).origin, world.google.emulated.url)
   t.equal(await popup.evaluate(() => window.opener === null), true, 'it has no access to the page')
-  await page.getByText('Finish signing in in the window that has opened.').waitFor()
+  await page.getByText('Continue in the sign-in window.').waitFor()
   const visited: string[] = []
   popup.on('framenavigated', (frame) => visited.push(frame.url()))
   const gone = popup.waitForEvent('close')

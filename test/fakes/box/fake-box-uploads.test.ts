@@ -166,7 +166,7 @@ t.test('an upload session', async (t) => {
     t.equal((await put(String(urls['upload_part']), '4-7/10', '4567')).status, 409, 'the part is stored')
     const { urls: next } = await begin()
     const body = { parts: await parts(next) }
-    Object.assign(fake.knobs, { partsMissed: 1, assembling: 1, retryAfter: 5, lostCommits: 1 })
+    Object.assign(fake.knobs, { incompleteCommits: 1, pendingCommits: 1, retryAfter: 5, lostCommits: 1 })
     t.match(await commit(next['commit'], body), { status: 400, code: 'parts_mismatch' })
     t.match(await commit(next['commit'], body), { status: 202, text: '', headers: { 'retry-after': '5' } })
     t.same(tree.children(), [])

@@ -26,9 +26,9 @@ export interface FakeBoxKnobs {
   /** The part size of new upload sessions. */
   partSize: number
   /** The number of further commits that get a 202, although all parts are stored. */
-  assembling: number
+  pendingCommits: number
   /** The number of further commits that miss parts, as with Box right after the last upload. */
-  partsMissed: number
+  incompleteCommits: number
   /** The number of further parts that are stored without a response. */
   lostParts: number
   /** The number of further commits that are performed without a response. */
@@ -49,8 +49,8 @@ export const newKnobs = (): FakeBoxKnobs => ({
   retryAfter: 1,
   minSessionBytes: 20_000_000,
   partSize: 8 * 1024 * 1024,
-  assembling: 0,
-  partsMissed: 0,
+  pendingCommits: 0,
+  incompleteCommits: 0,
   lostParts: 0,
   lostCommits: 0,
   overlapStatus: 409

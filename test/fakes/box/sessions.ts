@@ -9,7 +9,7 @@ import type { BoxLocation } from './writes.ts'
 const WEEK_MS = 7 * 24 * 60 * 60 * 1000
 
 /** An existing file, or the name and parent of a new one. */
-export type BoxTarget = { readonly place: BoxLocation } | { readonly id: string; readonly name: string | undefined }
+export type BoxTarget = { readonly location: BoxLocation } | { readonly id: string; readonly name: string | undefined }
 
 export interface StoredPart {
   readonly id: string

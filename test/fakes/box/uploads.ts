@@ -38,10 +38,10 @@ export class FakeBoxUploads {
 
   createFileSession(call: BoxCall, origin: string): void {
     const body = call.json(['folder_id', 'file_size', 'file_name'])
-    const place = { name: body.requiredText('file_name'), parent: body.requiredText('folder_id') }
+    const location = { name: body.requiredText('file_name'), parent: body.requiredText('folder_id') }
     const size = this.#sizeOf(body)
-    this.#writes.checkFile(call, place, size, 'folder_id')
-    this.#createSession(call, { place }, size, origin)
+    this.#writes.checkFile(call, location, size, 'folder_id')
+    this.#createSession(call, { location }, size, origin)
   }
 
   createVersionSession(call: BoxCall, origin: string): void {
@@ -95,22 +95,22 @@ export class FakeBoxUploads {
     const body = call.json(['parts', 'attributes'])
     const digest = digestOf(call)
     checkParts(session, body)
-    if (consume(this.#knobs, 'partsMissed')) throw new BoxFailure({ code: 'parts_mismatch' })
+    if (consume(this.#knobs, 'incompleteCommits')) throw new BoxFailure({ code: 'parts_mismatch' })
     const content = Buffer.concat(session.parts.map((part) => part.content))
     const actual = sha1Of(content, 'base64')
     if (digest !== actual) throw digestMismatch('File', actual, digest, 400)
     const times = parseTimes(body.object('attributes', TIME_NAMES))
     const { target } = session
-    if ('place' in target && call.header('if-match') !== undefined) throw new BoxMistake('an etag for a new file')
-    if ('place' in target) this.#writes.checkFile(call, target.place, content.length, 'folder_id')
+    if ('location' in target && call.header('if-match') !== undefined) throw new BoxMistake('an etag for a new file')
+    if ('location' in target) this.#writes.checkFile(call, target.location, content.length, 'folder_id')
     else this.#writes.checkVersion(call, target.id, target.name, content.length)
-    if (consume(this.#knobs, 'assembling')) {
+    if (consume(this.#knobs, 'pendingCommits')) {
       call.sendNotReady(this.#knobs.retryAfter)
       return
     }
     const node =
-      'place' in target
-        ? this.#writes.create(call, target.place, times, content)
+      'location' in target
+        ? this.#writes.create(call, target.location, times, content)
         : this.#writes.write(call, target.id, target.name, times, content)
     this.#sessions.delete(session.id)
     if (!loseResponse(call, this.#knobs, 'lostCommits')) sendFile(call, node, fields)
@@ -180,7 +180,7 @@ function checkParts(session: BoxUploadSession, body: BoxBody): void {
   }
 }
 
-type CounterName = 'assembling' | 'partsMissed' | 'lostParts' | 'lostCommits'
+type CounterName = 'pendingCommits' | 'incompleteCommits' | 'lostParts' | 'lostCommits'
 
 function consume(knobs: FakeBoxKnobs, name: CounterName): boolean {
   if (knobs[name] <= 0) return false

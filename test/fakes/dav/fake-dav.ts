@@ -15,7 +15,7 @@ export interface FakeDavOptions extends Partial<FakeDavRules> {
   /** Basic by default. */
   readonly auth?: FakeDavAuth
   /** Responds with 401 as soon as the head has arrived, while the body is still being sent. */
-  readonly refusesEarly?: boolean
+  readonly rejectsEarly?: boolean
   readonly extension?: DavExtension
 }
 
@@ -36,12 +36,12 @@ export class FakeDav extends FakeServer {
   readonly #responses = new Set<ServerResponse>()
   readonly #authenticator: Authenticator
   readonly #extension: DavExtension | undefined
-  readonly #refusesEarly: boolean
+  readonly #rejectsEarly: boolean
 
-  private constructor({ auth = { type: 'basic' }, refusesEarly = false, extension, ...rules }: FakeDavOptions) {
+  private constructor({ auth = { type: 'basic' }, rejectsEarly = false, extension, ...rules }: FakeDavOptions) {
     super()
     this.#authenticator = authenticator(auth)
-    this.#refusesEarly = refusesEarly
+    this.#rejectsEarly = rejectsEarly
     this.#extension = extension
     this.rules = {
       basePath: '/dav/',
@@ -105,7 +105,7 @@ export class FakeDav extends FakeServer {
     this.requests.push(request)
     try {
       if (this.earlyScript(request, response) === true) return
-      if (this.#refusesEarly && authError !== undefined) throw authError
+      if (this.#rejectsEarly && authError !== undefined) throw authError
       const isDav = this.#extension === undefined || path.startsWith(this.rules.basePath)
       const mistake = isDav ? this.#mistakeOf(message, request) : undefined
       const opensFile = isDav && method === 'PUT' && mistake === undefined && authError === undefined

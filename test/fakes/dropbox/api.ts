@@ -27,7 +27,7 @@ export interface DropboxState {
 }
 
 /** The responses that can be lost. */
-type LossCounter = Extract<keyof FakeDropboxKnobs, 'losesAnswers' | 'losesFinishes' | 'losesUploads'>
+type LossCounter = Extract<keyof FakeDropboxKnobs, 'lostAppendResponses' | 'lostFinishResponses' | 'lostUploadResponses'>
 
 /** Dispatches allowed requests. */
 export class FakeDropboxApi {
@@ -82,17 +82,17 @@ export class FakeDropboxApi {
         sendExport(call, knobs)
         return
       case 'files/upload':
-        this.#sendSaved(call, uploads.upload(call), 'losesUploads')
+        this.#sendSaved(call, uploads.upload(call), 'lostUploadResponses')
         return
       case 'files/upload_session/start':
         call.send(uploads.start(call))
         return
       case 'files/upload_session/append_v2':
         uploads.append(call)
-        if (!this.#loseResponse(call, 'losesAnswers')) call.send(null)
+        if (!this.#loseResponse(call, 'lostAppendResponses')) call.send(null)
         return
       case 'files/upload_session/finish':
-        this.#sendSaved(call, uploads.finish(call), 'losesFinishes')
+        this.#sendSaved(call, uploads.finish(call), 'lostFinishResponses')
     }
   }
 

@@ -308,14 +308,14 @@ t.test('an upload session', async (t) => {
 
   t.test('is resumed by the official client after lost responses', async (t) => {
     const { fake, client } = await startWithClient(t)
-    Object.assign(fake.knobs, { losesAnswers: 1, losesFinishes: 1 })
+    Object.assign(fake.knobs, { lostAppendResponses: 1, lostFinishResponses: 1 })
     const { metadata } = await uploadFile(client, source, { path: '/a' }, options)
     t.equal(metadata.size, 10)
     t.equal(String(fake.tree.read(metadata.id)), String(CONTENT))
     const count = (name: string) => fake.requests.filter(({ path }) => path.endsWith(name)).length
     t.same([count('append_v2'), count('finish')], [3, 3])
-    t.same([fake.knobs.losesAnswers, fake.knobs.losesFinishes, fake.uploads.open], [0, 0, 0])
-    fake.knobs.losesUploads = 1
+    t.same([fake.knobs.lostAppendResponses, fake.knobs.lostFinishResponses, fake.uploads.open], [0, 0, 0])
+    fake.knobs.lostUploadResponses = 1
     await t.rejects(client.filesUpload({ path: '/b', contents: 'b' }))
     t.ok(fake.tree.at('b'))
     const parallel = bytesUpload(new Uint8Array(2 * BLOCK + 5))

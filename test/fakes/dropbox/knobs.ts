@@ -16,11 +16,11 @@ export interface FakeDropboxKnobs {
   /** Resets downloads after some bytes of their content. */
   downloadResets: DownloadResets
   /** The number of upload pieces that are stored without a response. */
-  losesAnswers: number
+  lostAppendResponses: number
   /** The same for the end of sessions. */
-  losesFinishes: number
+  lostFinishResponses: number
   /** The same for uploads in one call. */
-  losesUploads: number
+  lostUploadResponses: number
   /** Whether a session can be finished again: Dropbox does not document it, and its own client relies on it. */
   keepsFinishedSessions: boolean
   /** Dropbox's is 150 MiB. */
@@ -42,9 +42,9 @@ export const newKnobs = (isTeam: boolean): FakeDropboxKnobs => ({
   extraOnNextPages: [],
   emptyPages: [],
   downloadResets: { times: 0, afterBytes: 0 },
-  losesAnswers: 0,
-  losesFinishes: 0,
-  losesUploads: 0,
+  lostAppendResponses: 0,
+  lostFinishResponses: 0,
+  lostUploadResponses: 0,
   keepsFinishedSessions: true,
   callLimitBytes: 150 * MIB,
   invalidTokenError: 'expired_access_token',

@@ -171,7 +171,7 @@ t.test('pages', async (t) => {
     fake.knobs.shortPages.push(1, 0)
     t.same(await pages(path), ['4', '', '3,2', '1,0'])
     fake.knobs.pageLimit = 3
-    fake.knobs.tellsCount = true
+    fake.knobs.sendsCount = true
     const [one, two] = [await send('/me/drive/root/children'), await send('/me/drive/root/children')]
     t.equal(one.json['@odata.count'], 5)
     t.equal(one.json.value?.length, 3)

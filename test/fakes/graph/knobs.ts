@@ -11,7 +11,7 @@ export interface FakeGraphKnobs {
   /** Maximum lengths of the next pages; 0 gives an empty page with a link. Each is used once. */
   readonly shortPages: number[]
   /** Whether listings contain `@odata.count`. */
-  tellsCount: boolean
+  sendsCount: boolean
   /** The storage quota of a drive. */
   quotaBytes: number | undefined
   /** The limit of an upload without a session; Microsoft's is 250 MB. */
@@ -36,7 +36,7 @@ export const newKnobs = (kind: GraphKind): FakeGraphKnobs => ({
   pageFault: undefined,
   pageLimit: Infinity,
   shortPages: [],
-  tellsCount: false,
+  sendsCount: false,
   quotaBytes: undefined,
   maxSimpleBytes: 250 * 1024 * 1024,
   downloadResets: { times: 0, afterBytes: 0 },

@@ -138,7 +138,7 @@ export class FakeGraphReads {
     const { items, count, nextLink } = this.#pages.page(call.view.caller.user, this.#origins.url, call.request, list)
     call.send({
       '@odata.context': this.#contextOf(entityType),
-      ...(this.#knobs.tellsCount && { '@odata.count': count }),
+      ...(this.#knobs.sendsCount && { '@odata.count': count }),
       ...(nextLink !== undefined && { '@odata.nextLink': nextLink }),
       value: items.flatMap(toResource)
     })

@@ -25,7 +25,7 @@ const SABRE_EXCEPTION = 'OCA\\DAV\\Connector\\Sabre\\Exception\\'
 const HEADERS = ['host', 'connection', 'authorization', 'user-agent', 'accept', 'accept-encoding', 'ocs-apirequest']
 const BODY_HEADERS = ['content-type', 'content-length']
 
-export interface FakeNextcloudOptions extends Pick<FakeDavOptions, 'notFoundFirst' | 'prefix' | 'refusesEarly'> {
+export interface FakeNextcloudOptions extends Pick<FakeDavOptions, 'notFoundFirst' | 'prefix' | 'rejectsEarly'> {
   /** The mount path, such as `/nextcloud`; empty for the root of its host. */
   readonly mountPath?: string
 }

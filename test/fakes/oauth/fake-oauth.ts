@@ -201,8 +201,8 @@ export class FakeOAuth extends FakeServer {
     if (gate?.isPerformed === false) await gate.wait()
     const result = fault?.isPerformed === false ? undefined : perform()
     if (gate?.isPerformed === true) await gate.wait()
-    if (fault?.isPerformed === false) fault.strike(response)
-    else if (result !== undefined) (fault?.strike ?? sendResponse)(response, result)
+    if (fault?.isPerformed === false) fault.apply(response)
+    else if (result !== undefined) (fault?.apply ?? sendResponse)(response, result)
     if (response.headersSent) call.status = response.statusCode
   }
 

@@ -15,24 +15,24 @@ export interface OAuthErrorResponse {
 /** Applies instead of performing the request. */
 interface EarlyFault {
   readonly isPerformed: false
-  readonly strike: (response: ServerResponse) => void
+  readonly apply: (response: ServerResponse) => void
 }
 
 /** Applies after the request was performed: a code is used or a token rotated, but the response is faulty. */
 interface LateFault {
   readonly isPerformed: true
-  readonly strike: (response: ServerResponse, result: OAuthResponse) => void
+  readonly apply: (response: ServerResponse, result: OAuthResponse) => void
 }
 
 export type OAuthFault = EarlyFault | LateFault
 
-const beforePerforming = (strike: EarlyFault['strike']): EarlyFault => ({ isPerformed: false, strike })
-const afterwards = (strike: LateFault['strike']): LateFault => ({ isPerformed: true, strike })
+const beforePerforming = (apply: EarlyFault['apply']): EarlyFault => ({ isPerformed: false, apply })
+const afterwards = (apply: LateFault['apply']): LateFault => ({ isPerformed: true, apply })
 
 /** Applies the same fault after the request was performed. */
-export function afterPerforming({ strike }: EarlyFault): OAuthFault {
+export function afterPerforming({ apply }: EarlyFault): OAuthFault {
   return afterwards((response) => {
-    strike(response)
+    apply(response)
   })
 }
 
@@ -114,7 +114,7 @@ export class OAuthFaults {
   #plan: { readonly endpoint: OAuthEndpoint; readonly fault: OAuthFault; remaining: number }[] = []
 
   plan(endpoint: OAuthEndpoint, times: number, failure: OAuthErrorResponse | OAuthFault): void {
-    const fault = 'strike' in failure ? failure : respondsWith(failure)
+    const fault = 'apply' in failure ? failure : respondsWith(failure)
     this.#plan.push({ endpoint, fault, remaining: times })
   }
 

@@ -109,9 +109,9 @@ t.test('an invalid list of parts ends an upload', async (t) => {
 
 t.test('the commit waits while Box assembles the file', async (t) => {
   const { fake, requestsTo, uploadAndVerify } = await startUploading(t)
-  fake.knobs.assembling = 8
+  fake.knobs.pendingCommits = 8
   fake.knobs.retryAfter = 0
-  fake.knobs.partsMissed = 2
+  fake.knobs.incompleteCommits = 2
   await uploadAndVerify(CONTENT)
   t.equal(requestsTo('POST', /commit$/).length, 11)
 })
@@ -119,7 +119,7 @@ t.test('the commit waits while Box assembles the file', async (t) => {
 t.test('an upload fails if its commit is never completed, or if the Retry-After is hours', async (t) => {
   const ends = async (retryAfter: number, most: number) => {
     const { fake, backend, requestsTo } = await startUploading(t)
-    fake.knobs.assembling = Infinity
+    fake.knobs.pendingCommits = Infinity
     fake.knobs.retryAfter = retryAfter
     await rejectsWith(t, upload(backend, NEW_FILE, chunkedStream(CONTENT)), 'PROVIDER_UNAVAILABLE')
     t.equal(requestsTo('POST', /commit$/).length, most)

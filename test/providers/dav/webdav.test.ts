@@ -54,7 +54,7 @@ t.test('the contract', async (t) => {
 
 t.test('the contract with digest authentication, nonces for two requests, and weak ETags', async (t) => {
   const auth = { type: 'digest', algorithms: ['SHA-256', 'MD5'], nonceUses: 2 } as const
-  backendContract(t, kind({ auth, etags: 'weak', collectionSlash: 'serve', refusesEarly: true }))
+  backendContract(t, kind({ auth, etags: 'weak', collectionSlash: 'serve', rejectsEarly: true }))
 })
 
 t.test('the contract with a token, no ETags, no preconditions, and hrefs that are URLs', async (t) => {

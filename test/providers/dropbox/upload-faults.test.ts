@@ -51,9 +51,9 @@ t.test('after a lost response the file is looked up, and nothing is stored twice
   const small = Buffer.from('once')
   const large = randomBytes(17 * MIB)
   for (const [knob, content, expected] of [
-    ['losesUploads', small, ['upload', 'get_metadata']],
-    ['losesFinishes', large, ['start', 'append_v2', 'append_v2', 'finish', 'get_metadata']],
-    ['losesAnswers', large, ['start', 'append_v2', 'append_v2', 'append_v2', 'finish']]
+    ['lostUploadResponses', small, ['upload', 'get_metadata']],
+    ['lostFinishResponses', large, ['start', 'append_v2', 'append_v2', 'finish', 'get_metadata']],
+    ['lostAppendResponses', large, ['start', 'append_v2', 'append_v2', 'append_v2', 'finish']]
   ] as const) {
     for (const condition of [{}, { ifNoneMatch: '*' }] as const) {
       const { fake, tree, uploadAndVerify, operations } = await startDropbox(t)
@@ -416,7 +416,7 @@ t.test('no lookup is made when it is certain that nothing was stored', async (t)
 t.test('a session that is forgotten after a lost response may have become the file', async (t) => {
   const { fake, uploadAndVerify, operations } = await startDropbox(t)
   fake.knobs.keepsFinishedSessions = false
-  fake.knobs.losesFinishes = 1
+  fake.knobs.lostFinishResponses = 1
   // The lookup that would find it fails, so Dropbox is called again.
   fake.failNext(1, respondsWith(503), { path: '/2/files/get_metadata' })
   await uploadAndVerify(randomBytes(9 * MIB))

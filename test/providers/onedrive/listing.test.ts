@@ -320,12 +320,12 @@ t.test('a shortcut leads to its target, by its own id and by the id of its targe
 })
 
 t.test('pages that skip or repeat entries do not make a complete listing', async (t) => {
-  for (const tellsCount of [false, true]) {
+  for (const sendsCount of [false, true]) {
     for (const pageFault of ['skips', 'doubles'] satisfies PageFault[]) {
       const { fake, tree, backend } = await start(t)
       const parent = tree.addFolder({ name: 'folder' })
       tree.addFiles(10, (index) => ({ name: `file ${index}`, parent }))
-      Object.assign(fake.knobs, { pageFault, tellsCount })
+      Object.assign(fake.knobs, { pageFault, sendsCount })
       for (const id of [idOf(parent), null]) {
         if (id === null) tree.addFiles(10, (index) => ({ name: `file ${index}` }))
         const pages = await walk(withPageGuard(backend), id, 4)

@@ -21,15 +21,15 @@ export const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; report-uri /violations"
 
 const HOST_SCRIPT = `
-  window.heard = []
+  window.pickerEvents = []
   window.violations = []
   document.addEventListener('securitypolicyviolation', (event) => {
     window.violations.push(event.violatedDirective + ' ' + event.sourceFile)
   })
   for (const type of ['select', 'open', 'error']) {
     document.addEventListener(type, (event) => {
-      if (event instanceof CustomEvent) window.heard.push({ type, detail: { ...event.detail } })
-      if (type === 'open' && window.keepsClosed) event.preventDefault()
+      if (event instanceof CustomEvent) window.pickerEvents.push({ type, detail: { ...event.detail } })
+      if (type === 'open' && window.preventsOpen) event.preventDefault()
     })
   }
   if (new URLSearchParams(location.search).has('token')) {
