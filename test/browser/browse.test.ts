@@ -196,7 +196,11 @@ t.test('names are rendered as text', async (t) => {
 })
 
 t.test('an incomplete listing is reported with its reason', async (t) => {
-  const reasons = { 'provider-partial': /left something out/, 'page-cap': /larger/, 'duplicate-cursor': /repeated/ }
+  const reasons = {
+    'provider-partial': /did not list them/,
+    'page-cap': /too large/,
+    'duplicate-cursor': /same page twice/
+  }
   for (const [reason, words] of Object.entries(reasons)) {
     const { page, row } = await openPicker(t, {
       setUp: (cloud) => {

@@ -102,6 +102,7 @@ t.test('a search does not load further pages but offers to', async (t) => {
   await row('file 000').waitFor()
   await page.getByRole('searchbox').fill('file 00')
   await page.getByText('10 of 60 items').waitFor()
+  await page.getByText('Only loaded items are searched.').waitFor()
   const asked = cloud.requests.length
   await page.getByRole('button', { name: 'Load more' }).click()
   await page.getByText('10 of 120 items').waitFor()

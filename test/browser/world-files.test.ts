@@ -40,8 +40,7 @@ async function recordSelections(page: Page): Promise<() => Promise<readonly Sele
       if (event instanceof CustomEvent) details.push(event.detail)
     })
   })
-  return async () =>
-    await page.evaluate(() => (window as unknown as { recordSelections: SelectionDetail[] }).recordSelections)
+  return async () => await page.evaluate(() => (window as unknown as { selections: SelectionDetail[] }).selections)
 }
 
 /** Sets the picker's filter, as a host does. */

@@ -1,5 +1,4 @@
-import type { Format } from '../picker/strings.ts'
-import type { Translate } from '../picker/strings.ts'
+import type { Format, Translate } from '../picker/strings.ts'
 import type { PageCore } from './state.ts'
 
 /** The context of all views of the page. */

@@ -6,9 +6,7 @@ import { PickerProblem } from '../picker/problem.ts'
 import { Task } from '../picker/state/task.ts'
 import { Transfers } from '../picker/state/transfers.ts'
 import { CacheMonitor } from './cache-monitor.ts'
-import { DocumentList } from './documents.ts'
-import { DocumentsApi, type DocumentView } from './documents.ts'
-import { chooseFile, saveBody } from './documents.ts'
+import { chooseFile, DocumentList, DocumentsApi, type DocumentView, saveBody } from './documents.ts'
 import type { Session } from './session.ts'
 
 export interface PagePorts {
@@ -76,7 +74,7 @@ export class PageCore {
     this.#ports.onChange()
   }
 
-  /** The browser's `fetch`, with the responses observed by the cache watch. */
+  /** The browser's `fetch`, with the responses observed by the cache monitor. */
   readonly fetch: typeof fetch = async (...args) => {
     const { cacheMonitor } = this
     const response = await fetch(...args)

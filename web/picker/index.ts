@@ -1,5 +1,4 @@
-import { PickerElement } from './element.ts'
-import type { CloudFolderPickerElement } from './element.ts'
+import { PickerElement, type CloudFolderPickerElement } from './element.ts'
 
 export type { CloudFolderPickerElement, OpenDetail, PickerEventMap, SelectDetail } from './element.ts'
 export type { PickerProblem } from './problem.ts'

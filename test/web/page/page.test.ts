@@ -1,6 +1,5 @@
 import t from 'tap'
-import { readCacheStatus } from '../../../web/page/cache-monitor.ts'
-import { CacheMonitor } from '../../../web/page/cache-monitor.ts'
+import { readCacheStatus, CacheMonitor } from '../../../web/page/cache-monitor.ts'
 import { PickerClock } from '../../support/picker/clock.ts'
 import { readToken, Session } from '../../../web/page/session.ts'
 

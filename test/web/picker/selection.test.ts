@@ -1,7 +1,6 @@
 import t from 'tap'
-import { Selection } from '../../../web/picker/state/selection.ts'
-import { entryOf, folderOf, S3 } from '../../support/picker/entries.ts'
 import {
+  Selection,
   targetFileId,
   normalizeForSearch,
   targetFolderId,
@@ -13,6 +12,7 @@ import {
   mediaTypeOf,
   withSafeLinks
 } from '../../../web/picker/state/selection.ts'
+import { entryOf, folderOf, S3 } from '../../support/picker/entries.ts'
 import { formatContentDisposition } from '../../../src/core/entry.ts'
 import { fileNameOf } from '../../../src/client/file-name.ts'
 import { cellAfter, type GridShape } from '../../../web/picker/view/grid-input.ts'

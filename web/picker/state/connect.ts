@@ -2,8 +2,16 @@ import { type Clock, pause } from '../clock.ts'
 import type { ConnectionView, PickerApi, ProviderView } from '../api.ts'
 import { isHttpUrl, type Landing, landingUrl, type Popup, type Windows } from '../popup.ts'
 import { PickerProblem } from '../problem.ts'
-import { bodyOf, type FieldErrors, fieldErrorsFrom, validateFields, defaultsOf, fieldsOf } from '../view/form.ts'
-import type { Field, FormValues } from '../view/form.ts'
+import {
+  bodyOf,
+  type FieldErrors,
+  fieldErrorsFrom,
+  validateFields,
+  defaultsOf,
+  fieldsOf,
+  type Field,
+  type FormValues
+} from '../view/form.ts'
 import { Task, type TaskOptions } from './task.ts'
 
 export interface ConnectPorts extends Omit<TaskOptions, 'autoRetry'> {

@@ -1,9 +1,8 @@
 import { html, nothing, type TemplateResult } from 'lit'
 import { isolated } from '../state/selection.ts'
-import { problemText } from '../strings.ts'
+import { problemText, type Translate } from '../strings.ts'
 import { button, panel } from './panels.ts'
 import type { FieldError, Field, FormValues } from './form.ts'
-import type { Translate } from '../strings.ts'
 import type { ViewContext } from './context.ts'
 
 /** Renders the form, or the instructions while a login window is open. */

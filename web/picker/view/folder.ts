@@ -97,7 +97,8 @@ export function noticesView(context: ViewContext): TemplateResult[] {
     if (state.type === 'cancelled') notices.push(cancelledView(task, t('cancelledMore'), context))
   }
   if (pages.next !== null && paging.state.type === 'idle' && (core.query !== '' || core.rows.length === 0)) {
-    notices.push(html`<span>${t('cancelledMore')}</span> ${button(t('loadMore'), () => void browser.loadMore(true))}`)
+    const text = t(core.query === '' ? 'cancelledMore' : 'searchesLoaded')
+    notices.push(html`<span>${text}</span> ${button(t('loadMore'), () => void browser.loadMore(true))}`)
   }
   return notices.map((notice) => html`<div class="notice" part="notice">${notice}</div>`)
 }

@@ -1,10 +1,8 @@
 import type { Entry } from '../../../src/core/entry.ts'
 import { targetFolderId, isSelectable } from '../state/selection.ts'
-import { cellAfter } from './grid-input.ts'
-import { isNearEnd, rangeOf, scrollTopFor, type Viewport } from './grid-rows.ts'
-import { handleKey } from './grid-input.ts'
+import { cellAfter, handleKey } from './grid-input.ts'
+import { isNearEnd, rangeOf, scrollTopFor, type Viewport, RowPool } from './grid-rows.ts'
 import type { PickerCore } from '../state/picker.ts'
-import { RowPool } from './grid-rows.ts'
 import type { ViewContext } from './context.ts'
 
 /** The rows of the table: the visible ones and the one that has the keyboard focus. */
