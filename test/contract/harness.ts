@@ -48,3 +48,29 @@ export interface Harness {
   /** Present if and only if users grant access to the provider in the browser. */
   readonly tokenHarness?: OpenWithTokens
 }
+
+interface SeedableTree<Node> {
+  readonly root: Node
+  children(parent: Node): readonly Node[]
+  addFolder(folder: { readonly name: string; readonly parent: Node }): Node
+  addFile(file: { readonly name: string; readonly parent: Node; readonly content: string | Buffer }): unknown
+}
+
+/** Returns the `seed` of a harness: it adds the files to the tree of a fake. */
+export function seedTree<Node extends { readonly name: string }>(
+  tree: SeedableTree<Node>,
+  isFolder: (node: Node) => boolean
+): OpenedBackend['seed'] {
+  return async (files) => {
+    for (const [path, content] of Object.entries(files)) {
+      const names = path.split('/')
+      const name = names.pop() ?? ''
+      let parent = tree.root
+      for (const folder of names) {
+        const found = tree.children(parent).find((node) => node.name === folder && isFolder(node))
+        parent = found ?? tree.addFolder({ name: folder, parent })
+      }
+      if (name !== '') tree.addFile({ name, parent, content })
+    }
+  }
+}

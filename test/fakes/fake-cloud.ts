@@ -1,10 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout } from 'node:timers/promises'
-import type { DavFault, FaultScope } from './faults.ts'
-import { faultScript } from './faults.ts'
+import { type DavFault, type FaultScope, faultScript } from './faults.ts'
 import type { DavScript } from './dav/fake-dav.ts'
 import type { FakeDavRequest } from './dav/request.ts'
-import { FakeServer } from './fake-server.ts'
+import { FakeServer, receiveBody } from './fake-server.ts'
 
 export interface FakeCloudRequest extends FakeDavRequest {
   /** The origin of the fake that received the request. */
@@ -103,7 +102,7 @@ export abstract class FakeCloud<E> extends FakeServer {
       response.once('close', () => this.#transfers.delete(response))
     }
     if (this.#applyScripts(true, request, response)) return
-    const { body, isComplete } = await bodyOf(message)
+    const { body, isComplete } = await receiveBody(message)
     if (!isComplete) {
       if (!(handler instanceof CloudFailure)) handler?.storePartial?.(body)
       return
@@ -156,16 +155,5 @@ export abstract class FakeCloud<E> extends FakeServer {
       isAuthorized: bearer !== undefined && this.isValidToken(bearer),
       body: undefined
     }
-  }
-}
-
-/** Returns the received body, even if it was interrupted. */
-async function bodyOf(message: IncomingMessage): Promise<{ body: Buffer; isComplete: boolean }> {
-  const chunks: Buffer[] = []
-  try {
-    for await (const chunk of message as AsyncIterable<Buffer>) chunks.push(chunk)
-    return { body: Buffer.concat(chunks), isComplete: true }
-  } catch {
-    return { body: Buffer.concat(chunks), isComplete: false }
   }
 }

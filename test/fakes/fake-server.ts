@@ -59,3 +59,23 @@ export abstract class FakeServer {
     return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   }
 }
+
+export function sendJson(response: ServerResponse, status: number, value: unknown): void {
+  const body = JSON.stringify(value)
+  response.writeHead(status, {
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': Buffer.byteLength(body)
+  })
+  response.end(body)
+}
+
+/** Reads the body of a request, even if it is interrupted. */
+export async function receiveBody(message: IncomingMessage): Promise<{ body: Buffer; isComplete: boolean }> {
+  const chunks: Buffer[] = []
+  try {
+    for await (const chunk of message as AsyncIterable<Buffer>) chunks.push(chunk)
+    return { body: Buffer.concat(chunks), isComplete: true }
+  } catch {
+    return { body: Buffer.concat(chunks), isComplete: false }
+  }
+}

@@ -11,7 +11,7 @@ export class FakeMistakes extends Error {
   readonly mistakes: readonly string[]
 
   constructor(fakeName: string, mistakes: readonly string[]) {
-    super(`${fakeName} was asked what nobody asks: ${mistakes.join('; ')}`)
+    super(`${fakeName} reported mistakes: ${mistakes.join('; ')}`)
     this.mistakes = mistakes
   }
 }

@@ -10,7 +10,7 @@ import { FakeOAuth } from '../fakes/oauth/fake-oauth.ts'
 import { digest, readBody } from '../support/app/read-body.ts'
 import { until } from '../support/time/until.ts'
 import { REST_CLOUDS } from '../support/app/rest-clouds.ts'
-import type { PageFault } from '../fakes/page-fault.ts'
+import type { PageFault } from '../fakes/pages.ts'
 
 const COUNT = 5_000
 const LIMIT = 200

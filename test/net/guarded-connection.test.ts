@@ -11,13 +11,13 @@ import type { Resolver } from '../../src/net/guarded-connection.ts'
 import { openEgress } from '../support/backend/egress.ts'
 import {
   respondToAnyClient,
-  failureOf,
   FETCH_CLIENTS,
   NET_CLIENTS,
   type NetClient,
   SOCKET_CLIENTS,
   startRespondingServer
 } from '../support/net/clients.ts'
+import { failureOf } from '../support/rejection.ts'
 import { startServer, startTcp } from '../support/net/server.ts'
 
 const MESSAGE = 'Connections to this server are not allowed.'

@@ -21,6 +21,7 @@ import { FAKE_CLIENT_ID, FAKE_CLIENT_SECRET, FAKE_SCOPES, type FakeOAuthOptions 
 import { FakeOAuth } from '../fakes/oauth/fake-oauth.ts'
 import { startServer } from '../support/net/server.ts'
 import { oauthConnect } from '../support/app/oauth-cloud.ts'
+import { rejectionOf } from '../support/rejection.ts'
 import { until } from '../support/time/until.ts'
 
 const REDIRECT_URI = 'https://app.example.org/callback'
@@ -57,10 +58,7 @@ async function start(t: Test, { rules = {}, connect = {}, scopes, egress: over =
 
 /** Returns the error. Fails if it contains, at any depth, a token or text of the server. */
 async function failureOf(t: Test, oauth: FakeOAuth, call: Promise<unknown>, code: StorageErrorCode) {
-  const error: unknown = await call.then(
-    () => undefined,
-    (reason: unknown) => reason
-  )
+  const error = await rejectionOf(call)
   t.ok(isStorageError(error, code), `${code}: ${String(error)}`)
   const told = inspect(error, { depth: 10, showHidden: true })
   t.notMatch(told, /SECRET/)

@@ -24,7 +24,7 @@ import { readBody } from '../support/app/read-body.ts'
 import { until } from '../support/time/until.ts'
 import { failure } from '../../src/providers/shared/errors.ts'
 import { UploadRetry } from '../../src/providers/shared/upload-retry.ts'
-import { type SizedBody, toSizedBody } from '../../src/providers/shared/sized-body.ts'
+import { toSizedBody } from '../../src/providers/shared/sized-body.ts'
 import { chunkedStream } from '../contract/suite/uploads.ts'
 import { TEST_SPOOL } from '../support/backend/spool.ts'
 import type { Entry } from '../../src/core/entry.ts'
@@ -361,19 +361,13 @@ t.test('aborting ends the wait', async (t) => {
 
 const HELD = 4 * 1024 * 1024
 
-async function readAll({ stream }: SizedBody): Promise<Buffer> {
-  const pieces: Buffer[] = []
-  for await (const piece of stream) pieces.push(piece)
-  return Buffer.concat(pieces)
-}
-
 t.test('a body has its size, whether it is declared or not', async (t) => {
   for (const size of [0, 1, HELD - 1, HELD, HELD + 1, 3 * HELD + 7]) {
     const content = randomBytes(size)
     for (const announced of [size, undefined]) {
       const body = await toSizedBody(new UploadSource(chunkedStream(content), announced), announced, TEST_SPOOL)
       t.equal(body.size, size, `${size}, declared as ${announced}`)
-      t.ok((await readAll(body)).equals(content))
+      t.ok((await readBody(body.stream)).equals(content))
       await body.close()
     }
   }
@@ -384,7 +378,7 @@ t.test('a body with a declared size is not buffered', async (t) => {
   const body = await toSizedBody(new UploadSource(silent, 10), 10, TEST_SPOOL)
   t.equal(body.size, 10)
   silent.destroy()
-  await t.rejects(readAll(body), { code: 'INVALID_REQUEST' })
+  await t.rejects(readBody(body.stream), { code: 'INVALID_REQUEST' })
 })
 
 t.test('an upload destroys its source, however it ends', async (t) => {

@@ -4,10 +4,10 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import t, { type Test } from 'tap'
 import { isStorageError, type StorageErrorCode } from '../../src/errors.ts'
-import type { SpooledUpload } from '../../src/core/provider.ts'
 import { toSizedBody } from '../../src/providers/shared/sized-body.ts'
 import { UploadSource } from '../../src/providers/shared/upload.ts'
 import { chunkedStream } from '../contract/suite/uploads.ts'
+import { readBody } from '../support/app/read-body.ts'
 import { ManualClock } from '../support/time/clock.ts'
 import { setEnvironment } from '../support/process/environment.ts'
 import { spoolSpace } from '../support/backend/spool.ts'
@@ -21,12 +21,6 @@ async function codeOf(work: Promise<unknown>): Promise<StorageErrorCode | 'none'
     () => 'none' as const,
     (error: unknown) => (isStorageError(error) ? error.code : 'other')
   )
-}
-
-async function readAll(file: SpooledUpload): Promise<Buffer> {
-  const pieces: Buffer[] = []
-  for await (const piece of file.read()) pieces.push(piece)
-  return Buffer.concat(pieces)
 }
 
 /** A space in a folder of this test. */
@@ -43,7 +37,7 @@ t.test('a file returns its bytes, and has neither a name nor a folder', async (t
   await file.append(content.subarray(0, 400_000))
   await file.append(content.subarray(400_000))
   t.equal(file.size, content.length)
-  t.ok((await readAll(file)).equals(content))
+  t.ok((await readBody(file.read())).equals(content))
   await file.close()
   t.same(await readdir(folder), [])
 })

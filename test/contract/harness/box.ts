@@ -3,10 +3,11 @@ import type { UploadCall, UploadTarget } from '../../../src/core/backend.ts'
 import { box } from '../../../src/providers/box/index.ts'
 import { openEgress } from '../../support/backend/egress.ts'
 import { FAKE_BOX_TOKEN, FakeBox } from '../../fakes/box/fake-box.ts'
+import type { FakeBoxNode } from '../../fakes/box/node.ts'
 import { TEST_SPOOL } from '../../support/backend/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
 import { validTokens } from '../../support/app/tokens.ts'
-import type { Harness, OpenedBackend } from '../harness.ts'
+import { type Harness, type OpenedBackend, seedTree } from '../harness.ts'
 import { chunkedStream, upload } from '../suite/uploads.ts'
 
 /** Access tokens that are valid and never expire. */
@@ -26,23 +27,10 @@ export async function openBox(
   const provider = box({ api, upload: uploadUrl, contentHosts: [contentUrl], server })
   return {
     backend: await provider.open({ accessTokens, egress, timeouts, spool: TEST_SPOOL }),
-    seed: async (files) => {
-      for (const [path, content] of Object.entries(files)) seedPath(fake, path, content)
-    },
+    seed: seedTree(fake.tree, ({ type }: FakeBoxNode) => type === 'folder'),
     busy: () => fake.busy(),
     missing: { folder: `folder:${fake.tree.newId()}`, file: `file:${fake.tree.newId()}` }
   }
-}
-
-function seedPath({ tree }: FakeBox, path: string, content: string | Buffer): void {
-  const names = path.split('/')
-  const name = names.pop() ?? ''
-  let parent = tree.root
-  for (const folder of names) {
-    const found = tree.children(parent).find((each) => each.name === folder && each.type === 'folder')
-    parent = found ?? tree.addFolder({ name: folder, parent })
-  }
-  if (name !== '') tree.addFile({ name, parent, content })
 }
 
 export const harness: Harness = {

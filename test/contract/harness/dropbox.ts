@@ -3,10 +3,11 @@ import type { UploadCall, UploadTarget } from '../../../src/core/backend.ts'
 import { dropbox, type DropboxEndpoints } from '../../../src/providers/dropbox/index.ts'
 import { openEgress } from '../../support/backend/egress.ts'
 import { FAKE_DROPBOX_TOKEN, FakeDropbox, type FakeDropboxOptions } from '../../fakes/dropbox/fake-dropbox.ts'
+import type { FakeDropboxNode } from '../../fakes/dropbox/node.ts'
 import { TEST_SPOOL } from '../../support/backend/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
 import { validTokens } from '../../support/app/tokens.ts'
-import type { Harness, OpenedBackend } from '../harness.ts'
+import { type Harness, type OpenedBackend, seedTree } from '../harness.ts'
 import { chunkedStream, upload } from '../suite/uploads.ts'
 
 /** Access tokens that are valid and never expire. */
@@ -37,20 +38,10 @@ export async function openDropbox(
   t.teardown(() => egress.close())
   return {
     backend: await dropbox(endpointsOf(fake)).open({ accessTokens, egress, timeouts, spool: TEST_SPOOL }),
-    seed: async (files) => {
-      for (const [path, content] of Object.entries(files)) seedPath(fake, path, content)
-    },
+    seed: seedTree(fake.tree, ({ kind }: FakeDropboxNode) => kind === 'folder'),
     busy: () => fake.busy(),
     missing: { folder: fake.tree.newId(), file: fake.tree.newId() }
   }
-}
-
-function seedPath({ tree }: FakeDropbox, path: string, content: string | Buffer): void {
-  const names = path.split('/')
-  const name = names.pop() ?? ''
-  let parent = tree.root
-  for (const folder of names) parent = tree.child(parent, folder) ?? tree.addFolder({ name: folder, parent })
-  if (name !== '') tree.addFile({ name, parent, content })
 }
 
 export const harness: Harness = {

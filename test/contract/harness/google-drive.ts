@@ -3,11 +3,11 @@ import type { UploadCall, UploadTarget } from '../../../src/core/backend.ts'
 import { googleDrive } from '../../../src/providers/google-drive/index.ts'
 import { openEgress } from '../../support/backend/egress.ts'
 import { FAKE_DRIVE_TOKEN, FakeDrive } from '../../fakes/drive/fake-drive.ts'
-import { DRIVE_FOLDER } from '../../fakes/drive/node.ts'
+import { DRIVE_FOLDER, type FakeDriveNode } from '../../fakes/drive/node.ts'
 import { TEST_SPOOL } from '../../support/backend/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
 import { validTokens } from '../../support/app/tokens.ts'
-import type { Harness, OpenedBackend } from '../harness.ts'
+import { type Harness, type OpenedBackend, seedTree } from '../harness.ts'
 import { chunkedStream, upload } from '../suite/uploads.ts'
 
 /** Access tokens that are valid and never expire. */
@@ -30,23 +30,10 @@ export async function openGoogleDrive(
   const provider = googleDrive({ api: fake.url, contentOrigins: [fake.originOf('content')], server: authorization })
   return {
     backend: await provider.open({ accessTokens, egress, timeouts, spool: TEST_SPOOL }),
-    seed: async (files) => {
-      for (const [path, content] of Object.entries(files)) seedPath(fake, path, content)
-    },
+    seed: seedTree(fake.tree, ({ mimeType }: FakeDriveNode) => mimeType === DRIVE_FOLDER),
     busy: () => fake.busy(),
     missing: { folder: fake.tree.newId(), file: fake.tree.newId() }
   }
-}
-
-function seedPath({ tree }: FakeDrive, path: string, content: string | Buffer): void {
-  const names = path.split('/')
-  const name = names.pop() ?? ''
-  let parent = tree.root
-  for (const folder of names) {
-    const found = tree.children(parent).find((each) => each.name === folder && each.mimeType === DRIVE_FOLDER)
-    parent = found ?? tree.addFolder({ name: folder, parent })
-  }
-  if (name !== '') tree.addFile({ name, parent, content })
 }
 
 export const harness: Harness = {

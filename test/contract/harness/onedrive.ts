@@ -7,7 +7,7 @@ import { isFolder } from '../../fakes/graph/node.ts'
 import { TEST_SPOOL } from '../../support/backend/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
 import { validTokens } from '../../support/app/tokens.ts'
-import type { Harness, OpenedBackend } from '../harness.ts'
+import { type Harness, type OpenedBackend, seedTree } from '../harness.ts'
 import { chunkedStream, upload } from '../suite/uploads.ts'
 
 /** Access tokens that are valid and never expire. */
@@ -31,23 +31,10 @@ export async function openOneDrive(
   const { driveId } = fake.tree.root
   return {
     backend: await provider.open({ accessTokens, egress, timeouts, spool: TEST_SPOOL }),
-    seed: async (files) => {
-      for (const [path, content] of Object.entries(files)) seedPath(fake, path, content)
-    },
+    seed: seedTree(fake.tree, isFolder),
     busy: () => fake.busy(),
     missing: { folder: `${driveId}/${fake.tree.newId()}`, file: `${driveId}/${fake.tree.newId()}` }
   }
-}
-
-function seedPath({ tree }: FakeGraph, path: string, content: string | Buffer): void {
-  const names = path.split('/')
-  const name = names.pop() ?? ''
-  let parent = tree.root
-  for (const folder of names) {
-    const found = tree.children(parent).find((each) => each.name === folder && isFolder(each))
-    parent = found ?? tree.addFolder({ name: folder, parent })
-  }
-  if (name !== '') tree.addFile({ name, parent, content })
 }
 
 export const harness: Harness = {

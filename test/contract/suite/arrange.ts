@@ -1,9 +1,9 @@
-import { inspect } from 'node:util'
 import type { Test } from 'tap'
 import type { Entry } from '../../../src/core/entry.ts'
-import { isStorageError, type StorageError, type StorageErrorCode } from '../../../src/errors.ts'
+import { isStorageError, type StorageErrorCode } from '../../../src/errors.ts'
 import type { Capabilities, ListCall, StorageBackend } from '../../../src/core/backend.ts'
 import { readBody } from '../../support/app/read-body.ts'
+import { rejectionOf } from '../../support/rejection.ts'
 import type { OpenedBackend } from '../harness.ts'
 
 export type Open = (t: Test) => Promise<OpenedBackend>
@@ -63,22 +63,9 @@ export async function rejectsWith(
   message?: string
 ): Promise<void> {
   const expected = typeof codes === 'string' ? [codes] : codes
-  const error = await promise.then(
-    () => new Error('it did not fail'),
-    (error: unknown) => error
-  )
+  const error = await rejectionOf(promise)
   const actual = isStorageError(error) ? error.code : String(error)
   t.ok(isStorageError(error, ...expected), `${message ?? 'fails'}: ${expected.join(' or ')}, and was ${actual}`)
-}
-
-/** Returns the StorageError with which the promise rejects. */
-export async function failureOf(promise: Promise<unknown>): Promise<StorageError> {
-  const error = await promise.then(
-    () => undefined,
-    (error: unknown) => error
-  )
-  if (!isStorageError(error)) throw new Error(`no StorageError: ${inspect(error)}`)
-  return error
 }
 
 /** Returns a method that must exist because the capability claims it. */

@@ -1,5 +1,6 @@
 import type { Test } from 'tap'
 import type { Capabilities } from '../../../src/core/backend.ts'
+import { rejectionOf } from '../../support/rejection.ts'
 import { callOptions, rejectsWith, type Open } from './arrange.ts'
 
 const SUPPORT_LEVELS = ['native', 'emulated', 'unsupported']
@@ -60,11 +61,4 @@ export function describesItself(t: Test, open: Open): void {
     await rejectsWith(t, backend.listFolder(missing.folder, { ...callOptions(), limit: 10 }), 'FOLDER_NOT_FOUND')
     await rejectsWith(t, backend.listFolder(missing.file, { ...callOptions(), limit: 10 }), 'FOLDER_NOT_FOUND')
   })
-}
-
-async function rejectionOf(promise: Promise<unknown>): Promise<unknown> {
-  return promise.then(
-    () => undefined,
-    (error: unknown) => error
-  )
 }

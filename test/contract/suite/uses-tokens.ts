@@ -6,7 +6,8 @@ import type { StorageBackend } from '../../../src/core/backend.ts'
 import { openEgress } from '../../support/backend/egress.ts'
 import { validTokens } from '../../support/app/tokens.ts'
 import type { OpenWithTokens } from '../harness.ts'
-import { callOptions, contentOf, failureOf, find, rejectsWith } from './arrange.ts'
+import { failureOf } from '../../support/rejection.ts'
+import { callOptions, contentOf, find, rejectsWith } from './arrange.ts'
 import { chunkedStream, upload } from './uploads.ts'
 
 /** The behaviour of all backends that use access tokens. */

@@ -1,8 +1,9 @@
 import type { BoxCall } from './call.ts'
 import type { FakeBoxDownloads } from './downloads.ts'
 import type { FakeBoxKnobs } from './knobs.ts'
-import type { FakeBoxPages } from './pages.ts'
+import type { FakePages } from '../pages.ts'
 import { FakeBoxSimpleUploads } from './simple-uploads.ts'
+import type { FakeBoxNode } from './node.ts'
 import { FakeBoxReads } from './reads.ts'
 import type { BoxOperation } from './routes.ts'
 import type { FakeBoxTree } from './tree.ts'
@@ -12,7 +13,7 @@ import type { FakeBoxWrites } from './writes.ts'
 export interface BoxState {
   readonly tree: FakeBoxTree
   readonly knobs: FakeBoxKnobs
-  readonly pages: FakeBoxPages
+  readonly pages: FakePages<FakeBoxNode>
   readonly writes: FakeBoxWrites
   readonly uploads: FakeBoxUploads
   readonly downloads: FakeBoxDownloads
@@ -29,18 +30,12 @@ export function boxHandlers(state: BoxState): Readonly<Record<BoxCallOperation, 
   const reads = new FakeBoxReads(state.tree, state.pages, state.knobs)
   const simpleUploads = new FakeBoxSimpleUploads(writes)
   return {
-    'users.me': (call) => {
-      reads.me(call)
-    },
+    'users.me': reads.me.bind(reads),
     'folders.get': (call) => {
       reads.item(call, 'folder')
     },
-    'folders.items': (call) => {
-      reads.items(call)
-    },
-    'folders.create': (call) => {
-      writes.createFolder(call)
-    },
+    'folders.items': reads.items.bind(reads),
+    'folders.create': writes.createFolder.bind(writes),
     'folders.update': (call) => {
       writes.update(call, 'folder')
     },
@@ -71,32 +66,18 @@ export function boxHandlers(state: BoxState): Readonly<Record<BoxCallOperation, 
     'preflight.version': (call) => {
       simpleUploads.checkVersion(call, state.uploadUrl)
     },
-    'upload.file': (call) => {
-      simpleUploads.createFile(call)
-    },
-    'upload.version': (call) => {
-      simpleUploads.createVersion(call)
-    },
+    'upload.file': simpleUploads.createFile.bind(simpleUploads),
+    'upload.version': simpleUploads.createVersion.bind(simpleUploads),
     'sessions.file': (call) => {
       uploads.createFileSession(call, state.uploadUrl)
     },
     'sessions.version': (call) => {
       uploads.createVersionSession(call, state.uploadUrl)
     },
-    'sessions.get': (call) => {
-      uploads.get(call)
-    },
-    'sessions.parts': (call) => {
-      uploads.parts(call)
-    },
-    'sessions.part': (call) => {
-      uploads.put(call)
-    },
-    'sessions.commit': (call) => {
-      uploads.commit(call)
-    },
-    'sessions.abort': (call) => {
-      uploads.abort(call)
-    }
+    'sessions.get': uploads.get.bind(uploads),
+    'sessions.parts': uploads.parts.bind(uploads),
+    'sessions.part': uploads.put.bind(uploads),
+    'sessions.commit': uploads.commit.bind(uploads),
+    'sessions.abort': uploads.abort.bind(uploads)
   }
 }

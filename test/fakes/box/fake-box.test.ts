@@ -13,6 +13,7 @@ import { deserializeWebLink } from 'box-node-sdk/schemas/webLink'
 import type { SerializedData } from 'box-node-sdk/serialization/json'
 import t, { type Test } from 'tap'
 import { takeMistakes, type RequestOptions } from '../../support/dav/requests.ts'
+import { rejectionOf } from '../../support/rejection.ts'
 import { respondsWith, hangs, htmlPage, resets } from '../faults.ts'
 import { BOX_READ_SCOPE, BOX_WRITE_SCOPE, FAKE_BOX_TOKEN, FakeBox, type FakeBoxOptions } from './fake-box.ts'
 import { startFakeBox, BOX_AUTHORIZATION, JSON_POST, type BoxJson } from './client.ts'
@@ -499,12 +500,4 @@ t.test('the tree can be changed and read by tests', async (t) => {
 
 function streamOf(text: string): Readable {
   return Readable.from([Buffer.from(text)])
-}
-
-/** Returns the client's error of a failed call. */
-async function rejectionOf(call: Promise<unknown>): Promise<unknown> {
-  return call.then(
-    () => undefined,
-    (error: unknown) => error
-  )
 }

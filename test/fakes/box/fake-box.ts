@@ -5,7 +5,7 @@ import { BoxCall } from './call.ts'
 import { FakeBoxDownloads } from './downloads.ts'
 import { insufficientScope, sendError, unauthorized, type BoxError } from './failure.ts'
 import { newKnobs, type FakeBoxKnobs } from './knobs.ts'
-import { FakeBoxPages } from './pages.ts'
+import { newBoxPages } from './reads.ts'
 import type { BoxPerson } from './resource.ts'
 import { accessOf, checkRequestHead, isTransfer, routeOf, type BoxRoute } from './routes.ts'
 import { FakeBoxTree } from './tree.ts'
@@ -38,7 +38,7 @@ export interface FakeBoxOptions {
 export class FakeBox extends FakeCloud<BoxError> {
   readonly tree: FakeBoxTree
   readonly knobs: FakeBoxKnobs = newKnobs()
-  readonly pages = new FakeBoxPages(this.knobs)
+  readonly pages = newBoxPages()
   readonly downloads = new FakeBoxDownloads(this.knobs)
   readonly writes = new FakeBoxWrites(this.knobs)
   readonly uploads: FakeBoxUploads

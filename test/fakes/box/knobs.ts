@@ -1,5 +1,5 @@
 import type { DownloadResets } from '../content.ts'
-import type { PageFault } from '../page-fault.ts'
+import type { PageFault } from '../pages.ts'
 
 /** Settings that a test may change while the fake runs. */
 export interface FakeBoxKnobs {

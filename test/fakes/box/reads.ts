@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { Folder } from 'box-node-sdk/schemas/folder'
 import type { Items } from 'box-node-sdk/schemas/items'
 import type { BoxCall } from './call.ts'
@@ -6,7 +7,7 @@ import { BoxFields } from './fields.ts'
 import type { FakeBoxKnobs } from './knobs.ts'
 import type { BoxType, FakeBoxNode } from './node.ts'
 import { FakeBoxSorted, isSort, type BoxOrder } from './order.ts'
-import type { FakeBoxPages } from './pages.ts'
+import { FakePages } from '../pages.ts'
 import { userResource } from './resource.ts'
 import type { FakeBoxTree } from './tree.ts'
 import type { Wire } from './wire.ts'
@@ -17,13 +18,25 @@ const BY_NAME: BoxOrder = { sort: 'name', direction: 'ASC', hasMarker: false }
 /** The storage of a user without an explicit quota. */
 const DEFAULT_SPACE_BYTES = 10 * 1024 ** 4
 
+/** Marker-based listings. */
+export function newBoxPages(): FakePages<FakeBoxNode> {
+  return new FakePages(
+    () => randomBytes(48).toString('base64url'),
+    (_problem, marker) =>
+      new BoxFailure({
+        code: 'bad_request',
+        contextInfo: invalidParameter('marker', `Invalid value '${marker}'. The marker is not valid`)
+      })
+  )
+}
+
 /** Handles metadata requests: items and the user. */
 export class FakeBoxReads {
   readonly #sorted: FakeBoxSorted
-  readonly #pages: FakeBoxPages
+  readonly #pages: FakePages<FakeBoxNode>
   readonly #knobs: FakeBoxKnobs
 
-  constructor(tree: FakeBoxTree, pages: FakeBoxPages, knobs: FakeBoxKnobs) {
+  constructor(tree: FakeBoxTree, pages: FakePages<FakeBoxNode>, knobs: FakeBoxKnobs) {
     this.#sorted = new FakeBoxSorted(tree)
     this.#pages = pages
     this.#knobs = knobs
@@ -77,7 +90,9 @@ export class FakeBoxReads {
     const marker = requestedMarker === '' || requestedMarker === '0' ? undefined : requestedMarker
     const requestKey = JSON.stringify([folder.id, order])
     const list = () => this.#sorted.children(folder, order)
-    const { items, nextMarker } = this.#pages.page(requestKey, marker, limit, list)
+    const { pageFault: fault, lastMarker } = this.#knobs
+    const page = this.#pages.page({ requestKey, cursor: marker, size: limit, fault, list })
+    const { items, nextCursor: nextMarker = lastMarker } = page
     const isInFolder = (node: FakeBoxNode) => node.parent === folder.id && node.trashed === undefined
     const entries = miniEntries(call, items.filter(isInFolder), fields)
     return { entries, limit, ...(nextMarker !== undefined && { next_marker: nextMarker }) }

@@ -1,6 +1,13 @@
 import { createHash } from 'node:crypto'
-import { BOX_ROOT, type BoxFileSeed, type BoxLinkSeed, type BoxNodeSeed, type BoxType } from './node.ts'
-import type { BoxVersion, FakeBoxNode } from './node.ts'
+import {
+  BOX_ROOT,
+  type BoxFileSeed,
+  type BoxLinkSeed,
+  type BoxNodeSeed,
+  type BoxType,
+  type BoxVersion,
+  type FakeBoxNode
+} from './node.ts'
 
 type NodeProperties = Pick<FakeBoxNode, 'type'> & Partial<Pick<FakeBoxNode, 'content' | 'url' | 'notReady'>>
 

@@ -1,10 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { FakeServer } from '../fake-server.ts'
+import { FakeServer, receiveBody } from '../fake-server.ts'
 import type { Lifetime } from '../lifetime.ts'
 import { authenticator, type Authenticator, type FakeDavAuth } from './auth.ts'
 import type { DavExtension } from './extension.ts'
 import { DavFailure, DavMistake, sendFailure } from './failure.ts'
-import { handleDav, type DavContext, type FakeDavRules, openPut, type OpenPut } from './methods.ts'
+import { handleDav, type DavContext, type FakeDavRules, openPut } from './methods.ts'
 import { checkRequestHead, type FakeDavRequest } from './request.ts'
 import { FakeTree } from './tree.ts'
 
@@ -110,7 +110,13 @@ export class FakeDav extends FakeServer {
       const mistake = isDav ? this.#mistakeOf(message, request) : undefined
       const opensFile = isDav && method === 'PUT' && mistake === undefined && authError === undefined
       const upload = opensFile ? openPut(this.#context, request) : undefined
-      request.body = await readBody(message, upload)
+      const { body, isComplete } = await receiveBody(message)
+      if (!isComplete) {
+        upload?.interrupt(body)
+        throw new Error('the body was interrupted')
+      }
+      upload?.end()
+      request.body = body
       if (this.script(request, response) === true) {
         // Records the mistake even if the script determines the response.
         if (mistake !== undefined) this.mistakes.push(`${method} ${target}: ${mistake.message}`)
@@ -151,16 +157,4 @@ export class FakeDav extends FakeServer {
       throw error
     }
   }
-}
-
-async function readBody(message: IncomingMessage, upload: OpenPut | undefined): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  try {
-    for await (const chunk of message as AsyncIterable<Buffer>) chunks.push(chunk)
-  } catch (error) {
-    upload?.interrupt(Buffer.concat(chunks))
-    throw error
-  }
-  upload?.end()
-  return Buffer.concat(chunks)
 }

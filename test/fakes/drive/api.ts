@@ -6,7 +6,7 @@ import { DriveMistake } from './failure.ts'
 import type { FakeDriveKnobs } from './knobs.ts'
 import type { DriveMetadata } from './metadata.ts'
 import { readMultipart } from './multipart.ts'
-import type { FakeDrivePages } from './pages.ts'
+import type { FakePages } from '../pages.ts'
 import { FakeDriveReads } from './reads.ts'
 import { fileResource } from './resource.ts'
 import type { DriveRoute } from './routes.ts'
@@ -19,7 +19,7 @@ import { FakeDriveWrites, type DriveMedia } from './writes.ts'
 export interface DriveState {
   readonly tree: FakeDriveTree
   readonly knobs: FakeDriveKnobs
-  readonly pages: FakeDrivePages
+  readonly pages: FakePages<string>
   readonly uploads: FakeDriveUploads
   readonly renderings: FakeDriveOperations
   originOf(host: string): string

@@ -1,6 +1,6 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { CloudFailure } from '../fake-cloud.ts'
-import { sendJson } from '../nextcloud/login-flow.ts'
+import { sendJson } from '../fake-server.ts'
 
 /** The fields of an error, in Google's terms. Omitted fields have Google's default for the reason. */
 export interface DriveError {

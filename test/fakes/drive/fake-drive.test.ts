@@ -5,6 +5,7 @@ import { drive } from 'googleapis/build/src/apis/drive/index.js'
 import type { drive_v3 } from 'googleapis/build/src/apis/drive/v3.js'
 import t, { type Test } from 'tap'
 import { sendRequest, takeMistakes, type RequestOptions } from '../../support/dav/requests.ts'
+import { rejectionOf } from '../../support/rejection.ts'
 import { respondsWith, hangs, htmlPage, redirects, resets } from '../faults.ts'
 import { DRIVE_FOLDER, DRIVE_VIDEO } from './node.ts'
 import { DRIVE_FILE_SCOPE, DRIVE_SCOPE } from './view.ts'
@@ -278,7 +279,7 @@ t.test('a page token', async (t) => {
   t.test('comes with short and with empty pages too', async (t) => {
     const { fake, page, tokenOf } = await paged(t)
     fake.knobs.incompleteSearch = true
-    fake.pages.shortPages.push(1, 0)
+    fake.knobs.shortPages.push(1, 0)
     const first = await page({})
     t.match(first.json, { incompleteSearch: true, files: [{}] })
     const second = await page({ pageToken: tokenOf(first) })
@@ -594,14 +595,6 @@ t.test('a response is compressed for clients that accept it', async (t) => {
   t.same(await answer.json(), { name: 'My Drive' })
   t.notOk('content-encoding' in (await sendRequest(url, { headers })).headers)
 })
-
-/** Returns the client's error of a failed call. */
-async function rejectionOf(call: Promise<unknown>): Promise<unknown> {
-  return call.then(
-    () => undefined,
-    (error: unknown) => error
-  )
-}
 
 function textBody(body: string): RequestOptions {
   return { method: 'POST', headers: { 'content-type': 'text/plain' }, body }

@@ -5,7 +5,7 @@ import { FakeDriveApi } from './api.ts'
 import { FakeDriveOperations } from './content.ts'
 import { DriveFailure, DriveMistake, sendError, type DriveError } from './failure.ts'
 import { newKnobs, type FakeDriveKnobs } from './knobs.ts'
-import { FakeDrivePages } from './pages.ts'
+import { newDrivePages } from './reads.ts'
 import { checkRequestHead, isTransfer, routeOf, scopesFor, type DriveRoute } from './routes.ts'
 import { FakeDriveTree } from './tree.ts'
 import { FakeDriveUploads } from './uploads.ts'
@@ -28,7 +28,7 @@ export interface FakeDriveOptions {
 export class FakeDrive extends FakeCloud<DriveError> {
   readonly tree: FakeDriveTree
   readonly knobs: FakeDriveKnobs = newKnobs()
-  readonly pages = new FakeDrivePages()
+  readonly pages = newDrivePages()
   readonly uploads = new FakeDriveUploads(this.knobs)
   readonly renderings = new FakeDriveOperations(this.knobs)
   /** Valid for the user `me` with the scope `drive`, unless `authorize` is given. */
@@ -39,7 +39,7 @@ export class FakeDrive extends FakeCloud<DriveError> {
   private constructor({ authorize, pageLimit = Infinity, now = () => new Date() }: FakeDriveOptions) {
     super(['api', 'content'])
     this.tree = new FakeDriveTree(now)
-    this.pages.limit = pageLimit
+    this.knobs.pageLimit = pageLimit
     this.#authorize =
       authorize ?? ((bearer) => (this.tokens.has(bearer) ? { user: 'me', scopes: [DRIVE_SCOPE] } : null))
     this.#api = new FakeDriveApi(this)

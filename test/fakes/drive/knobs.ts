@@ -7,6 +7,10 @@ export interface FakeDriveKnobs {
   quotaBytes: number | undefined
   /** The `incompleteSearch` of listings. */
   incompleteSearch: boolean
+  /** The maximum page length, regardless of the request. */
+  pageLimit: number
+  /** Maximum lengths of the next pages; 0 gives an empty page with a token. Each is used once. */
+  readonly shortPages: number[]
   /** Google's is 10 MB. */
   exportLimitBytes: number
   /** Resets downloads after some bytes of their content. */
@@ -26,6 +30,8 @@ export interface FakeDriveKnobs {
 export const newKnobs = (): FakeDriveKnobs => ({
   quotaBytes: undefined,
   incompleteSearch: false,
+  pageLimit: Infinity,
+  shortPages: [],
   exportLimitBytes: 10 * 1024 * 1024,
   downloadResets: { times: 0, afterBytes: 0 },
   storedChunkBytes: [],

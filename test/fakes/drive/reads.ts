@@ -1,20 +1,32 @@
+import { randomBytes } from 'node:crypto'
 import type { drive_v3 } from 'googleapis/build/src/apis/drive/v3.js'
 import type { DriveCall } from './call.ts'
 import { DriveFailure, DriveMistake, invalid, notFound } from './failure.ts'
 import type { FakeDriveKnobs } from './knobs.ts'
 import type { FakeDriveNode } from './node.ts'
 import { sortNodes } from './order.ts'
-import type { FakeDrivePages } from './pages.ts'
+import { FakePages } from '../pages.ts'
 import { DriveQuery } from './query.ts'
 import { aboutResource, driveResource, fileResource } from './resource.ts'
 import { ABOUT_FIELDS, DRIVE_FIELDS, DRIVE_LIST_FIELDS, FILE_FIELDS, FILE_LIST_FIELDS } from './schema.ts'
 
+/** Parameters that may differ from page to page. */
+const VARIABLE_PARAMETERS = ['pageToken', 'prettyPrint', 'quotaUser']
+
+/** Listings of IDs, with page tokens. */
+export function newDrivePages(): FakePages<string> {
+  return new FakePages(
+    () => `~!!~${randomBytes(48).toString('base64')}`,
+    (problem) => invalid('pageToken', problem === 'changed' ? 'invalidParameter' : 'invalid')
+  )
+}
+
 /** Handles metadata requests: files, drives and the user. */
 export class FakeDriveReads {
-  readonly #pages: FakeDrivePages
+  readonly #pages: FakePages<string>
   readonly #knobs: FakeDriveKnobs
 
-  constructor(pages: FakeDrivePages, knobs: FakeDriveKnobs) {
+  constructor(pages: FakePages<string>, knobs: FakeDriveKnobs) {
     this.#pages = pages
     this.#knobs = knobs
   }
@@ -39,10 +51,9 @@ export class FakeDriveReads {
 
   drives(call: DriveCall): void {
     const mask = call.mask(DRIVE_LIST_FIELDS)
-    const { tree, caller } = call.view
-    const { query } = call.request
+    const { tree } = call.view
     const pageSize = call.integer('pageSize', 100)
-    const { ids, ...next } = this.#pages.page(caller.user, query, pageSize, () => tree.drives().map(({ id }) => id))
+    const { ids, ...next } = this.#page(call, pageSize, () => tree.drives().map(({ id }) => id))
     const drives = ids.flatMap((id) => tree.find(id) ?? []).map(driveResource)
     call.send({ kind: 'drive#driveList', ...next, drives } satisfies drive_v3.Schema$DriveList, mask)
   }
@@ -53,7 +64,7 @@ export class FakeDriveReads {
     if ((call.text('spaces') ?? 'drive') !== 'drive') throw new DriveMistake(`spaces=${call.text('spaces')}`)
     const matches = corpusFilter(call)
     const query = new DriveQuery(call.text('q') ?? '(trashed = true or trashed = false)')
-    const { tree, caller } = call.view
+    const { tree } = call.view
     for (const id of query.parents) {
       const folder = tree.find(id)
       const isVisible = folder !== undefined && (folder === tree.root || call.view.canSee(folder))
@@ -65,11 +76,23 @@ export class FakeDriveReads {
       const found = [...tree.nodes()].filter((node) => matches(node) && query.matches(node, tree))
       return sortNodes(found, call.text('orderBy')).map(({ id }) => id)
     }
-    const { ids, ...next } = this.#pages.page(caller.user, call.request.query, pageSize, list)
+    const { ids, ...next } = this.#page(call, pageSize, list)
     // Items deleted since the request for the first page are omitted.
     const files = ids.flatMap((id) => tree.find(id) ?? []).map((node) => fileResource(node, tree))
     const incompleteSearch = this.#knobs.incompleteSearch
     call.send({ kind: 'drive#fileList', incompleteSearch, ...next, files } satisfies drive_v3.Schema$FileList, mask)
+  }
+
+  #page(call: DriveCall, pageSize: number, list: () => readonly string[]) {
+    const { pageLimit, shortPages } = this.#knobs
+    const parameters = [...call.request.query].filter(([name]) => !VARIABLE_PARAMETERS.includes(name))
+    const { items, nextCursor } = this.#pages.page({
+      requestKey: JSON.stringify([call.view.caller.user, parameters.sort()]),
+      cursor: call.text('pageToken') ?? undefined,
+      size: Math.min(pageSize, pageLimit, shortPages.shift() ?? Infinity),
+      list
+    })
+    return { ids: items, ...(nextCursor !== undefined && { nextPageToken: nextCursor }) }
   }
 }
 

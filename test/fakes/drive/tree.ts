@@ -1,6 +1,14 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { DRIVE_DOCUMENT, DRIVE_FOLDER, DRIVE_SHORTCUT } from './node.ts'
-import type { DocumentSeed, FakeDriveNode, FileSeed, NodeSeed, ShortcutSeed } from './node.ts'
+import {
+  DRIVE_DOCUMENT,
+  DRIVE_FOLDER,
+  DRIVE_SHORTCUT,
+  type DocumentSeed,
+  type FakeDriveNode,
+  type FileSeed,
+  type NodeSeed,
+  type ShortcutSeed
+} from './node.ts'
 
 type NodeProperties = Pick<FakeDriveNode, 'mimeType'> & Partial<Pick<FakeDriveNode, 'content' | 'exports' | 'shortcut'>>
 

@@ -4,7 +4,7 @@ import { DropboxMistake } from './failure.ts'
 import type { DropboxHead } from './head.ts'
 import type { DropboxOperation } from './routes.ts'
 import type { DropboxView } from './view.ts'
-import { sendJson } from '../nextcloud/login-flow.ts'
+import { sendJson } from '../fake-server.ts'
 
 /** The caller, and the scopes granted to the application. */
 export interface DropboxCaller {

@@ -1,6 +1,7 @@
 import { Dropbox, DropboxResponseError, type files } from 'dropbox'
 import type { Test } from 'tap'
 import { sendRequest, type RequestOptions } from '../../support/dav/requests.ts'
+import { rejectionOf } from '../../support/rejection.ts'
 import { FAKE_DROPBOX_TOKEN, FakeDropbox, type FakeDropboxOptions } from './fake-dropbox.ts'
 
 type Body = Record<string, unknown> & { error_summary?: string; error?: Record<string, unknown> }
@@ -52,20 +53,16 @@ export async function startFakeDropbox(t: Test, options?: FakeDropboxOptions) {
   return { fake, send, rpc, content }
 }
 
-/** Returns the error with which the promise rejects. */
-export async function rejectionOf(promise: Promise<unknown>): Promise<DropboxResponseError<Body>> {
-  try {
-    await promise
-  } catch (error) {
-    if (error instanceof DropboxResponseError) return error as DropboxResponseError<Body>
-    throw error
-  }
-  throw new Error('it was not refused')
+/** Returns the client's error of a failed call. */
+export async function refusalOf(promise: Promise<unknown>): Promise<DropboxResponseError<Body>> {
+  const error = await rejectionOf(promise)
+  if (error instanceof DropboxResponseError) return error as DropboxResponseError<Body>
+  throw new Error('it was not refused', { cause: error })
 }
 
 /** Without the dots at the end. */
 export const errorSummaryOf = async (promise: Promise<unknown>) =>
-  (await rejectionOf(promise)).error.error_summary?.replace(/\.{0,3}$/, '')
+  (await refusalOf(promise)).error.error_summary?.replace(/\.{0,3}$/, '')
 
 /** Returns all pages, or fifty if they do not end. */
 export async function listAll(client: Dropbox, arg: files.ListFolderArg) {

@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import type { auth, files } from 'dropbox'
 import { CloudFailure } from '../fake-cloud.ts'
-import { sendJson } from '../nextcloud/login-flow.ts'
+import { sendJson } from '../fake-server.ts'
 
 /** The fields of an error. */
 export interface DropboxError {

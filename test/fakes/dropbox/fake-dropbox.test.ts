@@ -3,7 +3,7 @@ import { bytesUpload, uploadFile, type files } from 'dropbox'
 import t from 'tap'
 import { sendRequest, takeMistakes, type RequestOptions } from '../../support/dav/requests.ts'
 import { resets } from '../faults.ts'
-import { clientFor, startWithClient, startFakeDropbox, listAll, rejectionOf, errorSummaryOf } from './client.ts'
+import { clientFor, startWithClient, startFakeDropbox, listAll, refusalOf, errorSummaryOf } from './client.ts'
 import { accessError, authError, endpointError, rateLimited } from './failure.ts'
 import { FAKE_DROPBOX_TOKEN } from './fake-dropbox.ts'
 
@@ -140,7 +140,7 @@ t.test('the official client lists', async (t) => {
     const { fake, client } = await startWithClient(t)
     const { last: cursor } = await listAll(client, { path: '' })
     fake.resetCursors()
-    t.match(await rejectionOf(client.filesListFolderContinue({ cursor })), {
+    t.match(await refusalOf(client.filesListFolderContinue({ cursor })), {
       status: 409,
       error: { error: { '.tag': 'reset' } }
     })
@@ -213,7 +213,7 @@ t.test('the official client reads', async (t) => {
     t.match(space, { used: 3, allocation: { '.tag': 'individual', allocated: fake.knobs.quotaBytes } })
     await client.authTokenRevoke()
     t.same(revoked, [FAKE_DROPBOX_TOKEN])
-    t.match(await rejectionOf(client.usersGetCurrentAccount()), {
+    t.match(await refusalOf(client.usersGetCurrentAccount()), {
       status: 401,
       error: { error: { '.tag': 'invalid_access_token' } }
     })
@@ -266,7 +266,7 @@ t.test('the official client writes', async (t) => {
       t.equal(await put(path), 'path/malformed_path/', path)
     }
     fake.knobs.quotaBytes = 12
-    const refusal = await rejectionOf(client.filesUpload({ path: '/big', contents: 'xyz' }))
+    const refusal = await refusalOf(client.filesUpload({ path: '/big', contents: 'xyz' }))
     t.match(refusal.error.error, {
       '.tag': 'path',
       reason: { '.tag': 'insufficient_space' },
@@ -332,11 +332,11 @@ t.test('an upload session', async (t) => {
       client.filesUploadSessionAppendV2({ cursor: { session_id, offset }, contents, close })
     const finish = (offset: number, contents: string, id = session_id, path = '/a') =>
       client.filesUploadSessionFinish({ cursor: { session_id: id, offset }, contents, commit: { path } })
-    t.match((await rejectionOf(append(0, 'def'))).error.error, { '.tag': 'incorrect_offset', correct_offset: 3 })
+    t.match((await refusalOf(append(0, 'def'))).error.error, { '.tag': 'incorrect_offset', correct_offset: 3 })
     t.equal((await append(3, 'def', true)).result, null)
     t.equal(await errorSummaryOf(append(6, 'g')), 'closed/')
     t.same([fake.tree.children(), fake.uploads.open], [[], 1])
-    t.match((await rejectionOf(finish(3, ''))).error, {
+    t.match((await refusalOf(finish(3, ''))).error, {
       error_summary: /^lookup_failed\/incorrect_offset\/\.{0,3}$/,
       error: { '.tag': 'lookup_failed', lookup_failed: { '.tag': 'incorrect_offset', correct_offset: 6 } }
     })
@@ -398,15 +398,15 @@ t.test('a team has a namespace around those of its members', async (t) => {
   t.same((await listAll(clientFor(fake, { '.tag': 'home' }), { path: '' })).names, ['mine'])
   t.equal(await errorSummaryOf(client.filesGetMetadata({ path: team.id })), 'path/not_found/', 'outside of the home')
   const elsewhere = clientFor(fake, { '.tag': 'namespace_id', namespace_id: '1' })
-  t.match(await rejectionOf(elsewhere.filesListFolder({ path: '' })), {
+  t.match(await refusalOf(elsewhere.filesListFolder({ path: '' })), {
     status: 422,
     error: { error: { '.tag': 'no_permission' } }
   })
   const { last: cursor } = await listAll(client, { path: '' })
-  await rejectionOf(inRoot.filesListFolderContinue({ cursor }))
+  await refusalOf(inRoot.filesListFolderContinue({ cursor }))
   t.same(takeMistakes(fake), ['the cursor of another user or of another path root'])
   fake.moveRoot()
-  const moved = await rejectionOf(inRoot.filesListFolder({ path: '' }))
+  const moved = await refusalOf(inRoot.filesListFolder({ path: '' }))
   t.match(moved, { status: 422, error: { error: { '.tag': 'invalid_root', invalid_root: await info() } } })
   t.not((await info()).root_namespace_id, root)
   fake.knobs.rootTag = 'user'
@@ -545,7 +545,7 @@ t.test('a token', async (t) => {
 
 t.test('a test can script faults', async (t) => {
   const { fake, client } = await startWithClient(t)
-  const list = () => rejectionOf(client.filesListFolder({ path: '' }))
+  const list = () => refusalOf(client.filesListFolder({ path: '' }))
   fake.failNext(1, rateLimited(7))
   const limited = await list()
   t.equal((limited.headers as Headers).get('retry-after'), '7')
@@ -565,7 +565,7 @@ t.test('a test can script faults', async (t) => {
   t.notOk(fake.tree.at('a'))
   const dots = new Set<string>()
   for (let times = 0; times < 40; times++) {
-    const { error } = await rejectionOf(client.filesGetMetadata({ path: '/missing' }))
+    const { error } = await refusalOf(client.filesGetMetadata({ path: '/missing' }))
     dots.add(error.error_summary?.replace('path/not_found/', '') ?? 'none')
   }
   t.ok(dots.size > 1 && [...dots].every((end) => /^\.{0,3}$/.test(end)))

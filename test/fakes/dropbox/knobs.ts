@@ -1,6 +1,6 @@
 import type { auth, common } from 'dropbox'
 import type { DownloadResets } from '../content.ts'
-import type { PageFault } from '../page-fault.ts'
+import type { PageFault } from '../pages.ts'
 
 /** Settings that a test may change while the fake runs. */
 export interface FakeDropboxKnobs {

@@ -7,7 +7,7 @@ import { deletedMetadata, metadataOf, type Entry } from './metadata.ts'
 import type { FakeDropboxNode } from './node.ts'
 import type { DropboxChange } from './tree.ts'
 import type { DropboxView } from './view.ts'
-import { pageOf } from '../page-fault.ts'
+import { pageOf } from '../pages.ts'
 
 /** Dropbox does not document its default page length. */
 const DEFAULT_LIMIT = 500

@@ -1,6 +1,5 @@
-import { once } from 'node:events'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { FakeServer } from '../fake-server.ts'
 import type { Lifetime } from '../lifetime.ts'
 import { readBody } from '../../support/app/read-body.ts'
 
@@ -25,37 +24,44 @@ export interface ProxyOptions {
 
 /** Starts a proxy in front of a server. Returns its origin. A response that is not JSON is `undefined`. */
 export async function startProxy(t: Lifetime, target: string, options: ProxyOptions): Promise<string> {
-  const errors: unknown[] = []
-  const server = createServer((message, response) => {
-    forward(target, options, message, response).catch((error: unknown) => {
-      errors.push(error)
-      response.destroy()
-    })
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(async () => {
-    server.closeAllConnections()
-    server.close()
-    await once(server, 'close')
-    if (errors.length > 0) throw new AggregateError(errors, `the front of ${target} broke: ${errors.join('; ')}`)
-  })
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const proxy = new JsonProxy(target, options)
+  await proxy.start(t)
+  return proxy.origin
 }
 
-async function forward(
-  target: string,
-  options: ProxyOptions,
-  message: IncomingMessage,
-  response: ServerResponse
-): Promise<void> {
-  const { method = '', headers } = message
-  const body = (await readBody(message)).toString()
-  const request = { method, url: new URL(message.url ?? '', target), contentType: headers['content-type'], body }
-  const proxied = options.respondInstead?.(request) ?? (await send(request, headers))
-  options.onExchange?.(request, proxied)
-  response.writeHead(proxied.status, { 'content-type': 'application/json' })
-  response.end(proxied.json === undefined ? '' : JSON.stringify(proxied.json))
+class JsonProxy extends FakeServer {
+  readonly #target: string
+  readonly #options: ProxyOptions
+
+  constructor(target: string, options: ProxyOptions) {
+    super()
+    this.#target = target
+    this.#options = options
+  }
+
+  async start(t: Lifetime): Promise<void> {
+    await this.listen(t, `the proxy in front of ${this.#target}`)
+  }
+
+  protected override async serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      await this.#forward(message, response)
+    } catch (error) {
+      this.mistakes.push(String(error))
+      response.destroy()
+    }
+  }
+
+  async #forward(message: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { method = '', headers } = message
+    const body = (await readBody(message)).toString()
+    const url = new URL(message.url ?? '', this.#target)
+    const request = { method, url, contentType: headers['content-type'], body }
+    const proxied = this.#options.respondInstead?.(request) ?? (await send(request, headers))
+    this.#options.onExchange?.(request, proxied)
+    response.writeHead(proxied.status, { 'content-type': 'application/json' })
+    response.end(proxied.json === undefined ? '' : JSON.stringify(proxied.json))
+  }
 }
 
 async function send(

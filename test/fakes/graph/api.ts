@@ -5,19 +5,19 @@ import type { FakeGraphDownloads } from './downloads.ts'
 import { GraphFailure, GraphMistake, invalidRequest } from './failure.ts'
 import type { FakeGraphKnobs } from './knobs.ts'
 import { checkName } from './name.ts'
-import type { FakeGraphPages } from './pages.ts'
+import type { FakePages } from '../pages.ts'
 import { FakeGraphReads, type GraphOrigins } from './reads.ts'
 import type { GraphRoute } from './routes.ts'
 import type { FakeGraphTree } from './tree.ts'
 import type { FakeGraphUploads } from './uploads.ts'
 import { checkHasChildren, type GraphCaller } from './view.ts'
 import { parseBehavior, checkFolder, FakeGraphWrites, type ConflictBehavior, type SaveRequest } from './writes.ts'
-import { sendJson } from '../nextcloud/login-flow.ts'
+import { sendJson } from '../fake-server.ts'
 
 export interface GraphState extends GraphOrigins {
   readonly tree: FakeGraphTree
   readonly knobs: FakeGraphKnobs
-  readonly pages: FakeGraphPages
+  readonly pages: FakePages<unknown>
   readonly uploads: FakeGraphUploads
   readonly downloads: FakeGraphDownloads
 }

@@ -1,5 +1,4 @@
-import { Client } from '@microsoft/microsoft-graph-client'
-import type { Context, Middleware } from '@microsoft/microsoft-graph-client'
+import { Client, type Context, type Middleware } from '@microsoft/microsoft-graph-client'
 import type { Drive, DriveItem, Site, UploadSession } from '@microsoft/microsoft-graph-types'
 import type { Test } from 'tap'
 import { sendRequest, type RequestOptions } from '../../support/dav/requests.ts'

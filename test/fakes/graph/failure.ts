@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { CloudFailure } from '../fake-cloud.ts'
 import type { GraphKind } from './node.ts'
-import { sendJson } from '../nextcloud/login-flow.ts'
+import { sendJson } from '../fake-server.ts'
 
 /** The fields of an error, in Graph's terms. Omitted fields have Graph's default for the code. */
 export interface GraphError {

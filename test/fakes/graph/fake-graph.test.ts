@@ -1,9 +1,15 @@
 import { createHash } from 'node:crypto'
-import { OneDriveLargeFileUploadTask, PageIterator, ResponseType } from '@microsoft/microsoft-graph-client'
-import type { GraphError, PageCollection } from '@microsoft/microsoft-graph-client'
+import {
+  OneDriveLargeFileUploadTask,
+  PageIterator,
+  ResponseType,
+  type GraphError,
+  type PageCollection
+} from '@microsoft/microsoft-graph-client'
 import type { Drive, DriveItem, Site, User } from '@microsoft/microsoft-graph-types'
 import t from 'tap'
 import { takeMistakes } from '../../support/dav/requests.ts'
+import { rejectionOf } from '../../support/rejection.ts'
 import { respondsWith, resets } from '../faults.ts'
 import { startFakeGraph, startWithClient, type GraphJson } from './client.ts'
 import { quickXorHash } from './hash.ts'
@@ -426,12 +432,4 @@ const sha1 = (content: Buffer) => createHash('sha1').update(content).digest('hex
 /** Returns a response without its `@odata.context`, which depends on the request. */
 function withoutContext(thing: object): object {
   return Object.fromEntries(Object.entries(thing).filter(([name]) => name !== '@odata.context'))
-}
-
-/** Returns the client's error of a failed call. */
-async function rejectionOf(call: Promise<unknown>): Promise<unknown> {
-  return call.then(
-    () => undefined,
-    (error: unknown) => error
-  )
 }

@@ -7,7 +7,7 @@ import { GraphMistake, sendError, type GraphError } from './failure.ts'
 import { checkRequestHead } from './head.ts'
 import { newKnobs, type FakeGraphKnobs } from './knobs.ts'
 import type { GraphKind } from './node.ts'
-import { FakeGraphPages } from './pages.ts'
+import { newGraphPages } from './reads.ts'
 import { isTransfer, routeOf } from './routes.ts'
 import { FakeGraphTree } from './tree.ts'
 import { FakeGraphUploads } from './uploads.ts'
@@ -31,7 +31,7 @@ export interface FakeGraphOptions {
 export class FakeGraph extends FakeCloud<GraphError> {
   readonly tree: FakeGraphTree
   readonly knobs: FakeGraphKnobs
-  readonly pages: FakeGraphPages
+  readonly pages = newGraphPages()
   readonly uploads: FakeGraphUploads
   readonly downloads: FakeGraphDownloads
   /** Valid for the user `me` with all scopes, unless `authorize` is given. */
@@ -45,7 +45,6 @@ export class FakeGraph extends FakeCloud<GraphError> {
     this.#now = now
     this.tree = new FakeGraphTree(kind, now)
     this.knobs = newKnobs(kind)
-    this.pages = new FakeGraphPages(this.knobs)
     this.uploads = new FakeGraphUploads(this.knobs, kind, now)
     this.downloads = new FakeGraphDownloads(this.tree, this.knobs)
     this.#authorize = authorize ?? ((bearer) => (this.tokens.has(bearer) ? { user: 'me', scopes: ALL_SCOPES } : null))

@@ -1,7 +1,7 @@
 import type { DownloadResets } from '../content.ts'
 import type { GraphError } from './failure.ts'
 import type { GraphKind } from './node.ts'
-import type { PageFault } from '../page-fault.ts'
+import type { PageFault } from '../pages.ts'
 
 /** Settings that a test may change while the fake runs. */
 export interface FakeGraphKnobs {

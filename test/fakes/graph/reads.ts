@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { Drive, Site, User } from '@microsoft/microsoft-graph-types'
 import type { GraphCall } from './call.ts'
 import type { FakeGraphDownloads } from './downloads.ts'
@@ -6,7 +7,7 @@ import { itemResource, type GraphItem } from './item.ts'
 import type { FakeGraphKnobs } from './knobs.ts'
 import { nameKey } from './name.ts'
 import type { FakeGraphNode, FakeGraphSite } from './node.ts'
-import type { FakeGraphPages } from './pages.ts'
+import { FakePages } from '../pages.ts'
 import { driveResource, siteResource, userResource } from './resource.ts'
 import * as properties from './select.ts'
 import { matches } from './tags.ts'
@@ -17,14 +18,30 @@ export interface GraphOrigins {
   readonly contentUrl: string
 }
 
+const TOKEN = '$skiptoken'
+const DEFAULT_PAGE_SIZE = 200
+
+/** Listings with next links, which a client must follow unchanged. */
+export function newGraphPages(): FakePages<unknown> {
+  return new FakePages(
+    () => randomBytes(30).toString('base64'),
+    (problem) => {
+      if (problem === 'expired') return new GraphFailure({ code: 'resyncRequired' })
+      return new GraphMistake(
+        problem === 'changed' ? 'a next link that was changed' : 'a $skiptoken that was never handed out'
+      )
+    }
+  )
+}
+
 /** Handles read requests. */
 export class FakeGraphReads {
-  readonly #pages: FakeGraphPages
+  readonly #pages: FakePages<unknown>
   readonly #downloads: FakeGraphDownloads
   readonly #knobs: FakeGraphKnobs
   readonly #origins: GraphOrigins
 
-  constructor(pages: FakeGraphPages, downloads: FakeGraphDownloads, knobs: FakeGraphKnobs, origins: GraphOrigins) {
+  constructor(pages: FakePages<unknown>, downloads: FakeGraphDownloads, knobs: FakeGraphKnobs, origins: GraphOrigins) {
     this.#pages = pages
     this.#downloads = downloads
     this.#knobs = knobs
@@ -135,12 +152,24 @@ export class FakeGraphReads {
   }
 
   #list<T>(call: GraphCall, entityType: string, list: () => readonly T[], toResource: (item: T) => object[]): void {
-    const { items, count, nextLink } = this.#pages.page(call.view.caller.user, this.#origins.url, call.request, list)
+    const { path, query } = call.request
+    const { pageLimit, shortPages, pageFault: fault, sendsCount } = this.#knobs
+    const options = [...query].filter(([name]) => name !== TOKEN)
+    const { items, count, nextCursor } = this.#pages.page({
+      requestKey: JSON.stringify([call.view.caller.user, path, options.toSorted()]),
+      cursor: query.get(TOKEN) ?? undefined,
+      size: Math.min(Number(query.get('$top') ?? DEFAULT_PAGE_SIZE), pageLimit, shortPages.shift() ?? Infinity),
+      fault,
+      list
+    })
+    const search = [...options, [TOKEN, nextCursor ?? ''] as const].map(
+      ([name, value]) => `${name}=${encodeURIComponent(value)}`
+    )
     call.send({
       '@odata.context': this.#contextOf(entityType),
-      ...(this.#knobs.sendsCount && { '@odata.count': count }),
-      ...(nextLink !== undefined && { '@odata.nextLink': nextLink }),
-      value: items.flatMap(toResource)
+      ...(sendsCount && { '@odata.count': count }),
+      ...(nextCursor !== undefined && { '@odata.nextLink': `${this.#origins.url}${path}?${search.join('&')}` }),
+      value: (items as readonly T[]).flatMap(toResource)
     })
   }
 

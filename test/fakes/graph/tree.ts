@@ -1,8 +1,16 @@
 import { newSiteId } from './ids.ts'
 import { FakeGraphDrive, type NewNode } from './drive.ts'
 import { mimeTypeOf } from './name.ts'
-import type { DriveSeed, FileSeed, NodeSeed, RemoteSeed, SiteSeed } from './node.ts'
-import type { FakeGraphNode, FakeGraphSite, GraphKind } from './node.ts'
+import type {
+  DriveSeed,
+  FileSeed,
+  NodeSeed,
+  RemoteSeed,
+  SiteSeed,
+  FakeGraphNode,
+  FakeGraphSite,
+  GraphKind
+} from './node.ts'
 
 type NodeProperties = Partial<Pick<FakeGraphNode, 'content' | 'mimeType' | 'remote'>>
 

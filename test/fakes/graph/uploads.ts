@@ -4,7 +4,7 @@ import type { FakeCloudRequest } from '../fake-cloud.ts'
 import { GraphFailure, GraphMistake, itemNotFound } from './failure.ts'
 import type { FakeGraphKnobs } from './knobs.ts'
 import { FakeGraphLinks, newSecret } from './links.ts'
-import { sendJson } from '../nextcloud/login-flow.ts'
+import { sendJson } from '../fake-server.ts'
 import type { GraphKind } from './node.ts'
 
 export const FRAGMENT_UNIT = 320 * 1024

@@ -8,7 +8,8 @@ import type { FakeDavRequest } from '../dav/request.ts'
 import type { FakeNode, FakeTree } from '../dav/tree.ts'
 import { escapeXml } from '../dav/xml.ts'
 import { FakeChunkedUploads } from './chunked-uploads.ts'
-import { FakeLoginFlows, sendJson, type FakeFlow } from './login-flow.ts'
+import { sendJson } from '../fake-server.ts'
+import { FakeLoginFlows, type FakeFlow } from './login-flow.ts'
 
 /** The login name. The user's folder is named after the user ID, which differs. */
 export const FAKE_NEXTCLOUD_LOGIN = 'alice'

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import { DavMistake } from '../dav/failure.ts'
 import type { FakeDavRequest } from '../dav/request.ts'
+import { sendJson } from '../fake-server.ts'
 
 /** A login flow, which gives an application its own password. */
 export interface FakeFlow {
@@ -75,13 +76,4 @@ export class FakeLoginFlows {
     const server = this.overrides.server ?? base
     sendJson(response, 200, { server, loginName: this.#loginName, appPassword: flow.appPassword })
   }
-}
-
-export function sendJson(response: ServerResponse, status: number, value: unknown): void {
-  const body = JSON.stringify(value)
-  response.writeHead(status, {
-    'content-type': 'application/json; charset=utf-8',
-    'content-length': Buffer.byteLength(body)
-  })
-  response.end(body)
 }

@@ -464,7 +464,7 @@ t.test('a test whose application sends an invalid request fails', async (t) => {
   const hooks: (() => Promise<void>)[] = []
   const oauth = await FakeOAuth.start({ teardown: (hook: () => Promise<void>) => hooks.push(hook) } as unknown as Test)
   await sendRequest(`${oauth.url}/userinfo`)
-  await t.rejects(hooks[0]!(), /nobody asks: GET \/userinfo: a route that there is not/)
+  await t.rejects(hooks[0]!(), /reported mistakes: GET \/userinfo: a route that there is not/)
 })
 
 t.test('responses must not be stored', async (t) => {

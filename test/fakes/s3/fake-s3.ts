@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Test } from 'tap'
+import { readBody } from '../../support/app/read-body.ts'
 import { FakeServer } from '../fake-server.ts'
 import { FakeObjects, S3Failure, type FakeObject } from './objects.ts'
 import { escapeXml, listing, sendError, sendXml, xmlDocument } from './xml.ts'
@@ -90,8 +91,7 @@ export class FakeS3 extends FakeServer {
     const [, bucket, ...segments] = path.split('/')
     const key = segments.map(decodeURIComponent).join('/')
     const operation = operationOf(method, key, query)
-    const chunks: Buffer[] = []
-    for await (const chunk of message as AsyncIterable<Buffer>) chunks.push(chunk)
+    const body = await readBody(message)
 
     const known = OPERATIONS[operation]
     const isSigned = query.has('X-Amz-Signature') || AUTHORIZATION.test(headers.authorization ?? '')
@@ -109,7 +109,7 @@ export class FakeS3 extends FakeServer {
       this.mistakes.push(`${method} ${message.url} (${operation}): ${mistake}`)
       throw new S3Failure(400, 'Mistake')
     }
-    return { operation, method, key, query, headers, body: Buffer.concat(chunks) }
+    return { operation, method, key, query, headers, body }
   }
 
   #handle(request: FakeS3Request, response: ServerResponse): void {

@@ -80,7 +80,7 @@ t.test('several files of one name are found behind short pages', async (t) => {
   const { fake, tree, backend } = await startUploading(t)
   const parent = tree.addFolder({ name: 'folder' })
   const { id } = tree.addFile({ name: 'x', parent })
-  fake.pages.shortPages.push(0, 0)
+  fake.knobs.shortPages.push(0, 0)
   t.equal((await upload(backend, { parentId: parent.id, name: 'x' }, Readable.from(['x']))).id, id)
 })
 

@@ -6,7 +6,7 @@ import { idOf, openOneDrive } from '../../contract/harness/onedrive.ts'
 import { callOptions, listAll, rejectsWith } from '../../contract/suite/arrange.ts'
 import { respondsWith, htmlPage } from '../../fakes/faults.ts'
 import { FakeGraph, type FakeGraphOptions } from '../../fakes/graph/fake-graph.ts'
-import type { PageFault } from '../../fakes/page-fault.ts'
+import type { PageFault } from '../../fakes/pages.ts'
 import { readBody } from '../../support/app/read-body.ts'
 
 async function start(t: Test, options?: FakeGraphOptions) {

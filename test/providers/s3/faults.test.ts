@@ -15,6 +15,7 @@ import { openEgress } from '../../support/backend/egress.ts'
 import { FakeS3, FAKE_BUCKET, FAKE_CREDENTIALS, type S3Script } from '../../fakes/s3/fake-s3.ts'
 import { sendError, sendXml } from '../../fakes/s3/xml.ts'
 import { readBody } from '../../support/app/read-body.ts'
+import { failureOf, rejectionOf } from '../../support/rejection.ts'
 import { openFakeS3 } from '../../support/s3/s3-backend.ts'
 import { until } from '../../support/time/until.ts'
 import { partSizeFor } from '../../../src/providers/s3/upload.ts'
@@ -27,14 +28,6 @@ const refuse =
     sendError(method, response, status, code)
     return true
   }
-
-async function failureOf(work: Promise<unknown>): Promise<Error> {
-  const error: unknown = await work.then(
-    () => new Error('it did not fail'),
-    (error: unknown) => error
-  )
-  return error as Error
-}
 
 /** One call of each kind, as thunks. */
 const everyCall = (backend: StorageBackend) => ({
@@ -500,7 +493,7 @@ t.test('an upload that is aborted in flight stores nothing and leaves no parts',
     }
     const size = operation === 'PutObject' ? 10 : 17 * MIB
     const work = upload(backend, { id: 'a' }, chunkedStream(Buffer.alloc(size)), { signal: controller.signal })
-    t.equal(await failureOf(work), reason)
+    t.equal(await rejectionOf(work), reason)
     if (operation !== 'PutObject') await until(() => fake.operations().includes('AbortMultipartUpload'))
     await until(() => fake.store.uploads.size === 0)
     t.equal(fake.store.objects.size, 0, operation)

@@ -13,7 +13,7 @@ import type { FakeGraphNode } from '../../fakes/graph/node.ts'
 import { FakeGraph } from '../../fakes/graph/fake-graph.ts'
 import type { FakeOAuthOptions } from '../../fakes/oauth/rules.ts'
 import type { FakeOAuth } from '../../fakes/oauth/fake-oauth.ts'
-import type { PageFault } from '../../fakes/page-fault.ts'
+import type { PageFault } from '../../fakes/pages.ts'
 
 /** A cloud with a connection walk, and the authorization server that it trusts. */
 export interface RestCloud {

@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net'
 import type { KeyRingOptions } from '../../../src/crypto/key-ring.ts'
 import { openDatabase } from '../../../src/db/open-database.ts'
 import cloudStorage from '../../../src/index.ts'
+import { serveCalls } from '../process/service-process.ts'
 import { EventLoop, type Lateness, monotonicMs } from './clock.ts'
 import { CLUSTER_PROVIDER, clusterProvider } from './provider.ts'
 
@@ -19,17 +20,11 @@ export interface ClusterSettings {
   readonly leaseMs: number
 }
 
-/** A message to the process. */
-export type ClusterCall = { readonly call: number } & (
-  { readonly kind: 'serve'; readonly settings: ClusterSettings } | { readonly kind: 'lateness' }
-)
+export type ClusterCall = { readonly kind: 'serve'; readonly settings: ClusterSettings } | { readonly kind: 'lateness' }
 
-/** A message from the process. */
 export interface ClusterReply {
-  readonly call: number
   readonly port?: number
   readonly lateness?: Lateness
-  readonly failure?: string
 }
 
 /** More than any test needs. */
@@ -119,20 +114,11 @@ function addTimestamps(app: FastifyInstance): void {
   })
 }
 
-async function handleCall(call: ClusterCall): Promise<Omit<ClusterReply, 'call'>> {
-  try {
-    if (call.kind === 'lateness') return { lateness: eventLoop.lateness() }
-    return { port: await serve(call.settings) }
-  } catch (error) {
-    return { failure: String(error) }
+serveCalls(
+  async (call: ClusterCall): Promise<ClusterReply> =>
+    call.kind === 'lateness' ? { lateness: eventLoop.lateness() } : { port: await serve(call.settings) },
+  () => {
+    eventLoop.stop()
+    void shutDown().finally(() => process.exit())
   }
-}
-
-process.on('message', (call: ClusterCall) => {
-  void handleCall(call).then((reply) => process.send?.({ ...reply, call: call.call } satisfies ClusterReply))
-})
-process.once('disconnect', () => {
-  eventLoop.stop()
-  void shutDown().finally(() => process.exit())
-})
-process.send?.('ready')
+)

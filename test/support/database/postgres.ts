@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import pg from 'pg'
 import type { Test } from 'tap'
-import { freePort, hasProgram, startDaemon } from '../process/daemon.ts'
+import { freePort, hasProgram, serverOwner, startDaemon } from '../process/daemon.ts'
 
 /** A PostgreSQL server that belongs to one test: on loopback, in a temporary folder and on its own port. */
 export interface PostgresServer {
@@ -22,6 +22,9 @@ export interface PostgresServer {
 /** The folder of `initdb` and `postgres`, from Debian's location or the PATH. */
 const BIN_FOLDER = findBinaries()
 
+/** PostgreSQL refuses to run as root, so root switches to the user that Debian's package creates. */
+const USER = 'postgres'
+
 export const isPostgresInstalled = BIN_FOLDER !== undefined
 
 /** Runs a program until stdin ends, so that a killed test process, which runs no teardown, also stops its server. */
@@ -31,7 +34,7 @@ const UNTIL_STDIN_ENDS = '"$@" & server=$!; read -r _; kill -INT "$server"; wait
 export async function startPostgres(t: Test): Promise<PostgresServer> {
   if (BIN_FOLDER === undefined) throw new Error('PostgreSQL is not installed')
   const binFolder = BIN_FOLDER
-  const owner = serverOwner()
+  const owner = serverOwner(USER)
   const folder = mkdtempSync(join(tmpdir(), 'fcs-postgres-'))
   const data = join(folder, 'data')
   const password = randomBytes(16).toString('hex')
@@ -40,7 +43,7 @@ export async function startPostgres(t: Test): Promise<PostgresServer> {
   let server: ChildProcess | undefined
 
   writeFileSync(passwordFile, password, { mode: 0o600 })
-  for (const path of [folder, passwordFile]) chownSync(path, owner.uid, owner.gid)
+  chownToServer(folder, passwordFile)
 
   const stop = async () => {
     if (server?.exitCode !== null) return
@@ -106,7 +109,6 @@ export async function startPgBouncer(t: Test, url: string): Promise<string> {
   t.teardown(() => {
     rmSync(folder, { recursive: true, force: true })
   })
-  const { uid, gid } = serverOwner()
   const listenPort = await freePort()
   const users = join(folder, 'users.txt')
   const config = join(folder, 'pgbouncer.ini')
@@ -123,10 +125,10 @@ auth_type = plain
 auth_file = ${users}
 pool_mode = transaction
 default_pool_size = 2
-${process.getuid?.() === 0 ? 'user = postgres' : ''}
+${process.getuid?.() === 0 ? `user = ${USER}` : ''}
 `
   )
-  for (const path of [folder, users, config]) chownSync(path, uid, gid)
+  chownToServer(folder, users, config)
   await startDaemon(t, { command: ['pgbouncer', config], env: {}, port: listenPort, log: join(folder, 'log') })
   return `postgres://${username}:${password}@127.0.0.1:${String(listenPort)}${pathname}`
 }
@@ -141,11 +143,9 @@ function findBinaries(): string | undefined {
   return folders.find((folder) => ['initdb', 'postgres'].every((name) => existsSync(join(folder, name))))
 }
 
-/** PostgreSQL refuses to run as root, so root switches to the user that Debian's package creates. */
-function serverOwner(): { uid: number; gid: number } {
-  const id = (flag: string) => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }))
-  if (process.getuid?.() === 0) return { uid: id('-u'), gid: id('-g') }
-  return { uid: process.getuid?.() ?? -1, gid: process.getgid?.() ?? -1 }
+function chownToServer(...paths: readonly string[]): void {
+  const owner = serverOwner(USER)
+  if (owner !== undefined) for (const path of paths) chownSync(path, owner.uid, owner.gid)
 }
 
 async function waitUntilReady(server: ChildProcess): Promise<void> {

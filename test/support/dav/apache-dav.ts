@@ -1,11 +1,9 @@
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join, relative } from 'node:path'
 import type { Test } from 'tap'
 import { freePort, hasProgram, startDaemon } from '../process/daemon.ts'
-import { SERVER_USER, serverOwner } from '../backend/served-folder.ts'
+import { newServedFolder, SERVER_USER } from '../backend/served-folder.ts'
 
 export interface RunningApacheDav {
   /** Both end with a slash, like every URL of a collection. */
@@ -43,33 +41,24 @@ export function hasApacheDav(): boolean {
 /** Starts Apache with one folder behind Basic and one behind Digest. Stops it at teardown. */
 export async function startApacheDav(t: Test): Promise<RunningApacheDav> {
   if (PROGRAM === undefined || MODULE_FOLDER === undefined) throw new Error('Apache is not installed')
-  const home = await mkdtemp(join(tmpdir(), 'apache-dav-'))
-  t.teardown(() => rm(home, { recursive: true, force: true }))
+  const {
+    home,
+    folder: root,
+    isRoot,
+    write
+  } = await newServedFolder(t, 'apache-dav', { subfolders: ['basic', 'digest'] })
   const port = await freePort()
   const account = { username: 'apache-user', password: 'apache: password' }
-  const basicFolder = join(home, 'root', 'basic')
-  const digestFolder = join(home, 'root', 'digest')
-  const owner = serverOwner()
-  const chownToServer = async (path: string) => {
-    if (owner !== undefined) await chown(path, owner.uid, owner.gid)
-  }
-
-  for (const folder of [home, join(home, 'root'), basicFolder, digestFolder, join(home, 'run')]) {
-    await mkdir(folder, { recursive: true })
-    await chownToServer(folder)
-  }
+  const basicFolder = join(root, 'basic')
+  const digestFolder = join(root, 'digest')
   const { username, password } = account
   const hash = (algorithm: string, text: string) => createHash(algorithm).update(text)
   const basicEntry = `${username}:{SHA}${hash('sha1', password).digest('base64')}\n`
   const digestEntry = `${username}:${REALM}:${hash('md5', `${username}:${REALM}:${password}`).digest('hex')}\n`
-  const files = { basic: basicEntry, digest: digestEntry, 'mime.types': 'text/plain txt\n' }
-  for (const [name, content] of Object.entries({
-    ...files,
-    'httpd.conf': renderConfig(home, port, owner !== undefined)
-  })) {
-    await writeFile(join(home, name), content)
-    await chownToServer(join(home, name))
-  }
+  await write('basic', basicEntry)
+  await write('digest', digestEntry)
+  await write('mime.types', 'text/plain txt\n')
+  await write('httpd.conf', renderConfig(home, port, isRoot))
   await startDaemon(t, {
     command: [PROGRAM, '-f', join(home, 'httpd.conf'), '-DFOREGROUND'],
     env: {},
@@ -82,12 +71,7 @@ export async function startApacheDav(t: Test): Promise<RunningApacheDav> {
     ...account,
     basicFolder,
     digestFolder,
-    async seed(folder, path, content) {
-      const file = join(folder, path)
-      await mkdir(dirname(file), { recursive: true })
-      await writeFile(file, content)
-      for (let created = file; created !== folder; created = dirname(created)) await chownToServer(created)
-    }
+    seed: (folder, path, content) => write(join(relative(home, folder), path), content)
   }
 }
 
@@ -100,19 +84,19 @@ function renderConfig(home: string, port: number, asRoot: boolean): string {
 ServerRoot ${home}
 ServerName 127.0.0.1
 Listen 127.0.0.1:${port}
-DefaultRuntimeDir ${home}/run
-PidFile ${home}/run/pid
+DefaultRuntimeDir ${home}/tmp
+PidFile ${home}/tmp/pid
 ErrorLog ${home}/log
-DocumentRoot ${home}/root
+DocumentRoot ${home}/files
 TypesConfig ${home}/mime.types
 ${asRoot ? `User ${SERVER_USER}\nGroup ${SERVER_USER}` : ''}
 # One process with threads, so that it is up and down at once.
 StartServers 1
 ServerLimit 1
 MaxRequestWorkers 25
-DavLockDB ${home}/run/locks
+DavLockDB ${home}/tmp/locks
 DirectoryIndex disabled
-<Directory ${home}/root>
+<Directory ${home}/files>
   Dav On
   Require valid-user
 </Directory>

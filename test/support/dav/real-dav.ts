@@ -1,8 +1,5 @@
-import { once } from 'node:events'
 import { rm, utimes } from 'node:fs/promises'
-import { createServer, request as httpRequest } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { StorageBackend } from '../../../src/core/backend.ts'
@@ -11,6 +8,7 @@ import { ConnectionHealth } from '../../../src/layers/breaker.ts'
 import { withResilience } from '../../../src/layers/resilient.ts'
 import type { Exceptions, Harness } from '../../contract/harness.ts'
 import { openWebdav } from '../../contract/harness/webdav.ts'
+import { ForwardingProxy } from '../net/forwarding-proxy.ts'
 import { TEST_TIMEOUTS } from '../time/timeouts.ts'
 
 type Files = Readonly<Record<string, string | Buffer>>
@@ -46,36 +44,25 @@ export type Responder = (request: IncomingMessage, response: ServerResponse) => 
  * A proxy between a backend and a real server that records requests and counts pending ones. Like nginx in front of
  * PHP, it reads a response at full speed, so that slow readers occupy no worker of the server.
  */
-export class RecordingProxy {
+export class RecordingProxy extends ForwardingProxy {
   /** Method, path and authorization scheme of each request. */
   readonly requests: { readonly method: string; readonly path: string; readonly scheme: string | undefined }[] = []
-  readonly #target: string
   readonly #responder: Responder | undefined
   readonly #pending = new Set<ServerResponse>()
-  readonly #server = createServer((request, response) => {
-    void this.#serve(request, response)
-  })
 
   private constructor(target: string, responder: Responder | undefined) {
-    this.#target = target
+    super(target, { keepAlive: false })
     this.#responder = responder
   }
 
   static async start(t: Test, target: string, responder: Responder | undefined): Promise<RecordingProxy> {
     const proxy = new RecordingProxy(target, responder)
-    proxy.#server.listen(0, '127.0.0.1')
-    await once(proxy.#server, 'listening')
-    t.teardown(async () => {
-      proxy.#server.closeAllConnections()
-      proxy.#server.close()
-      await once(proxy.#server, 'close')
-    })
+    await proxy.listenInFront(t)
     return proxy
   }
 
   urlOf(directUrl: string): string {
-    const { port } = this.#server.address() as AddressInfo
-    return `http://127.0.0.1:${port}${new URL(directUrl).pathname}`
+    return this.origin + new URL(directUrl).pathname
   }
 
   /** Returns the number of pending exchanges. Each of them uses one socket. */
@@ -83,37 +70,22 @@ export class RecordingProxy {
     return this.#pending.size
   }
 
-  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  protected override async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     for (const stream of [request, response]) stream.on('error', () => {})
     this.#pending.add(response)
     response.once('close', () => this.#pending.delete(response))
     const { method = '', url: path = '', headers } = request
     this.requests.push({ method, path, scheme: headers.authorization?.split(' ', 1)[0] })
     if (this.#responder?.(request, response) === true) return
-    const { hostname, port } = new URL(this.#target)
-    const proxied = httpRequest({ hostname, port, method, path, headers: withoutHopByHop(headers), agent: false })
-    proxied.on('response', (upstream) => {
-      response.writeHead(upstream.statusCode ?? 502, withoutHopByHop(upstream.headers)).flushHeaders()
+    try {
+      const upstream = await this.forward(request, response)
       upstream.on('data', (chunk: Buffer) => response.write(chunk))
       upstream.on('end', () => response.end())
       upstream.on('error', () => request.socket.destroy())
-    })
-    // A server that responds before the end of the request body may refuse the rest.
-    proxied.on('error', () => {
-      if (response.headersSent) request.resume()
-      else request.socket.destroy()
-    })
-    // An interrupted response must not end cleanly for the client.
-    response.once('close', () => {
-      if (!response.writableFinished) proxied.destroy()
-    })
-    request.pipe(proxied)
+    } catch {
+      request.socket.destroy()
+    }
   }
-}
-
-/** Passes on the headers that frame the body, because framing is under test. */
-function withoutHopByHop({ connection, 'keep-alive': keepAlive, ...headers }: IncomingMessage['headers']) {
-  return headers
 }
 
 /** Creates an empty folder at the server, with a name that needs encoding. */

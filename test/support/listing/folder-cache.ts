@@ -1,6 +1,5 @@
 import { FolderCache } from '../../../src/cache/folder-cache.ts'
-import type { FolderCacheOptions } from '../../../src/cache/types.ts'
-import type { FolderKey } from '../../../src/cache/types.ts'
+import type { FolderCacheOptions, FolderKey } from '../../../src/cache/types.ts'
 import { ManualClock } from '../time/clock.ts'
 import { Deferred } from '../time/deferred.ts'
 

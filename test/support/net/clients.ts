@@ -2,7 +2,7 @@ import { type RequestListener, request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import type { Test } from 'tap'
 import type { Egress } from '../../../src/core/egress.ts'
-import { isStorageError, type StorageError, type StorageErrorCode } from '../../../src/errors.ts'
+import type { StorageErrorCode } from '../../../src/errors.ts'
 import type { Timeouts } from '../../../src/core/stores.ts'
 import { Secret } from '../../../src/core/secret.ts'
 import { connectionFailure } from '../../../src/net/errors.ts'
@@ -115,15 +115,4 @@ export async function startRespondingServer(t: Test, options?: NetServerOptions)
   const server = await startServer(t, options)
   server.respond = respondToAnyClient
   return server
-}
-
-/** Returns the error of a call. Any error other than a StorageError fails the test. */
-export async function failureOf(call: Promise<unknown>): Promise<StorageError> {
-  try {
-    await call
-  } catch (error) {
-    if (isStorageError(error)) return error
-    throw error
-  }
-  throw new Error('The call was expected to fail')
 }

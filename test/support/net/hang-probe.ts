@@ -1,5 +1,6 @@
 import { createEgress } from '../../../src/net/egress.ts'
-import { failureOf, NET_CLIENTS } from './clients.ts'
+import { failureOf } from '../rejection.ts'
+import { NET_CLIENTS } from './clients.ts'
 import { TEST_TIMEOUTS } from '../time/timeouts.ts'
 
 /**

@@ -122,7 +122,7 @@ export function proxyThroughPrism(t: Test, app: FastifyInstance, isHost: boolean
     exchange(request, response).catch((error: unknown) => response.destroy(error as Error))
   }
 
-  if (app.server.listenerCount('request') !== 1) throw new Error('somebody else answers too')
+  if (app.server.listenerCount('request') !== 1) throw new Error('the server has another request listener')
   app.server.removeAllListeners('request').on('request', relay)
   const injectThroughPrism = async (options: Parameters<typeof dispatch>[1]): Promise<InjectResponse> => {
     await app.ready()

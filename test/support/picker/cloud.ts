@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { Entry } from '../../../src/core/entry.ts'
 import type { ConnectionView, ProviderView } from '../../../web/picker/api.ts'
-import { FakeServer } from '../../fakes/fake-server.ts'
+import { FakeServer, receiveBody } from '../../fakes/fake-server.ts'
 import { serveRoute } from './routes.ts'
 
 /** A one-time response of a route that replaces the normal one. */
@@ -124,7 +124,7 @@ export class PickerCloud extends FakeServer {
     } else if (pathname === '/host.css') {
       response.setHeader('content-type', 'text/css').end(':root { color-scheme: light dark }')
     } else if (pathname === '/violations') {
-      for await (const chunk of message) this.violations.push(String(chunk))
+      this.violations.push(String((await receiveBody(message)).body))
       response.writeHead(204).end()
     } else if (/^\/picker\/[\w-]+\.(?:js|html)$/.test(pathname)) {
       response.setHeader('content-type', pathname.endsWith('.js') ? 'text/javascript' : 'text/html')

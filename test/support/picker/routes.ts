@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { formatContentDisposition, exportedName } from '../../../src/core/entry.ts'
-import type { Entry } from '../../../src/core/entry.ts'
+import { formatContentDisposition, exportedName, type Entry } from '../../../src/core/entry.ts'
+import { receiveBody } from '../../fakes/fake-server.ts'
 import type { ConnectionView } from '../../../web/picker/api.ts'
 import type { PickerCloud } from './cloud.ts'
 import { entryOf, folderOf } from './entries.ts'
@@ -20,14 +20,9 @@ export async function serveRoute(
   message: IncomingMessage,
   response: ServerResponse
 ): Promise<void> {
-  const chunks: Buffer[] = []
-  try {
-    for await (const chunk of message) chunks.push(chunk as Buffer)
-  } catch {
-    // The browser has aborted the upload.
-    return
-  }
-  const raw = Buffer.concat(chunks)
+  const { body: raw, isComplete } = await receiveBody(message)
+  // Otherwise the browser has aborted the upload.
+  if (!isComplete) return
   const route = `${message.method ?? ''} ${url.pathname.replace(/^\/cloud/, '')}`
   const result =
     contentResponse(cloud, route, url, message, raw) ??

@@ -16,7 +16,7 @@ export class PickerWorld {
 
   constructor() {
     const rejectUnexpected = async (): Promise<never> => {
-      throw new Error('nobody was to ask this')
+      throw new Error('unexpected request')
     }
     this.api = {
       providers: async () => [S3],

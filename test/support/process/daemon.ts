@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { closeSync, openSync, readFileSync } from 'node:fs'
@@ -39,6 +39,13 @@ const START_MS = 10_000
 /** Returns whether the program is on the PATH. */
 export function hasProgram(name: string): boolean {
   return spawnSync('sh', ['-c', 'command -v "$1"', 'sh', name], { stdio: 'ignore' }).status === 0
+}
+
+/** Returns the IDs of the user to which a server switches if the test runs as root; `undefined` if it does not. */
+export function serverOwner(user: string): { uid: number; gid: number } | undefined {
+  if (process.getuid?.() !== 0) return undefined
+  const id = (flag: string) => Number(execFileSync('id', [flag, user], { encoding: 'utf8' }))
+  return { uid: id('-u'), gid: id('-g') }
 }
 
 /** Below Linux's ephemeral range (32768 to 60999), so that no other socket takes the port by chance. */
@@ -95,7 +102,8 @@ export async function startDaemon(t: Test, { command, env, port, log }: DaemonOp
   }
 }
 
-async function acceptsConnections(port: number): Promise<boolean> {
+/** Returns whether a server on 127.0.0.1 accepts connections at the port. */
+export async function acceptsConnections(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1')
   const connected = await once(socket, 'connect').then(
     () => true,

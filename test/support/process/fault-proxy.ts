@@ -1,9 +1,8 @@
 import { once } from 'node:events'
-import { Agent, createServer, request as httpRequest } from 'node:http'
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import type { Test } from 'tap'
+import { ForwardingProxy } from '../net/forwarding-proxy.ts'
 
 /** A fault for matching requests. The first matching rule that was applied fewer than `times` times is applied. */
 export interface FaultRule {
@@ -30,47 +29,26 @@ export interface FaultLogEntry {
 
 const DRIPS_PER_SECOND = 20
 
-/** A proxy in front of a real server. It forwards its own Host header, so that signatures stay valid. */
-export class FaultProxy {
+/** A proxy in front of a real server that adds faults. */
+export class FaultProxy extends ForwardingProxy {
   rules: FaultRule[] = []
   readonly log: FaultLogEntry[] = []
-  readonly sockets = new Set<Socket>()
-  readonly #target: URL
-  readonly #agent = new Agent({ keepAlive: true })
   readonly #applied = new Map<FaultRule, number>()
-  readonly #server = createServer((request, response) => {
-    void this.#serve(request, response).catch(() => request.socket.destroy())
-  })
-
-  private constructor(target: string) {
-    this.#target = new URL(target)
-    this.#server.on('connection', (socket) => {
-      this.sockets.add(socket)
-      socket.once('close', () => this.sockets.delete(socket))
-    })
-  }
 
   /** Stops at teardown. Only host and port of `target` are used. */
   static async start(t: Test, target: string): Promise<FaultProxy> {
-    const proxy = new FaultProxy(target)
-    proxy.#server.listen(0, '127.0.0.1')
-    await once(proxy.#server, 'listening')
-    t.teardown(async () => {
-      proxy.#agent.destroy()
-      proxy.#server.closeAllConnections()
-      proxy.#server.close()
-      await once(proxy.#server, 'close')
-    })
+    const proxy = new FaultProxy(target, { keepAlive: true })
+    await proxy.listenInFront(t)
     return proxy
-  }
-
-  get origin(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
   }
 
   /** The target's URL through the proxy. */
   get url(): string {
-    return this.origin + this.#target.pathname
+    return this.origin + this.target.pathname
+  }
+
+  protected override async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    await this.#serve(request, response).catch(() => request.socket.destroy())
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -90,30 +68,12 @@ export class FaultProxy {
       request.resume()
       return
     }
-    const upstream = await this.#forward(request, response)
-    response.writeHead(upstream.statusCode ?? 502, upstream.statusMessage, withoutHopByHop(upstream.headers))
-    response.flushHeaders()
+    const upstream = await this.forward(request, response)
     await relay(upstream, response, rule ?? {})
   }
 
   #isActive(rule: FaultRule | undefined): boolean {
     return rule !== undefined && (this.#applied.get(rule) ?? 0) < (rule.times ?? Infinity)
-  }
-
-  async #forward(request: IncomingMessage, response: ServerResponse): Promise<IncomingMessage> {
-    const { hostname, port } = this.#target
-    const { method, url: path, headers } = request
-    const proxied = httpRequest({ hostname, port, method, path, headers: withoutHopByHop(headers), agent: this.#agent })
-    proxied.on('error', () => {})
-    // After the exchange, the socket may already serve the next one.
-    response.once('close', () => {
-      if (!response.writableFinished) proxied.destroy()
-    })
-    request.pipe(proxied)
-    // An interrupted body must not end cleanly on the other side.
-    request.once('aborted', () => proxied.destroy())
-    const [upstream] = (await once(proxied, 'response')) as [IncomingMessage]
-    return upstream
   }
 }
 
@@ -148,9 +108,4 @@ async function drip(response: ServerResponse, chunk: Buffer, bytesPerSecond: num
     await write(response, chunk.subarray(at, at + step))
     await setTimeout((step / bytesPerSecond) * 1000)
   }
-}
-
-/** Removes hop-by-hop headers, except for those that frame the body, which are under test. */
-function withoutHopByHop({ connection, 'keep-alive': keepAlive, ...headers }: IncomingMessage['headers']) {
-  return headers
 }

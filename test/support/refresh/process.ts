@@ -4,6 +4,7 @@ import Fastify from 'fastify'
 import type { KeyRingOptions } from '../../../src/crypto/key-ring.ts'
 import { openDatabase } from '../../../src/db/open-database.ts'
 import cloudStorage from '../../../src/index.ts'
+import { serveCalls } from '../process/service-process.ts'
 import { cloudOptions, type RefreshedCloud } from './cloud.ts'
 
 export interface RefreshProcessSettings {
@@ -12,16 +13,16 @@ export interface RefreshProcessSettings {
   readonly encryption: KeyRingOptions
 }
 
-/** A message to the process: requests, each with its user. */
-export interface RefreshProcessCall {
-  readonly call: number
-  readonly requests: readonly { readonly method: 'GET' | 'DELETE'; readonly url: string; readonly user: string }[]
+/** A request with its user. */
+export interface RefreshProcessRequest {
+  readonly method: 'GET' | 'DELETE'
+  readonly url: string
+  readonly user: string
 }
 
-/** A message from the process: the responses in the same order. */
-export interface RefreshProcessReply {
-  readonly call: number
-  readonly responses: readonly { readonly status: number; readonly code?: string }[]
+export interface RefreshProcessResponse {
+  readonly status: number
+  readonly code?: string
 }
 
 const settings = JSON.parse(process.argv[2] ?? '') as RefreshProcessSettings
@@ -37,19 +38,15 @@ await app.register(cloudStorage, {
 })
 await app.ready()
 
-process.on('message', ({ call, requests }: RefreshProcessCall) => {
-  void (async () => {
-    const responses = await Promise.all(
-      requests.map(async ({ method, url, user }) => {
-        const response = await app.inject({ method, url, headers: { 'x-user': user } })
-        const { code } = response.body === '' ? {} : response.json<{ code?: string }>()
-        return { status: response.statusCode, ...(code !== undefined && { code }) }
-      })
-    )
-    process.send?.({ call, responses } satisfies RefreshProcessReply)
-  })()
-})
-process.once('disconnect', () => {
-  void app.close().then(() => database.close())
-})
-process.send?.('ready')
+async function send({ method, url, user }: RefreshProcessRequest): Promise<RefreshProcessResponse> {
+  const response = await app.inject({ method, url, headers: { 'x-user': user } })
+  const { code } = response.body === '' ? {} : response.json<{ code?: string }>()
+  return { status: response.statusCode, ...(code !== undefined && { code }) }
+}
+
+serveCalls(
+  (requests: readonly RefreshProcessRequest[]) => Promise.all(requests.map(send)),
+  () => {
+    void app.close().then(() => database.close())
+  }
+)

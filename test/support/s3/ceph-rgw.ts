@@ -1,13 +1,12 @@
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import type { Test } from 'tap'
-import { freePort } from '../process/daemon.ts'
+import { acceptsConnections, freePort, hasProgram } from '../process/daemon.ts'
 
 export interface RunningRgw {
   readonly endpoint: string
@@ -23,7 +22,7 @@ const STOP_MS = 10_000
 
 /** Returns whether Debian's `radosgw`, `ceph-mon` and `ceph-osd` are installed. */
 export function hasCephRgw(): boolean {
-  return PROGRAMS.every((program) => spawnSync('sh', ['-c', `command -v ${program}`]).status === 0)
+  return PROGRAMS.every(hasProgram)
 }
 
 /** Monitors and gateways sometimes fail to start on a loaded machine (seen in CI), so starting is retried. */
@@ -164,13 +163,7 @@ async function run(program: string, ...args: string[]): Promise<void> {
 
 async function waitForPort(port: number, child: ChildProcess): Promise<void> {
   while (child.exitCode === null) {
-    const socket = connect(port, '127.0.0.1')
-    const connected = await once(socket, 'connect').then(
-      () => true,
-      () => false
-    )
-    socket.destroy()
-    if (connected) return
+    if (await acceptsConnections(port)) return
     await setTimeout(50)
   }
   throw new Error(`the process ended with ${child.exitCode}`)
