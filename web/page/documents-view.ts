@@ -84,7 +84,7 @@ function itemView(item: DocumentView, { core, format }: PageContext): TemplateRe
   ]
   return html`<li>
     ${icon(item.provider === null ? 'file' : 'link')}
-    <div class="what">
+    <div class="item-text">
       <bdi title=${name}>${name}</bdi>
       <small>${details.filter((fact) => fact !== '').join(' · ')}</small>
     </div>
@@ -170,7 +170,7 @@ function transferView(item: Transfer, context: PageContext): TemplateResult {
   const label = (name: string): string => (isFailed ? `Remove ${name} from the list` : `Cancel ${name}`)
   return html`<li>
     ${icon(item.direction)}
-    <div class="what">
+    <div class="item-text">
       <bdi title=${name}>${name}</bdi>
       ${stateView(item, context)}
     </div>

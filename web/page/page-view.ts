@@ -89,7 +89,7 @@ export function signInView({ core }: PageContext): TemplateResult {
   return html`<main class="sign-in">
     <section class="card" aria-labelledby="sign-in">
       <h2 id="sign-in">Sign in</h2>
-      ${message === null ? nothing : html`<p role="alert" id="why" class="wrong">${message}</p>`}
+      ${message === null ? nothing : html`<p role="alert" id="sign-in-problem" class="wrong">${message}</p>`}
       <p>
         Sign in with an access token. In the demo, use the link printed in the terminal; otherwise ask your
         administrator.
@@ -110,10 +110,10 @@ export function signInView({ core }: PageContext): TemplateResult {
           autocomplete="off"
           spellcheck="false"
           required
-          aria-describedby=${message === null ? 'kept' : 'why kept'}
+          aria-describedby=${message === null ? 'token-hint' : 'sign-in-problem token-hint'}
         />
         <button type="submit" class="main-action">Sign in</button>
-        <p id="kept" class="hint">Stored only in this tab until you close it.</p>
+        <p id="token-hint" class="hint">Stored only in this tab until you close it.</p>
       </form>
     </section>
   </main>`

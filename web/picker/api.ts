@@ -256,9 +256,9 @@ export async function putFile(
     request.setRequestHeader('content-type', file.type || 'application/octet-stream')
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value)
     request.send(file)
-  }).then((answer) => {
-    if (answer === undefined) throw new PickerProblem('BAD_ANSWER')
-    return answer
+  }).then((response) => {
+    if (response === undefined) throw new PickerProblem('BAD_ANSWER')
+    return response
   })
 }
 

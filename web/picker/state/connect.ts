@@ -176,9 +176,9 @@ export class ConnectFlow {
     let waitMs = POLL_MS
     return await this.#poll(signal, async () => {
       await pause(this.#clock, waitMs, signal)
-      const answer = await this.#ports.api().pollLogin(provider, flowId, signal)
-      if (!('retryAfterMs' in answer)) return answer
-      waitMs = answer.retryAfterMs
+      const response = await this.#ports.api().pollLogin(provider, flowId, signal)
+      if (!('retryAfterMs' in response)) return response
+      waitMs = response.retryAfterMs
       return undefined
     })
   }
