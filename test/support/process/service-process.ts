@@ -68,12 +68,12 @@ export class ServiceProcess<Call, Reply> {
 }
 
 /** Handles the calls of the parent process. Calls `shutDown` when the parent disconnects or exits. */
-export function serveCalls<Call, Reply>(handle: (call: Call) => Promise<Reply>, shutDown: () => void): void {
-  process.on('message', ({ id, call }: CallMessage<Call>) => {
+export function serveCalls(handle: (call: never) => Promise<unknown>, shutDown: () => void): void {
+  process.on('message', ({ id, call }: CallMessage<never>) => {
     void handle(call)
       .then(
-        (reply): ReplyMessage<Reply> => ({ id, reply }),
-        (error: unknown): ReplyMessage<Reply> => ({ id, failure: String(error) })
+        (reply): ReplyMessage<unknown> => ({ id, reply }),
+        (error: unknown): ReplyMessage<unknown> => ({ id, failure: String(error) })
       )
       .then((message) => process.send?.(message))
   })
