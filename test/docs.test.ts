@@ -7,6 +7,7 @@ import ts from 'typescript'
 import { STORAGE_ERROR_CODES, StorageError, type StorageErrorCode } from '../src/errors.ts'
 import { createMetrics } from '../src/telemetry/metrics.ts'
 import { MANAGED_STORES, PROVIDERS } from '../src/providers/registry.ts'
+import { IMPORT_TABLE } from './support/source/architecture.ts'
 import { TEST_TIMEOUTS } from './support/time/timeouts.ts'
 import packageJson from '../package.json' with { type: 'json' }
 
@@ -238,6 +239,23 @@ t.test('every command in the documentation exists', async (t) => {
   )) {
     t.ok(new RegExp(`^\\| \`npm (?:run )?${script}\``, 'm').test(table), `CONTRIBUTING.md explains ${script}`)
   }
+})
+
+t.test('the table of modules in CONTRIBUTING.md matches the import table', async (t) => {
+  const namesIn = (cell = ''): string[] => [...cell.matchAll(/`([\w./]+)`/g)].map(([, name]) => name!).sort()
+  // A sentence above the table grants these two to most modules.
+  const others = (modules: readonly string[] = []): string[] =>
+    modules.filter((module) => module !== 'src/errors.ts' && module !== 'src/core').sort()
+  const stated = [...text('CONTRIBUTING.md').matchAll(/^\| `([\w./]+)` \| [^|]+ \| ([^|]+) \|$/gm)]
+    .filter(([, module]) => module !== 'src/core')
+    .map(([, module, cell = '']) => {
+      const [values, types] = cell.split('types of')
+      return { module, values: namesIn(values), types: namesIn(types) }
+    })
+  const enforced = Object.entries(IMPORT_TABLE)
+    .filter(([module]) => module !== 'src/core')
+    .map(([module, { values, types }]) => ({ module, values: others(values), types: others(types) }))
+  t.same(stated, enforced)
 })
 
 t.test('every service in an example of REQUIRE_SERVICES is required by a test', async (t) => {
