@@ -236,7 +236,7 @@ t.test('a file is named after its subject', async (t) => {
 
 t.test('a provider loads its SDK at first use', async (t) => {
   t.same(brokenBy('src/providers/s3/index.ts', `import { S3Client } from '@aws-sdk/client-s3'`), ['sdk'])
-  t.same(brokenBy('src/providers/shared/a.ts', `export * from 'fast-xml-parser'`), ['sdk'])
+  t.same(brokenBy('src/providers/shared/a.ts', `export * from 'saxes'`), ['sdk'])
   t.same(brokenBy('src/providers/s3/index.ts', `import { type S3Client } from '@aws-sdk/client-s3'`), ['sdk'])
   t.same(brokenBy('src/providers/s3/index.ts', `import type { S3Client } from '@aws-sdk/client-s3'`), [])
   t.same(brokenBy('src/providers/s3/index.ts', `const a = () => import('@aws-sdk/client-s3')`), [])

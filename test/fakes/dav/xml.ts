@@ -1,4 +1,4 @@
-import { XMLParser } from 'fast-xml-parser'
+import { SaxesParser } from 'saxes'
 import { DavMistake } from './failure.ts'
 
 export const DAV = 'DAV:'
@@ -21,33 +21,21 @@ export interface MultistatusStyle {
   readonly notFoundFirst: boolean
 }
 
-type XmlElement = Readonly<Record<string, readonly XmlElement[] | Readonly<Record<string, string>> | string>>
-
-/** Parses the body of a PROPFIND as strictly as a namespace-aware parser. */
+/** Parses the body of a PROPFIND. */
 export function parsePropfind(body: Buffer): PropfindRequest {
   // RFC 4918, 9.1: a request without a body means `allprop`.
   if (body.length === 0) return 'allprop'
   const text = body.toString()
   if (!body.equals(Buffer.from(text))) throw new DavMistake(400, 'a body that is not UTF-8')
   if (text.includes('<!')) throw new DavMistake(400, 'a body with a document type, a comment or CDATA')
-  const parser = new XMLParser({ preserveOrder: true, ignoreAttributes: false, ignoreDeclaration: true })
-  let parsed: XmlElement[]
-  try {
-    // Deprecated in favour of another package, which this check does not need.
-    // eslint-disable-next-line @typescript-eslint/no-deprecated
-    parsed = parser.parse(text, true) as XmlElement[]
-  } catch {
-    throw new DavMistake(400, 'a body that is not well-formed')
-  }
-  const roots = elementsOf(parsed, new Map())
-  const [root] = roots
-  if (roots.length !== 1 || root === undefined || !isDav(root, 'propfind')) throw new DavMistake(400, 'no propfind')
-  const [kind, ...others] = root.children()
+  const root = parseXml(text)
+  if (!isDav(root, 'propfind')) throw new DavMistake(400, 'no propfind')
+  const [kind, ...others] = root.children
   if (kind === undefined || others.length > 0) throw new DavMistake(400, 'not one kind of propfind')
   if (isDav(kind, 'allprop')) return 'allprop'
   if (isDav(kind, 'propname')) return 'propname'
   if (!isDav(kind, 'prop')) throw new DavMistake(400, `a propfind of ${kind.name}`)
-  const properties = kind.children()
+  const properties = kind.children
   const keys = properties.map(keyOf)
   if (properties.length === 0 || new Set(keys).size < keys.length)
     throw new DavMistake(400, 'no property, or one twice')
@@ -55,23 +43,29 @@ export function parsePropfind(body: Buffer): PropfindRequest {
 }
 
 interface Element extends QName {
-  children(): Element[]
+  readonly children: Element[]
 }
 
-function elementsOf(nodes: readonly XmlElement[], scope: ReadonlyMap<string, string>): Element[] {
-  return nodes.flatMap((node) => {
-    const tag = Object.keys(node).find((key) => key !== ':@' && key !== '#text')
-    if (tag === undefined) return []
-    const inner = new Map(scope)
-    for (const [name, value] of Object.entries((node[':@'] ?? {}) as Readonly<Record<string, string>>)) {
-      const declared = /^@_xmlns(?::(.+))?$/.exec(name)
-      if (declared !== null) inner.set(declared[1] ?? '', value)
-    }
-    const [prefix, name] = tag.includes(':') ? (tag.split(':', 2) as [string, string]) : ['', tag]
-    const namespace = inner.get(prefix) ?? ''
-    if (namespace === '') throw new DavMistake(400, `${tag} in no namespace`)
-    return [{ namespace, name, children: () => elementsOf(node[tag] as readonly XmlElement[], inner) }]
+/** Returns the root of a document. Text and attributes are dropped. */
+function parseXml(text: string): Element {
+  const document: Element = { namespace: '', name: '', children: [] }
+  const open = [document]
+  const parser = new SaxesParser({ xmlns: true })
+  parser.on('error', () => {
+    throw new DavMistake(400, 'a body that is not well-formed')
   })
+  parser.on('opentag', ({ uri, local }) => {
+    if (uri === '') throw new DavMistake(400, `${local} in no namespace`)
+    const element = { namespace: uri, name: local, children: [] }
+    open.at(-1)!.children.push(element)
+    open.push(element)
+  })
+  parser.on('closetag', () => {
+    open.pop()
+  })
+  parser.write(text).close()
+  // A document without a root is not well-formed.
+  return document.children[0]!
 }
 
 function isDav(element: QName, name: string): boolean {
