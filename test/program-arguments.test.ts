@@ -18,6 +18,7 @@ const PROGRAMS = [
   ),
   'scripts/build-page.mjs',
   'scripts/build-picker.mjs',
+  'scripts/check-package-types.mjs',
   'scripts/db-check.mjs',
   'scripts/prisma-generate.mjs',
   'scripts/server-dependencies.mjs',
