@@ -14,7 +14,7 @@ const MAX_RATIO = 3
  * Measurements of a kind before its ratio counts. JIT compilation and garbage collection add to single ones, and
  * nothing makes one cheaper than it is, so the minimum of each is compared.
  */
-const TRIES = 12
+const TRIES = 60
 /** The log line of a request: a URL of 1024 characters, host, address and user agent of 255 each, and the rest. */
 const MAX_LINE = 4096
 
