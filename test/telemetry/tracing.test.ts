@@ -90,7 +90,7 @@ t.test('a failed span has the error code and no message', async (t) => {
     thrown
   )
   t.same(
-    spans.map(({ attributes, status, events, endCount: ends }) => ({ attributes, status, events, ends })),
+    spans.map(({ attributes, status, events, endCount }) => ({ attributes, status, events, endCount })),
     ['FOLDER_NOT_FOUND', '_OTHER'].map((code) => ({
       attributes: { 'error.type': code },
       status: { code: SpanStatusCode.ERROR },
