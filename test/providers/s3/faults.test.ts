@@ -174,8 +174,9 @@ t.test('the text of a response is in no message, no cause and no dump', async (t
     fake.script = script
     for (const [operation, work] of Object.entries(everyCall(backend))) {
       // A 200 is a normal response where no body is expected.
-      const error = await failureOf(work())
-      const dump = inspect(error, { depth: 20, showHidden: true }) + JSON.stringify(error) + String(error.stack)
+      const error = await rejectionOf(work())
+      const stack = error instanceof Error ? String(error.stack) : ''
+      const dump = inspect(error, { depth: 20, showHidden: true }) + JSON.stringify(error) + stack
       t.notMatch(dump, 'SECRET', `${name}: ${operation}`)
     }
   }
