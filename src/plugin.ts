@@ -34,7 +34,7 @@ const cloudStorage: FastifyPluginAsync<CloudStorageOptions> = async (fastify, op
   }
   const checkedOptions = checkOptions(options)
   // Imported here, so that importing only the types and errors of this package stays cheap.
-  const { createServices, withSlot: withPermit } = await import('./services.ts')
+  const { createServices, withPermit } = await import('./services.ts')
   const services = await createServices(checkedOptions, fastify.log)
   const { authenticate } = checkedOptions
 

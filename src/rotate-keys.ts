@@ -1,8 +1,8 @@
-import type { CredentialBinding, CredentialCipher, SealedRow, SealedRowStore } from './core/stores.ts'
+import { bindingOf, type CredentialCipher } from './core/stores.ts'
 import { createCredentialCipher } from './crypto/credentials.ts'
 import { createKeyRing, type KeyRingOptions, sealedPrefix } from './crypto/key-ring.ts'
 import type { PrismaLike } from './db/prisma-client.ts'
-import { createSealedRowStore } from './db/sealed-row-store.ts'
+import { type SealedRow, SealedRowStore } from './db/sealed-row-store.ts'
 import { isStorageError } from './errors.ts'
 
 export interface RotateKeysOptions {
@@ -14,34 +14,6 @@ export interface RotateKeysOptions {
   readonly onProgress?: (progress: RotationProgress) => void
   /** Stops the rotation after the current batch; another rotation continues from there. */
   readonly signal?: AbortSignal
-}
-
-/**
- * Reseals the credentials of all connections with the current key, so that older keys can be removed. The application
- * may run meanwhile, and a rotation that was stopped can be started again.
- *
- * @throws Error that names the invalid part of `encryption`; StorageError `DATABASE_UNAVAILABLE`
- */
-export async function rotateKeys(options: RotateKeysOptions): Promise<RotationSummary> {
-  const { prisma, encryption, batchSize = 200, onProgress = () => {}, signal = new AbortController().signal } = options
-  const keyRing = createKeyRing(encryption)
-  return await resealRows({
-    rows: createSealedRowStore(prisma, sealedPrefix(keyRing.current)),
-    cipher: createCredentialCipher(keyRing),
-    batchSize,
-    onProgress,
-    signal
-  })
-}
-
-export interface ResealRowsPorts {
-  readonly rows: SealedRowStore
-  readonly cipher: CredentialCipher
-  /** Rows per read and write. */
-  readonly batchSize: number
-  readonly onProgress: (progress: RotationProgress) => void
-  /** Stops the rotation after the current batch. */
-  readonly signal: AbortSignal
 }
 
 export interface RotationProgress {
@@ -63,59 +35,60 @@ export interface RotationSummary {
 /** Rows that keep changing during the rotation are left to the process that changes them. */
 const MAX_PASSES = 5
 
-interface Pass {
-  resealed: number
-  changedMeanwhile: number
-  readonly unreadable: string[]
-}
-
 /**
- * Reseals every row that is under an older key, while the application runs. Each batch is one statement that replaces
- * exactly the rows that were read: a rotation may stop anywhere, and the next one continues.
+ * Reseals the credentials of all connections with the current key, so that older keys can be removed. The application
+ * may run meanwhile: each batch is one statement that replaces exactly the rows that were read. A rotation that was
+ * stopped can be started again, and continues.
+ *
+ * @throws Error that names the invalid part of `encryption`; StorageError `DATABASE_UNAVAILABLE`
  */
-export async function resealRows(ports: ResealRowsPorts): Promise<RotationSummary> {
-  const { rows, onProgress, signal } = ports
+export async function rotateKeys(options: RotateKeysOptions): Promise<RotationSummary> {
+  const { prisma, encryption, batchSize = 200, onProgress = () => {}, signal = new AbortController().signal } = options
+  const keyRing = createKeyRing(encryption)
+  const rows = new SealedRowStore(prisma, sealedPrefix(keyRing.current))
+  const cipher = createCredentialCipher(keyRing)
   const total = await rows.countOutdated()
-  let resealed = 0
   let done = 0
-  let last: Pass = { resealed: 0, changedMeanwhile: 0, unreadable: [] }
-  for (let pass = 0; pass < MAX_PASSES && !signal.aborted; pass += 1) {
-    last = await runPass(ports, (count) => {
-      done = Math.min(done + count, total)
-      onProgress({ done, total })
-    })
-    resealed += last.resealed
-    if (last.changedMeanwhile === 0) break
-  }
-  return { resealed, unreadable: last.unreadable, left: (await rows.countOutdated()) - last.unreadable.length }
-}
 
-async function runPass({ rows, cipher, batchSize, signal }: ResealRowsPorts, advance: (count: number) => void) {
-  const pass: Pass = { resealed: 0, changedMeanwhile: 0, unreadable: [] }
-  let afterId = ''
-  while (!signal.aborted) {
-    const batch = await rows.readOutdated(afterId, batchSize)
-    const last = batch.at(-1)
-    if (last === undefined) break
-    const resealedRows = batch.flatMap((row) => {
-      const sealed = reseal(cipher, row)
-      if (sealed === null) pass.unreadable.push(row.id)
-      return sealed === null ? [] : [{ ...row, sealedCredentials: sealed }]
-    })
-    const replaced = await rows.replace(resealedRows)
-    pass.resealed += replaced
-    pass.changedMeanwhile += resealedRows.length - replaced
-    afterId = last.id
-    advance(batch.length)
+  /** Reseals each outdated row once. */
+  async function runPass() {
+    const pass = { resealed: 0, changedMeanwhile: 0, unreadable: new Array<string>() }
+    let afterId = ''
+    while (!signal.aborted) {
+      const batch = await rows.readOutdated(afterId, batchSize)
+      const last = batch.at(-1)
+      if (last === undefined) break
+      const resealedRows = batch.flatMap((row) => {
+        const sealed = reseal(cipher, row)
+        if (sealed === null) pass.unreadable.push(row.id)
+        return sealed === null ? [] : [{ ...row, sealedCredentials: sealed }]
+      })
+      const replaced = await rows.replace(resealedRows)
+      pass.resealed += replaced
+      pass.changedMeanwhile += resealedRows.length - replaced
+      afterId = last.id
+      done = Math.min(done + batch.length, total)
+      onProgress({ done, total })
+    }
+    return pass
   }
-  return pass
+
+  let resealed = 0
+  let unreadable: readonly string[] = []
+  for (let pass = 0; pass < MAX_PASSES && !signal.aborted; pass += 1) {
+    const outcome = await runPass()
+    resealed += outcome.resealed
+    unreadable = outcome.unreadable
+    if (outcome.changedMeanwhile === 0) break
+  }
+  return { resealed, unreadable, left: (await rows.countOutdated()) - unreadable.length }
 }
 
 /** Returns `null` for an unreadable row. */
-function reseal(cipher: CredentialCipher, { id, userId, provider, sealedCredentials }: SealedRow): string | null {
-  const binding: CredentialBinding = { userId, provider, connectionId: id }
+function reseal(cipher: CredentialCipher, row: SealedRow): string | null {
+  const binding = bindingOf(row)
   try {
-    return cipher.seal(cipher.open(sealedCredentials, binding), binding)
+    return cipher.seal(cipher.open(row.sealedCredentials, binding), binding)
   } catch (error) {
     if (isStorageError(error, 'CREDENTIALS_UNREADABLE')) return null
     throw error

@@ -1,50 +1,62 @@
+import { randomInt } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
-import { createConnectionServices } from './connection-services.ts'
-import type { SealedConnection } from './core/connection.ts'
-import { StorageError } from './errors.ts'
-import type { LeaseRenewal } from './core/telemetry.ts'
-import type { ManagedStoreOptions } from './core/provider.ts'
-import type { Timeouts } from './core/stores.ts'
-import type { InvalidatedScope } from './cache/shared-tier.ts'
+import { FolderCache, jsonSize } from './cache/folder-cache.ts'
+import { ConnectionTokens } from './connections/access-tokens.ts'
+import { Connections, type ConnectionEvent, hostOf } from './connections/connections.ts'
+import { Leases } from './connections/leases.ts'
+import { LoginFlow } from './connections/login-flow.ts'
+import { OAuthFlow } from './connections/oauth-flow.ts'
+import { ConnectionOpener } from './connections/open.ts'
+import { type EnabledProvider, ProviderCatalog } from './connections/provider-catalog.ts'
+import { RefreshCoordinator, TokenRefresher } from './connections/refresh.ts'
+import { Revocations } from './connections/revoke.ts'
+import { parseTokens } from './connections/tokens.ts'
 import type { StorageBackend } from './core/backend.ts'
-import { InFlightLimit, MinuteLimit } from './core/user-limits.ts'
+import { type Connection, failureDetailsOf } from './core/connection.ts'
+import { isOAuthProvider, type ManagedStoreOptions } from './core/provider.ts'
 import { trackCalls, WorkInFlight } from './core/shared-work.ts'
-import type { RoutesDeps } from './http/routes.ts'
-import { systemClock } from './core/time.ts'
-import { countUnreadable } from './crypto/credentials.ts'
-import { createCredentialCipher } from './crypto/credentials.ts'
+import type { Timeouts } from './core/stores.ts'
+import { systemClock, waitUntilSettled } from './core/time.ts'
+import { InFlightLimit, MinuteLimit } from './core/user-limits.ts'
+import { countUnreadable, createCredentialCipher } from './crypto/credentials.ts'
 import { createKeyRing } from './crypto/key-ring.ts'
 import { createTextSealer } from './crypto/text-sealer.ts'
 import { createConnectionStore } from './db/connection-store.ts'
-import { createMetrics, NO_METRICS } from './telemetry/metrics.ts'
-import { createTracing } from './telemetry/tracing.ts'
-import { SpoolSpace } from './transfers/upload-spool.ts'
+import { OAuthStateStore } from './db/oauth-state-store.ts'
+import { createDocumentResolver, type GetStorageBackendForDocument } from './documents/resolve.ts'
+import { isStorageError, StorageError } from './errors.ts'
+import { causesOf } from './http/problem.ts'
+import type { RoutesDeps } from './http/routes.ts'
 import { createConnectionListener, createSharedTier } from './instances.ts'
 import { ConnectionHealth } from './layers/breaker.ts'
-import { withResilience } from './layers/resilient.ts'
-import { withDetails } from './layers/errors.ts'
-import { withStorageErrors } from './layers/errors.ts'
-import { withLease } from './layers/lease.ts'
-import { withSpans } from './layers/spans.ts'
-import { Cursors } from './listing/keys.ts'
+import { applyLayers } from './layers/resilient.ts'
 import { Compressor } from './listing/compressor.ts'
-import { FolderCache } from './cache/folder-cache.ts'
-import { jsonSize } from './cache/entry.ts'
-import { createListFolder } from './listing/list-folder.ts'
+import { Cursors } from './listing/keys.ts'
+import { FolderListings } from './listing/list-folder.ts'
 import { ReadAhead } from './listing/read-ahead.ts'
 import { RenderedListing } from './listing/rendered-listing.ts'
+import { type ClosableEgress, createEgress } from './net/egress.ts'
+import { createOAuthClient } from './oauth/client.ts'
 import { optionError } from './options/checks.ts'
 import type { CheckedOptions } from './options/options.ts'
-import { warnAboutMissingPackages, createProviderServices } from './enabled-providers.ts'
+import { createLoader, warnAboutMissingPackages } from './options/providers.ts'
 import { MANAGED_STORES } from './providers/registry.ts'
-import { Leases } from './connections/leases.ts'
-import { FolderAliases } from './transfers/affected-folders.ts'
-import { createDocumentResolver, type GetStorageBackendForDocument } from './documents/resolve.ts'
-import { ListingInvalidator } from './transfers/affected-folders.ts'
-import { createTransfers } from './transfers/transfers.ts'
+import { createMetrics, NO_METRICS } from './telemetry/metrics.ts'
+import { createTracing } from './telemetry/tracing.ts'
+import { FolderAliases, ListingInvalidator } from './transfers/affected-folders.ts'
+import { Transfers } from './transfers/transfers.ts'
+import { SpoolSpace } from './transfers/upload-spool.ts'
 
-export { withPermit as withSlot } from './layers/layer.ts'
+export { withPermit } from './layers/layer.ts'
 
+/** Longest timeout of a token endpoint; the transaction around a refresh takes a little longer. */
+const MAX_REFRESH_TIMEOUT_MS = 10_000
+/** Timeout of background revocations; only shutdown waits for them. */
+const REVOKE_TIMEOUT_MS = 5_000
+/** Time that shutdown waits for the host's `onConnectionChange`, which often writes to the host's database. */
+const CALLBACK_TIMEOUT_MS = 5_000
+
+/** What the plugin decorates, registers and runs. */
 export interface Services {
   readonly cache: FolderCache
   /** Limits the concurrent transfers of each user. */
@@ -65,89 +77,245 @@ export interface Services {
   readonly close: () => Promise<void>
 }
 
-/** Composes the plugin. It connects to nothing, and imports no provider yet. */
+/**
+ * Composes the plugin: everything that exists once per application, in the order of construction. It connects to
+ * nothing, and imports no provider yet.
+ */
 export async function createServices(options: CheckedOptions, log: FastifyBaseLogger): Promise<Services> {
-  const { timeouts, metrics: registry } = options
+  const { timeouts, limits, leaseMs } = options
   const clock = systemClock
+  // First, since it may fail: metrics remain on the host's registry.
   const keyRing = createKeyRing(options.encryption)
-  const metrics = registry === undefined ? NO_METRICS : await createMetrics(registry, options.providers.keys())
+  const metrics =
+    options.metrics === undefined ? NO_METRICS : await createMetrics(options.metrics, options.providers.keys())
   const tracing = await createTracing()
+
+  // Stores
   const cipher = countUnreadable(createCredentialCipher(keyRing), metrics)
+  // All use of the database that may outlive its request.
   const work = new WorkInFlight()
-  const connections = trackCalls(createConnectionStore(options.prisma), work)
-  const sharedTier =
+  const store = trackCalls(createConnectionStore(options.prisma), work)
+  const flows = trackCalls(new OAuthStateStore(options.prisma), work)
+  const spool = new SpoolSpace({ ...options.spool, clock })
+
+  // Limits per user
+  const refreshLimit = new MinuteLimit(limits.refreshPerMinute, 'Too many refreshes. Try again later.', clock)
+  const transferLimit = new InFlightLimit(limits.transfersPerUser, 'Too many transfers of this user are in flight.')
+  const connectLimit = new InFlightLimit(
+    limits.connectsPerUser,
+    'Too many connection attempts of this user are in flight.'
+  )
+  const failedAttempts = new MinuteLimit(
+    limits.failedConnectsPerMinute,
+    'Too many failed attempts to connect to this server. Wait a minute.',
+    clock
+  )
+
+  // Caches
+  const shared =
     options.redis === undefined
       ? null
       : await createSharedTier(options.redis, { options, keyRing, clock, metrics, log })
-  const onInvalidated = (scope: InvalidatedScope): void => sharedTier?.invalidate(scope)
-  const cache = new FolderCache({ ...options.cache, clock, sizeOf: sizeOfListing, onInvalidated })
+  const cache = new FolderCache({
+    ...options.cache,
+    clock,
+    sizeOf: (value) => (value instanceof RenderedListing ? value.size : jsonSize(value)),
+    onInvalidated: (scope) => shared?.invalidate(scope)
+  })
   const compressor = new Compressor(cache)
   const readAhead = options.readAhead ? new ReadAhead(cache) : null
-  const { catalog: providers, close: closeProviders } = createProviderServices(options.providers, timeouts)
+  const leases = new Leases({
+    connections: store,
+    leaseMs,
+    clock,
+    onRenewed: (outcome) => {
+      metrics.leaseRenewed(outcome)
+    }
+  })
   const health = new ConnectionHealth(clock, (provider) => {
     metrics.throttled(provider)
   })
-  const onRenewed = (outcome: LeaseRenewal): void => {
-    metrics.leaseRenewed(outcome)
+
+  // Connections
+  const { providers, closeEgress } = createProviders(options.providers, timeouts)
+  const forget = (connectionId: string): void => {
+    cache.dropConnection(connectionId)
+    opener.forget(connectionId)
   }
-  const leases = new Leases({ connections, leaseMs: options.leaseMs, clock, onRenewed })
-  const spool = new SpoolSpace({ ...options.spool, clock })
-  const connectionDeps = {
-    options,
-    log,
+  const invalidate = ({ userId, provider, id }: Connection): void => {
+    leases.drop({ userId, provider, id })
+    forget(id)
+  }
+  const onChange = (event: ConnectionEvent): void => {
+    const notify = async (): Promise<void> => options.onConnectionChange?.(event)
+    const notified = notify().catch((error: unknown) => {
+      log.error({ err: error }, 'onConnectionChange failed')
+    })
+    work.add(waitUntilSettled(notified, CALLBACK_TIMEOUT_MS))
+  }
+  const revocations = new Revocations({
+    cipher,
+    providers,
+    timeoutMs: Math.min(REVOKE_TIMEOUT_MS, timeouts.totalMs),
+    onFailure: ({ id, provider }, error) => {
+      log.warn({ connectionId: id, provider, causes: causesOf(error) }, 'a removed connection could not be revoked')
+    }
+  })
+  const refresher = new TokenRefresher({
+    connections: store,
+    cipher,
+    clock,
+    clientOf: (provider) => providers.getOAuthClient(provider),
+    onGrantEnded: (connection) => {
+      connections.onReauthRequired(connection)
+    },
+    onOrphaned: (connection, tokens) => {
+      revocations.beginWithTokens(connection, tokens)
+    },
+    // Shorter than the total timeout of a call, which may then continue with a token that is still valid.
+    timeoutMs: Math.min(MAX_REFRESH_TIMEOUT_MS, Math.ceil(timeouts.totalMs * 0.8)),
+    metrics,
+    tracing
+  })
+  const refreshes = new RefreshCoordinator(refresher, clock)
+  const opener: ConnectionOpener = new ConnectionOpener({
+    cipher,
+    providers,
+    tokensOf: (connection, credentials) =>
+      new ConnectionTokens(connection, parseTokens(credentials), {
+        refreshes,
+        clock,
+        random: () => randomInt(1_000_000) / 1_000_000
+      }),
+    // No user has an empty id.
+    spoolOf: (userId) => spool.forUser(userId ?? ''),
+    applyLayers: (backend, { connection, hosts, enteredCredentials }) => {
+      const { provider } = backend
+      if (connection === null) {
+        return applyLayers(backend, { clock, timeouts, tracing, provider, hosts, detailsOf: () => ({ provider }) })
+      }
+      const { id, userId } = connection
+      const host = enteredCredentials && hostOf(connection.provider, enteredCredentials)
+      return applyLayers(backend, {
+        clock,
+        timeouts,
+        tracing,
+        provider: connection.provider,
+        detailsOf: (signal) => ({ ...failureDetailsOf(connection), host: hosts.hostOf(signal) }),
+        reauth: {
+          requireReauth: () => connections.requireReauth(connection),
+          limit:
+            host === undefined
+              ? undefined
+              : {
+                  begin: () => failedAttempts.begin(userId, host),
+                  limitError: () => failedAttempts.limitError(userId, host)
+                }
+        },
+        health: health.get(connection.provider, id),
+        links: providers.get(connection.provider).egress,
+        hosts
+      })
+    },
+    reseal: (connection, credentials) => {
+      connections.reseal(connection, credentials).catch((error: unknown) => {
+        if (isStorageError(error, 'SHUTTING_DOWN')) return
+        log.warn(
+          { ...failureDetailsOf(connection), causes: causesOf(error) },
+          'the credentials of a connection could not be encrypted with the current key'
+        )
+      })
+    }
+  })
+  const connections: Connections = new Connections({
+    store,
+    cipher,
     clock,
     providers,
-    connections,
+    opener,
     leases,
-    cipher,
-    cache,
-    health,
-    metrics,
-    tracing,
-    work,
-    spool
-  }
-  const { open, routes, onNotification, settled: connectionsSettled } = createConnectionServices(connectionDeps)
-  const listener = options.listen && createConnectionListener(options.listen, onNotification, log)
-
-  const { limits } = options
-  const refreshLimit = new MinuteLimit(limits.refreshPerMinute, 'Too many refreshes. Try again later.', clock)
-  const transferLimit = new InFlightLimit(limits.transfersPerUser, 'Too many transfers of this user are in flight.')
-  const openLeased = async (connection: SealedConnection): Promise<StorageBackend> => {
-    const backend = await open(connection)
-    const confirm = (maxAgeMs: number): Promise<void> => leases.confirm(connection, maxAgeMs)
-    return withStorageErrors(withLease(backend, { confirm, leaseMs: options.leaseMs }))
-  }
-  const resolve = createDocumentResolver({
-    managed: createManagedOpeners(options.managed, timeouts, (name, backend) => {
-      const resilientBackend = withResilience(backend, { health: health.get('managed', name), timeouts, clock })
-      const context = { provider: name, host: managedHost(options.managed.get(name)) }
-      return withDetails(withStorageErrors(withSpans(resilientBackend, tracing, 'managed')), () => context)
-    }),
-    providers,
-    connections,
-    open: openLeased
+    maxPerUser: limits.connectionsPerUser,
+    failedAttempts,
+    invalidate,
+    onRemoved: (connection) => {
+      health.delete(connection.provider, connection.id)
+      revocations.begin(connection)
+    },
+    onChange,
+    onRecordFailure: (error) => {
+      log.debug({ causes: causesOf(error) }, 'the last use of a connection could not be stored')
+    }
   })
+  const loginFlow = new LoginFlow({ flows, cipher, clock, providers, connections, work })
+  const oauthFlow = new OAuthFlow({
+    flows,
+    cipher,
+    clock,
+    providers,
+    opener,
+    connections,
+    connectLimit,
+    work,
+    // Two calls with a timeout each: the code exchange, and `account()`.
+    timeoutMs: 2 * timeouts.totalMs
+  })
+  const listener =
+    options.listen &&
+    createConnectionListener(
+      options.listen,
+      (notification) => {
+        // `null`: unknown connections may have changed.
+        if (notification === null) leases.dropAll()
+        else if (leases.onNotification(notification)) forget(notification.id)
+      },
+      log
+    )
+
+  // Listings, transfers and documents
   const aliases = new FolderAliases((connectionId) => {
     cache.invalidateConnection(connectionId)
   })
-  const listings = new ListingInvalidator(cache, aliases)
+  const listings = new FolderListings({
+    leases,
+    cache,
+    providers,
+    openConnection: async (connection) => aliases.withAliasLearning(await connections.open(connection), connection.id),
+    shared,
+    readAhead,
+    cursors: new Cursors(createTextSealer(keyRing, 'listing-cursor')),
+    clock,
+    metrics
+  })
+  const transfers = new Transfers(connections, new ListingInvalidator(cache, aliases))
+  const managedStores = new Map<string, () => Promise<StorageBackend>>()
+  for (const [name, managed] of options.managed) {
+    const details = { provider: name, host: hostOfManaged(managed) }
+    const layers = { clock, timeouts, tracing, provider: 'managed', detailsOf: () => details }
+    managedStores.set(name, async () =>
+      applyLayers(await openManaged(managed, timeouts), { ...layers, health: health.get('managed', name) })
+    )
+  }
+  const resolve = createDocumentResolver(managedStores, connections)
+
+  // The end
   let isClosing = false
   const stop = async (): Promise<void> => {
     isClosing = true
-    await Promise.all([
-      readAhead?.close(),
-      listener?.close(),
-      connectionsSettled(),
-      work.settled(),
-      sharedTier?.flush()
-    ])
+    const connectionsSettled = async (): Promise<void> => {
+      await refreshes.settled()
+      // A refresh of a row that was removed meanwhile starts a revocation.
+      await revocations.settled()
+    }
+    await Promise.all([readAhead?.close(), listener?.close(), connectionsSettled(), work.settled(), shared?.flush()])
   }
   let drained: Promise<void> | undefined
-  const drain = async (): Promise<void> => {
-    await stop()
-    await work.close()
-    await sharedTier?.close()
+  const drain = (): Promise<void> => {
+    const run = async (): Promise<void> => {
+      await stop()
+      await work.close()
+      await shared?.close()
+    }
+    return (drained ??= run())
   }
   // After all steps that may fail: a plugin that fails to start must not leave watches behind.
   const watches = [
@@ -161,22 +329,15 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
     transferLimit,
     resolve: async (document, user) => {
       if (isClosing) throw new StorageError('SHUTTING_DOWN')
-      return resolve(document, user)
+      return await resolve(document, user)
     },
     routes: {
-      ...routes,
-      hasProvider: (id) => providers.has(id),
-      listFolder: createListFolder({
-        leases,
-        cache,
-        providers: { loaded: (id) => providers.getLoaded(id), load: (id) => providers.load(id) },
-        open: async (connection) => aliases.withAliasLearning(await open(connection), connection.id),
-        shared: sharedTier,
-        clock,
-        metrics,
-        readAhead,
-        cursors: new Cursors(createTextSealer(keyRing, 'listing-cursor'))
-      }),
+      providers,
+      connections,
+      loginFlow,
+      oauthFlow,
+      connectLimit,
+      listings,
       compress: (result, encoding) => {
         const compression = compressor.begin(result, encoding)
         if (compression !== undefined) work.add(compression)
@@ -185,18 +346,17 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
         refreshLimit.consume(userId)
       },
       transfers: options.transfers !== false && {
-        ...createTransfers({ providers, connections, leases, open: openLeased, listings }),
+        transfers,
         limit: transferLimit,
         uploads: {
           maxBytes: options.transfers.maxBytes,
           idleMs: timeouts.idleMs,
           minBytesPerSecond: limits.minBytesPerSecond
         }
-      },
-      loadProviders: () => Promise.all(providers.ids().map((id) => providers.load(id)))
+      }
     },
     assertReady: async () => {
-      await connections.assertReady()
+      await store.assertReady()
       await spool.assertUsable().catch((error: unknown) => {
         throw optionError('spool.folder', 'must be a folder that the server can write to', { cause: error })
       })
@@ -204,36 +364,54 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
       listener?.start()
     },
     stop,
-    drain: () => (drained ??= drain()),
+    drain,
     close: async () => {
       for (const end of watches) end()
-      await (drained ??= drain())
+      await drain()
       // Last, since the work in flight used the sockets.
-      await closeProviders()
+      await closeEgress()
     }
   }
 }
 
-function sizeOfListing(value: unknown): number {
-  return value instanceof RenderedListing ? value.size : jsonSize(value)
+/**
+ * Creates the enabled providers. Each has its own egress: a socket that was opened under the rules of one provider is
+ * never used for calls of another.
+ *
+ * @throws TypeError that names the invalid option
+ */
+function createProviders(enabledOptions: CheckedOptions['providers'], timeouts: Timeouts) {
+  const enabled = new Map<string, EnabledProvider>()
+  const egresses: ClosableEgress[] = []
+  for (const [id, { provider: definition, allowHosts, oauth }] of enabledOptions) {
+    let egress: ClosableEgress
+    try {
+      egress = createEgress({ allowHosts, timeouts })
+    } catch (error) {
+      throw optionError(`providers.${id}.allowHosts`, (error as Error).message)
+    }
+    egresses.push(egress)
+    const load = createLoader(id, definition)
+    const loadClient =
+      oauth &&
+      (async () => {
+        const provider = await load()
+        if (!isOAuthProvider(provider)) throw new TypeError(`${id} is not an OAuth provider`)
+        return createOAuthClient(provider.connect, oauth, egress)
+      })
+    enabled.set(id, { egress, load, oauth: loadClient })
+  }
+  const closeEgress = async (): Promise<void> => {
+    await Promise.all(egresses.map((egress) => egress.close()))
+  }
+  return { providers: new ProviderCatalog(enabled, timeouts), closeEgress }
 }
 
 /** Returns the host of a managed store, for the log; AWS has one host per bucket. */
-function managedHost(store: ManagedStoreOptions | undefined): string | undefined {
-  if (store?.type !== 's3') return undefined
+function hostOfManaged(store: ManagedStoreOptions): string | undefined {
+  if (store.type !== 's3') return undefined
   const { endpoint, bucket, region = 'us-east-1' } = store
   return endpoint === undefined ? `${bucket}.s3.${region}.amazonaws.com` : new URL(endpoint).host
-}
-
-function createManagedOpeners(
-  stores: CheckedOptions['managed'],
-  timeouts: Timeouts,
-  applyLayers: (name: string, backend: StorageBackend) => StorageBackend
-): Map<string, () => Promise<StorageBackend>> {
-  const openers = [...stores].map(
-    ([name, store]) => [name, async () => applyLayers(name, await openManaged(store, timeouts))] as const
-  )
-  return new Map(openers)
 }
 
 async function openManaged(store: ManagedStoreOptions, timeouts: Timeouts): Promise<StorageBackend> {

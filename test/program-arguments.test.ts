@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { missingPackages, warnAboutMissingPackages } from '../src/enabled-providers.ts'
+import { missingPackages, warnAboutMissingPackages } from '../src/options/providers.ts'
 import { SDK_PACKAGES } from '../src/providers/registry.ts'
 import { compiledUrl } from './support/source/compiled.ts'
 import { sourcePaths } from './support/source/source-tree.ts'
@@ -24,6 +24,7 @@ const PROGRAMS = [
   'scripts/server-dependencies.mjs',
   'scripts/test-prism.mjs',
   'scripts/tests/run.mjs',
+  'scripts/walk.mjs',
   'bench/import-time.mjs',
   'bench/first-drive-request.mjs',
   'bench/slow-client-memory.mjs',

@@ -5,7 +5,7 @@ import type { Secret } from '../core/secret.ts'
 import type { RefreshCoordinator, RefreshTarget } from './refresh.ts'
 import type { StoredTokens } from './tokens.ts'
 
-export interface AccessTokenPorts {
+export interface ConnectionTokensOptions {
   readonly refreshes: RefreshCoordinator
   readonly clock: Clock
   /** Returns a number in [0, 1). */
@@ -27,20 +27,20 @@ const MAX_ATTEMPTS = 2
 /** The access tokens of a stored connection. */
 export class ConnectionTokens implements AccessTokens {
   readonly #row: RefreshTarget
-  readonly #ports: AccessTokenPorts
+  readonly #options: ConnectionTokensOptions
   readonly #skewMs: number
   #tokens: StoredTokens
   #retryAt = -Infinity
 
-  constructor(row: RefreshTarget, tokens: StoredTokens, ports: AccessTokenPorts) {
+  constructor(row: RefreshTarget, tokens: StoredTokens, options: ConnectionTokensOptions) {
     this.#row = row
     this.#tokens = tokens
-    this.#ports = ports
-    this.#skewMs = MIN_SKEW_MS + ports.random() * (MAX_SKEW_MS - MIN_SKEW_MS)
+    this.#options = options
+    this.#skewMs = MIN_SKEW_MS + options.random() * (MAX_SKEW_MS - MIN_SKEW_MS)
   }
 
   async current(signal: AbortSignal): Promise<Secret<string>> {
-    const { refreshes, clock } = this.#ports
+    const { refreshes, clock } = this.#options
     const isFresh = (tokens: StoredTokens): boolean => this.#isValidFor(tokens, this.#skewOf(tokens))
     const isStillValid = (): boolean => this.#isValidFor(this.#tokens, MIN_LIFETIME_MS)
     if (isFresh(this.#tokens)) return this.#tokens.accessToken
@@ -59,7 +59,7 @@ export class ConnectionTokens implements AccessTokens {
     const isReplacement = (tokens: StoredTokens): boolean =>
       tokens.accessToken.reveal() !== rejectedToken.reveal() && this.#isValidFor(tokens, 0)
     for (let attempt = 0; attempt < MAX_ATTEMPTS && !isReplacement(this.#tokens); attempt += 1) {
-      this.#tokens = await this.#ports.refreshes.join(this.#row, isReplacement, signal, { isRejected: true })
+      this.#tokens = await this.#options.refreshes.join(this.#row, isReplacement, signal, { isRejected: true })
     }
     if (isReplacement(this.#tokens)) return this.#tokens.accessToken
     throw new StorageError('ACCESS_DENIED')
@@ -72,7 +72,7 @@ export class ConnectionTokens implements AccessTokens {
   }
 
   #isValidFor({ expiresAt }: StoredTokens, durationMs: number): boolean {
-    return expiresAt === null || this.#ports.clock.date() < expiresAt - durationMs
+    return expiresAt === null || this.#options.clock.date() < expiresAt - durationMs
   }
 }
 

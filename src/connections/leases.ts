@@ -3,13 +3,17 @@ import {
   chooseConnection,
   type Connection,
   type ConnectionNotification,
+  type ConnectionSelector,
   failureDetailsOf,
+  requireActive,
+  requireFound,
   type SealedConnection
 } from '../core/connection.ts'
-import type { ConnectionLeases, ConnectionStore } from '../core/stores.ts'
+import type { ConnectionStore } from '../core/stores.ts'
 import type { LeaseRenewal } from '../core/telemetry.ts'
 import { type Clock, Moment } from '../core/time.ts'
 import { StorageError } from '../errors.ts'
+import type { LeaseVerifier } from '../layers/lease.ts'
 
 export interface LeaseOptions {
   readonly connections: Pick<ConnectionStore, 'find' | 'findSealed' | 'listSealed'>
@@ -47,10 +51,11 @@ const JITTER = 0.5
 const MAX_ATTEMPTS = 2
 
 /**
- * The leases of this process. Only ACTIVE connections are leased: users are about to fix the others, perhaps through
- * another process.
+ * The leases of this process. A lease holds an ACTIVE connection and runs from the start of the read; users are about
+ * to fix other connections, perhaps through another process. Callers check the lease again before they respond. Change
+ * notifications only shorten the time until a change takes effect.
  */
-export class Leases implements ConnectionLeases {
+export class Leases {
   readonly #options: LeaseOptions
   readonly #leases: LRUCache<string, Lease>
   /** By user, then by provider. */
@@ -65,11 +70,54 @@ export class Leases implements ConnectionLeases {
     this.#reads = new LeaseReads(clock, leaseMs)
   }
 
+  /**
+   * Returns the leased connection that a request names, or the default one; `undefined` if it must be read.
+   *
+   * @param now the current time
+   */
+  findLeased({ userId, provider, connectionId }: ConnectionSelector, now = this.#now()): Connection | undefined {
+    if (connectionId === undefined) return this.leasedDefault(userId, provider, now)
+    const connection = this.leased(userId, connectionId, now)
+    return connection?.provider === provider ? connection : undefined
+  }
+
+  /**
+   * Returns the connection that a request names, or the user's choice. A leased one is not read. A row that was read
+   * includes the sealed credentials, so that callers which then load a page need not read it again.
+   *
+   * @throws StorageError `CONNECTION_NOT_FOUND`, `CONNECTION_MISSING`, `CONNECTION_AMBIGUOUS`, `CONNECTION_INACTIVE`,
+   * `DATABASE_UNAVAILABLE`
+   */
+  async select(selector: ConnectionSelector): Promise<Connection | SealedConnection> {
+    return await select<Connection | SealedConnection>(
+      selector,
+      (userId, id) => this.find(userId, id),
+      (userId, provider) => this.choose(userId, provider)
+    )
+  }
+
+  /**
+   * Does the same with a row that is read now: a change must not go to the connection that was the default a moment
+   * ago.
+   *
+   * @throws StorageError as {@link select}
+   */
+  async selectSealed(selector: ConnectionSelector): Promise<SealedConnection> {
+    const { connections } = this.#options
+    return await select(
+      selector,
+      (userId, id) => this.findSealed(userId, id),
+      async (userId, provider) => chooseConnection(await connections.listSealed(userId, provider))
+    )
+  }
+
+  /** Returns the leased connection at `now`; `undefined` if it must be read. */
   leased(userId: string, id: string, now = this.#now()): Connection | undefined {
     const row = this.#leases.get(id)
     return row?.connection.userId === userId && row.readAt.ageAt(now) < row.durationMs ? row.connection : undefined
   }
 
+  /** Returns the leased connection of requests that name none; `undefined` if it must be read. */
   leasedDefault(userId: string, provider: string, now = this.#now()): Connection | undefined {
     const defaultLease = this.#defaultLeases.get(userId)?.get(provider)
     if (defaultLease === undefined || defaultLease.readAt.ageAt(now) >= this.#options.leaseMs) return undefined
@@ -77,10 +125,12 @@ export class Leases implements ConnectionLeases {
     return connection?.provider === provider ? connection : undefined
   }
 
+  /** Returns the leased connection, or reads it: one read serves all concurrent callers. */
   async find(userId: string, id: string): Promise<Connection | SealedConnection | null> {
     return this.leased(userId, id) ?? (await this.#read('findSealed', userId, id))
   }
 
+  /** Does the same for requests that name none. @throws StorageError `CONNECTION_MISSING`, `CONNECTION_AMBIGUOUS` */
   async choose(userId: string, provider: string): Promise<Connection | SealedConnection> {
     return (
       this.leasedDefault(userId, provider) ??
@@ -92,6 +142,7 @@ export class Leases implements ConnectionLeases {
     )
   }
 
+  /** Reads the row with its credentials now, and leases it. */
   async findSealed(userId: string, id: string): Promise<SealedConnection | null> {
     return await this.#reads.startUnshared({ userId, id }, async (readAt, isCurrent) => {
       const row = await this.#countRenewal(this.#options.connections.findSealed(userId, id))
@@ -118,6 +169,12 @@ export class Leases implements ConnectionLeases {
       connectionId: id,
       ...(current !== null && failureDetailsOf(current))
     })
+  }
+
+  /** Returns the verifier of an opened connection. */
+  verifierOf(connection: Pick<Connection, 'userId' | 'id' | 'accountId'>): LeaseVerifier {
+    const { leaseMs } = this.#options
+    return { leaseMs, confirm: (maxAgeMs) => this.confirm(connection, maxAgeMs) }
   }
 
   /** Drops the leases of a scope. The results of its reads in flight are not leased either. */
@@ -213,6 +270,15 @@ export class Leases implements ConnectionLeases {
   #age({ readAt }: Lease): number {
     return readAt.ageMs(this.#options.clock)
   }
+}
+
+async function select<T extends Connection>(
+  { userId, provider, connectionId }: ConnectionSelector,
+  find: (userId: string, id: string) => Promise<T | null>,
+  choose: (userId: string, provider: string) => Promise<T>
+): Promise<T> {
+  if (connectionId === undefined) return requireActive(await choose(userId, provider))
+  return requireActive(requireFound(await find(userId, connectionId), provider))
 }
 
 /** Leases never hold credentials, not even sealed ones. */

@@ -1,20 +1,24 @@
 import { randomBytes } from 'node:crypto'
 import type { Connection } from '../core/connection.ts'
-import { StorageError } from '../errors.ts'
-import type { Clock } from '../core/time.ts'
-import type { CredentialCipher, OAuthStateStore, PendingFlow } from '../core/stores.ts'
-import type { ConnectContext, LoginFlowConnect, ProviderDefinition } from '../core/provider.ts'
 import { parseOpenableLink, requireLink } from '../core/provider-link.ts'
+import type { LoginFlowConnect, ProviderDefinition } from '../core/provider.ts'
 import { Secret } from '../core/secret.ts'
-import type { Connect } from './connections.ts'
-import { bindingOf, FLOW_LIFETIME_MS, FLOW_SECRET, hashOf, MAX_FLOWS_PER_USER } from './oauth-flow.ts'
+import type { WorkInFlight } from '../core/shared-work.ts'
+import type { CredentialCipher, PendingFlow } from '../core/stores.ts'
+import type { Clock } from '../core/time.ts'
+import type { OAuthStateStore } from '../db/oauth-state-store.ts'
+import { StorageError } from '../errors.ts'
+import type { Connections } from './connections.ts'
+import { FLOW_LIFETIME_MS, FLOW_SECRET, flowBindingOf, hashOf, MAX_FLOWS_PER_USER } from './oauth-flow.ts'
+import type { ProviderCatalog } from './provider-catalog.ts'
 
-export interface LoginFlowPorts {
+export interface LoginFlowOptions {
   readonly flows: OAuthStateStore
   readonly cipher: CredentialCipher
   readonly clock: Clock
-  readonly connect: Connect
-  readonly contextOf: (providerId: string) => Omit<ConnectContext, 'signal'>
+  readonly providers: ProviderCatalog
+  readonly connections: Connections
+  readonly work: WorkInFlight
 }
 
 export interface BeginLoginRequest {
@@ -34,17 +38,6 @@ export interface PollLoginRequest {
   readonly signal: AbortSignal
 }
 
-export interface LoginFlow {
-  /** @throws StorageError `UNSUPPORTED` for a provider without a login flow, and the errors of its `begin` */
-  begin(request: BeginLoginRequest): Promise<{ loginUrl: string; flowId: string }>
-  /**
-   * Returns the connection once the user has logged in; `null` before.
-   *
-   * @throws StorageError `INVALID_STATE` for another user's flow, or one that has ended or expired
-   */
-  poll(request: PollLoginRequest): Promise<Connection | null>
-}
-
 /** The sealed state of a pending flow. */
 interface LoginFlowState {
   readonly label?: string | undefined
@@ -54,51 +47,66 @@ interface LoginFlowState {
 }
 
 /** Connects through a login at the service's own page. The service is polled until the login has happened. */
-export function createLoginFlow(ports: LoginFlowPorts): LoginFlow {
-  const { flows, cipher, clock, connect, contextOf } = ports
+export class LoginFlow {
+  readonly #options: LoginFlowOptions
 
-  const seal = (state: LoginFlowState, flow: Pick<PendingFlow, 'stateHash' | 'userId' | 'provider'>): string =>
-    cipher.seal(new Secret(state), bindingOf('login-flow', flow))
-
-  async function pollFields(
-    flow: PendingFlow,
-    state: LoginFlowState,
-    request: PollLoginRequest
-  ): Promise<LoginFlowState['fields'] | null> {
-    if (state.fields !== undefined) return state.fields
-    const { provider, signal } = request
-    const context = { ...contextOf(provider.id), signal }
-    const fields = await requireLoginFlow(provider).poll(new Secret(state.pending), context)
-    if (fields !== null) await flows.reseal(flow.stateHash, seal({ ...state, fields }, flow))
-    return fields
+  constructor(options: LoginFlowOptions) {
+    this.#options = options
   }
 
-  return {
-    async begin({ userId, provider, baseUrl, label, signal }) {
-      const context = { ...contextOf(provider.id), signal }
-      const { loginUrl: url, pending } = await requireLoginFlow(provider).begin(baseUrl, context)
-      const loginUrl = requireLink(parseOpenableLink(url, context.egress))
-      const flowId = randomBytes(32).toString('base64url')
-      const flow = { stateHash: hashOf(flowId), userId, provider: provider.id }
-      const sealedVerifier = seal({ label, pending: pending.reveal() }, flow)
-      const expiresAt = new Date(clock.date() + FLOW_LIFETIME_MS)
-      await flows.save({ ...flow, sealedVerifier, bindingHash: '', returnTo: '', expiresAt }, MAX_FLOWS_PER_USER)
-      return { loginUrl, flowId }
-    },
+  /** @throws StorageError `UNSUPPORTED` for a provider without a login flow, and the errors of its `begin` */
+  async begin(request: BeginLoginRequest): Promise<{ loginUrl: string; flowId: string }> {
+    const { userId, provider, baseUrl, label, signal } = request
+    const { flows, clock, providers } = this.#options
+    const context = { ...providers.contextOf(provider.id), signal }
+    const { loginUrl: url, pending } = await requireLoginFlow(provider).begin(baseUrl, context)
+    const loginUrl = requireLink(parseOpenableLink(url, context.egress))
+    const flowId = randomBytes(32).toString('base64url')
+    const flow = { stateHash: hashOf(flowId), userId, provider: provider.id }
+    const sealedVerifier = this.#seal({ label, pending: pending.reveal() }, flow)
+    const expiresAt = new Date(clock.date() + FLOW_LIFETIME_MS)
+    await flows.save({ ...flow, sealedVerifier, bindingHash: '', returnTo: '', expiresAt }, MAX_FLOWS_PER_USER)
+    return { loginUrl, flowId }
+  }
 
-    async poll(request) {
+  /**
+   * Returns the connection once the user has logged in; `null` before.
+   *
+   * @throws StorageError `INVALID_STATE` for another user's flow, or one that has ended or expired
+   */
+  async poll(request: PollLoginRequest): Promise<Connection | null> {
+    // The login works only once: the connection is stored even if the server begins to close.
+    return await this.#options.work.run(async () => {
+      const { flows, cipher, connections } = this.#options
       const { userId, provider, flowId, signal } = request
       requireLoginFlow(provider)
       const stateHash = hashOf(flowId)
       const flow = FLOW_SECRET.test(flowId) ? await flows.find(stateHash, userId, provider.id) : null
       if (flow === null) throw new StorageError('INVALID_STATE', 'This login has ended or expired. Start again.')
-      const state = cipher.open(flow.sealedVerifier, bindingOf('login-flow', flow)).reveal() as LoginFlowState
-      const fields = await pollFields(flow, state, request)
+      const state = cipher.open(flow.sealedVerifier, flowBindingOf('login-flow', flow)).reveal() as LoginFlowState
+      const fields = await this.#pollFields(flow, state, request)
       if (fields === null || fields === undefined) return null
-      const connection = await connect({ userId, provider, fields, label: state.label, signal })
+      const connection = await connections.connect({ userId, provider, fields, label: state.label, signal })
       await flows.remove(stateHash)
       return connection
-    }
+    })
+  }
+
+  async #pollFields(
+    flow: PendingFlow,
+    state: LoginFlowState,
+    { provider, signal }: PollLoginRequest
+  ): Promise<LoginFlowState['fields'] | null> {
+    if (state.fields !== undefined) return state.fields
+    const { flows, providers } = this.#options
+    const context = { ...providers.contextOf(provider.id), signal }
+    const fields = await requireLoginFlow(provider).poll(new Secret(state.pending), context)
+    if (fields !== null) await flows.reseal(flow.stateHash, this.#seal({ ...state, fields }, flow))
+    return fields
+  }
+
+  #seal(state: LoginFlowState, flow: Pick<PendingFlow, 'stateHash' | 'userId' | 'provider'>): string {
+    return this.#options.cipher.seal(new Secret(state), flowBindingOf('login-flow', flow))
   }
 }
 

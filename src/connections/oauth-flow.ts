@@ -1,26 +1,35 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
-import type { StorageBackend } from '../core/backend.ts'
-import type { AccessTokens, OAuthClient } from '../core/oauth.ts'
 import { parseProviderLink, requireLink } from '../core/provider-link.ts'
 import type { OAuthProvider } from '../core/provider.ts'
 import { Secret } from '../core/secret.ts'
-import type { CredentialBinding, CredentialCipher, OAuthStateStore, PendingFlow } from '../core/stores.ts'
+import type { WorkInFlight } from '../core/shared-work.ts'
+import {
+  bindingOf,
+  type CredentialBinding,
+  type CredentialCipher,
+  type NewConnection,
+  type PendingFlow
+} from '../core/stores.ts'
 import { type Clock, withTimeout } from '../core/time.ts'
 import type { InFlightLimit } from '../core/user-limits.ts'
+import type { OAuthStateStore } from '../db/oauth-state-store.ts'
 import { isStorageError, StorageError } from '../errors.ts'
 import { fixedTokens } from './access-tokens.ts'
-import type { StoreConnection } from './connections.ts'
+import type { Connections } from './connections.ts'
+import type { ConnectionOpener } from './open.ts'
+import type { ProviderCatalog } from './provider-catalog.ts'
 import { serialiseTokens, type StoredTokens, toStoredTokens } from './tokens.ts'
 
-export interface OAuthFlowPorts {
+export interface OAuthFlowOptions {
   readonly flows: OAuthStateStore
   readonly cipher: CredentialCipher
   readonly clock: Clock
-  readonly clientOf: (providerId: string) => Promise<OAuthClient>
-  readonly openWithTokens: (provider: OAuthProvider, tokens: AccessTokens) => Promise<StorageBackend>
-  readonly store: StoreConnection
+  readonly providers: ProviderCatalog
+  readonly opener: ConnectionOpener
+  readonly connections: Connections
   /** Limits the concurrent connects of each user. */
   readonly connectLimit: InFlightLimit
+  readonly work: WorkInFlight
   /** Timeout of all provider calls after the callback. */
   readonly timeoutMs: number
 }
@@ -65,17 +74,6 @@ export interface OAuthOutcome {
   readonly error: StorageError | null
 }
 
-export interface OAuthFlow {
-  begin(request: BeginOAuthRequest): Promise<StartedOAuth>
-  /**
-   * Finishes a flow in the browser that began it, once.
-   *
-   * @throws StorageError `INVALID_STATE` if the callback does not belong to a flow of this browser and user; the
-   * provider is not called then. Every later failure is part of the outcome.
-   */
-  finish(callback: OAuthCallback): Promise<OAuthOutcome>
-}
-
 /** The sealed state of a pending flow. */
 interface OAuthFlowState {
   readonly verifier: string
@@ -87,54 +85,83 @@ const SINGLE_VALUE_PARAMETERS = ['state', 'code', 'iss', 'error'] as const
 const NONCE_ID_LENGTH = 16
 
 /** Connects by OAuth: the authorization code flow with PKCE, bound to the user and to the user's browser. */
-export function createOAuthFlow(ports: OAuthFlowPorts): OAuthFlow {
-  const { flows, cipher, clock, clientOf, openWithTokens, store, connectLimit, timeoutMs } = ports
+export class OAuthFlow {
+  readonly #options: OAuthFlowOptions
 
-  async function verifyCallback({ provider, parameters, nonceOf, userId }: OAuthCallback): Promise<PendingFlow> {
-    for (const name of SINGLE_VALUE_PARAMETERS) if (parameters.getAll(name).length > 1) throw invalidState()
+  constructor(options: OAuthFlowOptions) {
+    this.#options = options
+  }
+
+  async begin({ userId, provider, redirectUri, returnTo, label }: BeginOAuthRequest): Promise<StartedOAuth> {
+    const { flows, cipher, clock, providers } = this.#options
+    const state = generateSecret()
+    const verifier = generateSecret()
+    const nonce = generateSecret()
+    const flow = { stateHash: hashOf(state), userId, provider: provider.id }
+    const client = await providers.getOAuthClient(provider.id)
+    const codeVerifier = new Secret(verifier)
+    const url = await client.authorizationUrl({ redirectUri, state, codeVerifier })
+    // The endpoint is part of the provider's definition, which the operator trusts: http is accepted.
+    const authorizationUrl = requireLink(parseProviderLink(url))
+    await flows.save(
+      {
+        ...flow,
+        bindingHash: hashOf(nonce),
+        sealedVerifier: cipher.seal(new Secret({ verifier, label }), flowBindingOf('oauth-flow', flow)),
+        returnTo,
+        expiresAt: new Date(clock.date() + FLOW_LIFETIME_MS)
+      },
+      MAX_FLOWS_PER_USER
+    )
+    return { authorizationUrl, nonce: { id: nonceIdOf(flow.stateHash), value: nonce, lifetimeMs: FLOW_LIFETIME_MS } }
+  }
+
+  /**
+   * Finishes a flow in the browser that began it, once.
+   *
+   * @throws StorageError `INVALID_STATE` if the callback does not belong to a flow of this browser and user; the
+   * provider is not called then. Every later failure is part of the outcome.
+   */
+  async finish(callback: OAuthCallback): Promise<OAuthOutcome> {
+    // The code works only once: the connection is stored even if the server begins to close.
+    return await this.#options.work.run(async () => {
+      const { flows, connectLimit } = this.#options
+      const flow = await this.#verifyCallback(callback)
+      // Before the flow is removed: a callback that is rejected here can be repeated.
+      const release = connectLimit.acquire(flow.userId).hold()
+      try {
+        // Of several identical callbacks only one removes the flow.
+        if (!(await flows.remove(flow.stateHash))) throw new StorageError('INVALID_STATE')
+        return { returnTo: flow.returnTo, error: await this.#tryConnect(flow, callback) }
+      } finally {
+        release()
+      }
+    })
+  }
+
+  async #verifyCallback({ provider, parameters, nonceOf, userId }: OAuthCallback): Promise<PendingFlow> {
     const state = parameters.get('state') ?? ''
-    if (!FLOW_SECRET.test(state)) throw invalidState()
+    const isRepeated = SINGLE_VALUE_PARAMETERS.some((name) => parameters.getAll(name).length > 1)
+    if (isRepeated || !FLOW_SECRET.test(state)) throw new StorageError('INVALID_STATE')
     const stateHash = hashOf(state)
     const nonce = nonceOf(nonceIdOf(stateHash))
-    const flow = await flows.findForAnyUser(stateHash, provider.id)
-    if (flow === null || nonce === undefined || !matchesHash(nonce, flow.bindingHash)) throw invalidState()
-    if (userId !== null && userId !== flow.userId) throw invalidState()
+    const flow = await this.#options.flows.findForAnyUser(stateHash, provider.id)
+    const isSameBrowser = flow !== null && nonce !== undefined && matchesHash(nonce, flow.bindingHash)
+    if (!isSameBrowser || (userId !== null && userId !== flow.userId)) throw new StorageError('INVALID_STATE')
     return flow
   }
 
-  /** Returns the new connection and its credentials, in the order in which `store` takes them. */
-  async function authorize(
-    flow: PendingFlow,
-    { provider, redirectUri, parameters }: OAuthCallback,
-    signal: AbortSignal
-  ): Promise<Parameters<StoreConnection>> {
-    const { verifier, label } = cipher
-      .open(flow.sealedVerifier, bindingOf('oauth-flow', flow))
-      .reveal() as OAuthFlowState
-    const client = await clientOf(provider.id)
-    const state = parameters.get('state') ?? ''
-    const requestedAt = clock.date()
-    const authorizationResponse = { redirectUri, state, codeVerifier: new Secret(verifier), parameters }
-    const tokenSet = await client.exchange(authorizationResponse, signal)
-    const tokens = toStoredTokens(tokenSet, requestedAt)
-    const scopes = requireGrantedScopes(client.scopes, tokenSet.scopes, provider.connect.scopeName)
-    requireRefreshable(tokens)
-    const backend = await openWithTokens(provider, fixedTokens(tokens))
-    const { id: accountId, name, email } = await backend.account({ signal })
-    return [
-      { userId: flow.userId, provider: provider.id, accountId, label: label ?? email ?? name, scopes },
-      serialiseTokens(tokens)
-    ]
-  }
-
   /** Connects. Returns the failure, or `null`. */
-  async function tryConnect(flow: PendingFlow, callback: OAuthCallback): Promise<StorageError | null> {
+  async #tryConnect(flow: PendingFlow, callback: OAuthCallback): Promise<StorageError | null> {
     // Not the request's signal: the code works only once, so a browser that disconnects must not abort the exchange.
     const toError = (): StorageError => new StorageError('PROVIDER_TIMEOUT')
+    const { timeoutMs, connections } = this.#options
     try {
-      const connected = await withTimeout(timeoutMs, null, toError, (signal) => authorize(flow, callback, signal))
+      const { connection, credentials } = await withTimeout(timeoutMs, null, toError, (signal) =>
+        this.#authorize(flow, callback, signal)
+      )
       // After the timeout: a connection that is stored must not be reported as failed.
-      await store(...connected)
+      await connections.store(connection, credentials)
       return null
     } catch (error) {
       if (!isStorageError(error)) throw error
@@ -142,41 +169,28 @@ export function createOAuthFlow(ports: OAuthFlowPorts): OAuthFlow {
     }
   }
 
-  return {
-    async begin({ userId, provider, redirectUri, returnTo, label }) {
-      const state = generateSecret()
-      const verifier = generateSecret()
-      const nonce = generateSecret()
-      const flow = { stateHash: hashOf(state), userId, provider: provider.id }
-      const client = await clientOf(provider.id)
-      const codeVerifier = new Secret(verifier)
-      const url = await client.authorizationUrl({ redirectUri, state, codeVerifier })
-      // The endpoint is part of the provider's definition, which the operator trusts: http is accepted.
-      const authorizationUrl = requireLink(parseProviderLink(url))
-      await flows.save(
-        {
-          ...flow,
-          bindingHash: hashOf(nonce),
-          sealedVerifier: cipher.seal(new Secret({ verifier, label }), bindingOf('oauth-flow', flow)),
-          returnTo,
-          expiresAt: new Date(clock.date() + FLOW_LIFETIME_MS)
-        },
-        MAX_FLOWS_PER_USER
-      )
-      return { authorizationUrl, nonce: { id: nonceIdOf(flow.stateHash), value: nonce, lifetimeMs: FLOW_LIFETIME_MS } }
-    },
-
-    async finish(callback) {
-      const flow = await verifyCallback(callback)
-      // Before the flow is removed: a callback that is rejected here can be repeated.
-      const release = connectLimit.acquire(flow.userId).hold()
-      try {
-        // Of several identical callbacks only one removes the flow.
-        if (!(await flows.remove(flow.stateHash))) throw invalidState()
-        return { returnTo: flow.returnTo, error: await tryConnect(flow, callback) }
-      } finally {
-        release()
-      }
+  async #authorize(
+    flow: PendingFlow,
+    { provider, redirectUri, parameters }: OAuthCallback,
+    signal: AbortSignal
+  ): Promise<{ connection: NewConnection; credentials: Secret<unknown> }> {
+    const { cipher, clock, providers, opener } = this.#options
+    const { verifier, label } = cipher
+      .open(flow.sealedVerifier, flowBindingOf('oauth-flow', flow))
+      .reveal() as OAuthFlowState
+    const client = await providers.getOAuthClient(provider.id)
+    const state = parameters.get('state') ?? ''
+    const requestedAt = clock.date()
+    const authorizationResponse = { redirectUri, state, codeVerifier: new Secret(verifier), parameters }
+    const tokenSet = await client.exchange(authorizationResponse, signal)
+    const tokens = toStoredTokens(tokenSet, requestedAt)
+    const scopes = requireGrantedScopes(client.scopes, tokenSet.scopes, provider.connect.scopeName)
+    requireRefreshable(tokens)
+    const backend = await opener.openAuthorized(provider, fixedTokens(tokens))
+    const { id: accountId, name, email } = await backend.account({ signal })
+    return {
+      connection: { userId: flow.userId, provider: provider.id, accountId, label: label ?? email ?? name, scopes },
+      credentials: serialiseTokens(tokens)
     }
   }
 }
@@ -188,10 +202,6 @@ function generateSecret(): string {
 
 function nonceIdOf(stateHash: string): string {
   return stateHash.slice(0, NONCE_ID_LENGTH)
-}
-
-function invalidState(): StorageError {
-  return new StorageError('INVALID_STATE')
 }
 
 /**
@@ -243,9 +253,9 @@ export function matchesHash(secret: string, hash: string): boolean {
 }
 
 /** Returns the binding of a flow's secrets. No connection has an id of this form. */
-export function bindingOf(
+export function flowBindingOf(
   kind: 'login-flow' | 'oauth-flow',
   { stateHash, userId, provider }: Pick<PendingFlow, 'stateHash' | 'userId' | 'provider'>
 ): CredentialBinding {
-  return { userId, provider, connectionId: `${kind}:${stateHash}` }
+  return bindingOf({ userId, provider, id: `${kind}:${stateHash}` })
 }

@@ -1,31 +1,19 @@
 import { LRUCache } from 'lru-cache'
+import type { StorageBackend } from '../core/backend.ts'
 import { failureDetailsOf, type SealedConnection } from '../core/connection.ts'
-import { StorageError } from '../errors.ts'
-import { HostTrail } from '../core/egress.ts'
 import type { AccessTokens } from '../core/oauth.ts'
-import type { CredentialCipher, Timeouts } from '../core/stores.ts'
+import { HostTrail } from '../core/host-trail.ts'
 import { isOAuthProvider, type OAuthProvider, type TypedProvider, type UploadSpool } from '../core/provider.ts'
 import type { Secret } from '../core/secret.ts'
-import type { StorageBackend } from '../core/backend.ts'
+import { bindingOf, type CredentialCipher } from '../core/stores.ts'
+import { StorageError } from '../errors.ts'
 import type { ProviderCatalog } from './provider-catalog.ts'
 
-export interface OpenConnectionPorts {
+export interface ConnectionOpenerOptions {
   readonly cipher: CredentialCipher
   readonly providers: ProviderCatalog
-  readonly timeouts: Timeouts
-  /**
-   * Applies the layers to a connection's backend.
-   *
-   * @param enteredCredentials the opened credentials that the user entered; `undefined` for a connection with tokens
-   */
-  readonly applyLayers: (
-    backend: StorageBackend,
-    connection: SealedConnection,
-    hosts: HostTrail,
-    enteredCredentials: Secret<unknown> | undefined
-  ) => StorageBackend
-  /** Applies the layers to the backend of a connection that is verified before it is stored. */
-  readonly applyLayersToNew: (backend: StorageBackend, hosts: HostTrail) => StorageBackend
+  /** Applies the layers to a backend that was just opened. */
+  readonly applyLayers: (backend: StorageBackend, opened: OpenedConnection) => StorageBackend
   /** Returns the access tokens of a stored connection, from its opened credentials. */
   readonly tokensOf: (connection: SealedConnection, credentials: Secret<unknown>) => AccessTokens
   /** Returns a user's spool; `null` for a connection that is not stored yet and uploads nothing. */
@@ -34,21 +22,27 @@ export interface OpenConnectionPorts {
   readonly reseal: (connection: SealedConnection, credentials: Secret<unknown>) => void
 }
 
+/** What the layers of a backend may need to know. */
+export interface OpenedConnection {
+  /** `null`: it is verified before it is stored. */
+  readonly connection: SealedConnection | null
+  /** The credentials that the user entered; `undefined` for a connection with tokens. */
+  readonly enteredCredentials: Secret<unknown> | undefined
+  readonly hosts: HostTrail
+}
+
 /** Maximal number of opened backends in memory; an idle one holds no socket. */
 const MAX_OPEN_BACKENDS = 500
 
-interface OpenBackend {
-  readonly row: SealedConnection
-  readonly backend: StorageBackend
-}
-
 /** Opens connections: decrypts the credentials, imports the provider's module, and caches the opened backend. */
 export class ConnectionOpener {
-  readonly #ports: OpenConnectionPorts
-  readonly #backends = new LRUCache<string, OpenBackend>({ max: MAX_OPEN_BACKENDS })
+  readonly #options: ConnectionOpenerOptions
+  readonly #backends = new LRUCache<string, { row: SealedConnection; backend: StorageBackend }>({
+    max: MAX_OPEN_BACKENDS
+  })
 
-  constructor(ports: OpenConnectionPorts) {
-    this.#ports = ports
+  constructor(options: ConnectionOpenerOptions) {
+    this.#options = options
   }
 
   /**
@@ -56,41 +50,26 @@ export class ConnectionOpener {
    *
    * @throws StorageError `CREDENTIALS_UNREADABLE`, `PROVIDER_UNKNOWN` and the errors of the provider's `open`
    */
-  async open(connection: SealedConnection): Promise<StorageBackend> {
+  async openStored(connection: SealedConnection): Promise<StorageBackend> {
+    const cached = this.#backends.get(connection.id)
+    if (cached !== undefined && isSameSeal(cached.row, connection)) return cached.backend
     try {
-      return await this.#open(connection)
+      const backend = await this.#openRow(connection)
+      this.#backends.set(connection.id, { row: connection, backend })
+      return backend
     } catch (error) {
       throw error instanceof StorageError ? error.about(failureDetailsOf(connection)) : error
     }
   }
 
-  async #open(connection: SealedConnection): Promise<StorageBackend> {
-    const { id, userId, provider: providerId, sealedCredentials } = connection
-    const { cipher, providers, applyLayers, tokensOf, reseal } = this.#ports
-    const cached = this.#backends.get(id)
-    if (cached !== undefined && isSameSeal(cached.row, connection)) return cached.backend
-    const credentials = cipher.open(sealedCredentials, { userId, connectionId: id, provider: providerId })
-    const provider = await providers.load(providerId)
-    const hosts = this.#trackHosts(providerId)
-    const rawBackend = isOAuthProvider(provider)
-      ? await this.#openOAuth(provider, tokensOf(connection, credentials), hosts, userId)
-      : await this.#openWithCredentials(provider, credentials, hosts, userId)
-    const backend = applyLayers(rawBackend, connection, hosts, isOAuthProvider(provider) ? undefined : credentials)
-    this.#backends.set(id, { row: connection, backend })
-    if (!cipher.isCurrent(sealedCredentials)) reseal(connection, credentials)
-    return backend
+  /** Opens a backend with credentials that are not stored yet. */
+  async openEntered(provider: TypedProvider, credentials: Secret<unknown>): Promise<StorageBackend> {
+    return await this.#openWithCredentials(provider, credentials, null)
   }
 
-  /** Opens a backend with given credentials, for a connection that is being made. */
-  async openWith(provider: TypedProvider, credentials: Secret<unknown>): Promise<StorageBackend> {
-    const hosts = this.#trackHosts(provider.id)
-    return this.#ports.applyLayersToNew(await this.#openWithCredentials(provider, credentials, hosts), hosts)
-  }
-
-  /** Does the same with tokens. */
-  async openWithTokens(provider: OAuthProvider, tokens: AccessTokens): Promise<StorageBackend> {
-    const hosts = this.#trackHosts(provider.id)
-    return this.#ports.applyLayersToNew(await this.#openOAuth(provider, tokens, hosts, null), hosts)
+  /** Opens a backend with tokens that are not stored yet. */
+  async openAuthorized(provider: OAuthProvider, tokens: AccessTokens): Promise<StorageBackend> {
+    return await this.#openWithTokens(provider, tokens, null)
   }
 
   /** Removes a deleted connection. */
@@ -98,31 +77,47 @@ export class ConnectionOpener {
     this.#backends.delete(connectionId)
   }
 
-  #trackHosts(providerId: string): HostTrail {
-    return new HostTrail(this.#ports.providers.get(providerId).egress)
+  async #openRow(connection: SealedConnection): Promise<StorageBackend> {
+    const { cipher, providers, tokensOf, reseal } = this.#options
+    const { sealedCredentials } = connection
+    const credentials = cipher.open(sealedCredentials, bindingOf(connection))
+    const provider = await providers.load(connection.provider)
+    const backend = isOAuthProvider(provider)
+      ? await this.#openWithTokens(provider, tokensOf(connection, credentials), connection)
+      : await this.#openWithCredentials(provider, credentials, connection)
+    if (!cipher.isCurrent(sealedCredentials)) reseal(connection, credentials)
+    return backend
   }
 
   async #openWithCredentials(
     provider: TypedProvider,
     credentials: Secret<unknown>,
-    egress: HostTrail,
-    userId?: string
+    connection: SealedConnection | null
   ): Promise<StorageBackend> {
-    return await wrapOpenErrors(() => provider.open({ credentials, egress, timeouts: this.#ports.timeouts, userId }))
+    const { providers, applyLayers } = this.#options
+    const { egress, timeouts } = providers.contextOf(provider.id)
+    const hosts = new HostTrail(egress)
+    const context = { credentials, egress: hosts, timeouts, userId: connection?.userId }
+    const backend = await withOpenErrors(() => provider.open(context))
+    return applyLayers(backend, { connection, hosts, enteredCredentials: credentials })
   }
 
-  async #openOAuth(
+  async #openWithTokens(
     provider: OAuthProvider,
     accessTokens: AccessTokens,
-    egress: HostTrail,
-    userId: string | null
+    connection: SealedConnection | null
   ): Promise<StorageBackend> {
-    const { timeouts, spoolOf } = this.#ports
-    return await wrapOpenErrors(() => provider.open({ accessTokens, egress, timeouts, spool: spoolOf(userId) }))
+    const { providers, applyLayers, spoolOf } = this.#options
+    const { egress, timeouts } = providers.contextOf(provider.id)
+    const hosts = new HostTrail(egress)
+    const context = { accessTokens, egress: hosts, timeouts, spool: spoolOf(connection?.userId ?? null) }
+    const backend = await withOpenErrors(() => provider.open(context))
+    return applyLayers(backend, { connection, hosts, enteredCredentials: undefined })
   }
 }
 
-async function wrapOpenErrors(open: () => Promise<StorageBackend>): Promise<StorageBackend> {
+/** A host's own provider may throw anything. */
+async function withOpenErrors(open: () => Promise<StorageBackend>): Promise<StorageBackend> {
   try {
     return await open()
   } catch (error) {

@@ -1,7 +1,8 @@
 import type { Egress } from '../core/egress.ts'
 import { StorageError } from '../errors.ts'
 import type { OAuthClient } from '../core/oauth.ts'
-import type { ProviderDefinition } from '../core/provider.ts'
+import type { ConnectContext, ProviderDefinition } from '../core/provider.ts'
+import type { Timeouts } from '../core/stores.ts'
 
 /** A provider that the host application has enabled. */
 export interface EnabledProvider {
@@ -16,14 +17,13 @@ export interface EnabledProvider {
 /** The enabled providers, by id. */
 export class ProviderCatalog {
   readonly #enabled: ReadonlyMap<string, EnabledProvider>
+  readonly #timeouts: Timeouts
   readonly #loaded = new Map<string, ProviderDefinition>()
 
-  constructor(enabled: ReadonlyMap<string, EnabledProvider>) {
+  /** @param timeouts of their remote calls */
+  constructor(enabled: ReadonlyMap<string, EnabledProvider>, timeouts: Timeouts) {
     this.#enabled = enabled
-  }
-
-  ids(): string[] {
-    return [...this.#enabled.keys()]
+    this.#timeouts = timeouts
   }
 
   has(id: string): boolean {
@@ -37,6 +37,11 @@ export class ProviderCatalog {
     return provider
   }
 
+  /** Returns what a provider needs for its remote calls. @throws StorageError `PROVIDER_UNKNOWN` */
+  contextOf(id: string): Omit<ConnectContext, 'signal'> {
+    return { egress: this.get(id).egress, timeouts: this.#timeouts }
+  }
+
   /** Returns a provider that {@link load} has already loaded. */
   getLoaded(id: string): ProviderDefinition | undefined {
     return this.#loaded.get(id)
@@ -47,6 +52,11 @@ export class ProviderCatalog {
     const provider = await this.get(id).load()
     this.#loaded.set(id, provider)
     return provider
+  }
+
+  /** Imports the modules of all providers. */
+  async loadAll(): Promise<ProviderDefinition[]> {
+    return await Promise.all([...this.#enabled.keys()].map((id) => this.load(id)))
   }
 
   /**

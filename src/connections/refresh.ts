@@ -3,7 +3,7 @@ import pLimit from 'p-limit'
 import { failureDetailsOf, requireActive, type SealedConnection } from '../core/connection.ts'
 import type { OAuthClient } from '../core/oauth.ts'
 import type { Secret } from '../core/secret.ts'
-import type { ConnectionStore, CredentialBinding, CredentialCipher } from '../core/stores.ts'
+import { bindingOf, type ConnectionStore, type CredentialCipher } from '../core/stores.ts'
 import type { Metrics, TokenRefresh, Tracing } from '../core/telemetry.ts'
 import { type Clock, raceSignal, withTimeout } from '../core/time.ts'
 import { isStorageError, StorageError } from '../errors.ts'
@@ -39,7 +39,7 @@ export class RefreshCoordinator {
 
   /**
    * @param isUsable returns true for usable stored tokens; a caller that joins another's flight must check again
-   * @param isRefused the provider refused an unexpired token
+   * @param options `isRejected`: the provider refused an unexpired token
    * @throws StorageError `ACCESS_DENIED` if that happens too often, and the errors of the refresh
    */
   async join(
@@ -90,7 +90,7 @@ export class RefreshCoordinator {
   }
 }
 
-export interface RefreshPorts {
+export interface TokenRefresherOptions {
   readonly connections: Pick<ConnectionStore, 'withRefreshLock'>
   readonly cipher: CredentialCipher
   readonly clock: Clock
@@ -99,7 +99,7 @@ export interface RefreshPorts {
   /** Called when the grant has ended and the row is REQUIRES_REAUTH. */
   readonly onGrantEnded: (connection: SealedConnection) => void
   /** Called with new tokens of a row that was removed meanwhile: they will never be used. */
-  readonly onOrphaned: (connection: Row, tokens: StoredTokens) => void
+  readonly onOrphaned: (connection: RefreshTarget, tokens: StoredTokens) => void
   /** Timeout of the token endpoint. The transaction around it may take longer. */
   readonly timeoutMs: number
   readonly metrics: Pick<Metrics, 'tokenRefreshed'>
@@ -108,8 +108,6 @@ export interface RefreshPorts {
 
 /** Returns true if the stored tokens are usable. Otherwise they are refreshed. */
 export type IsUsable = (tokens: StoredTokens) => boolean
-
-type Row = Pick<SealedConnection, 'id' | 'userId' | 'provider'>
 
 /**
  * The outcome of a refresh. Returned, not thrown: throwing would roll the transaction back. `changed`: the row was
@@ -140,11 +138,11 @@ const MAX_ATTEMPTS = 3
  * A refresh belongs to no caller: aborting it could lose the only valid token.
  */
 export class TokenRefresher {
-  readonly #ports: RefreshPorts
+  readonly #options: TokenRefresherOptions
   readonly #unstored = new LRUCache<string, UnstoredTokens>({ max: MAX_UNSTORED })
 
-  constructor(ports: RefreshPorts) {
-    this.#ports = ports
+  constructor(options: TokenRefresherOptions) {
+    this.#options = options
   }
 
   /**
@@ -152,8 +150,12 @@ export class TokenRefresher {
    * @throws StorageError `CONNECTION_INACTIVE` if the grant has ended or the row is not ACTIVE, `CONNECTION_MISSING`,
    * and the errors of the token endpoint and the database
    */
-  async refresh(connection: Row, isUsable: IsUsable, beforeRequest: () => void = () => {}): Promise<StoredTokens> {
-    const { metrics, tracing } = this.#ports
+  async refresh(
+    connection: RefreshTarget,
+    isUsable: IsUsable,
+    beforeRequest: () => void = () => {}
+  ): Promise<StoredTokens> {
+    const { metrics, tracing } = this.#options
     const { provider } = connection
     let outcome: TokenRefresh = 'failed'
     try {
@@ -168,12 +170,12 @@ export class TokenRefresher {
   }
 
   async #refresh(
-    connection: Row,
+    connection: RefreshTarget,
     isUsable: IsUsable,
     beforeRequest: () => void,
     report: (outcome: Exclude<TokenRefresh, 'failed'>) => void
   ): Promise<StoredTokens> {
-    const { connections, timeoutMs, onGrantEnded } = this.#ports
+    const { connections, timeoutMs, onGrantEnded } = this.#options
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
       const outcome = await connections.withRefreshLock<Outcome>(connection, timeoutMs, async (row, store) => {
         try {
@@ -202,11 +204,11 @@ export class TokenRefresher {
     throw new StorageError('CONNECTION_INACTIVE', 'This connection is being changed. Try again.')
   }
 
-  #dropOrphan(connection: Row): void {
+  #dropOrphan(connection: RefreshTarget): void {
     const orphan = this.#unstored.get(connection.id)
     if (orphan === undefined) return
     this.#unstored.delete(connection.id)
-    this.#ports.onOrphaned(connection, orphan.tokens)
+    this.#options.onOrphaned(connection, orphan.tokens)
   }
 
   async #refreshLocked(
@@ -218,7 +220,7 @@ export class TokenRefresher {
     if (row === null) throw new StorageError('CONNECTION_MISSING', 'The connection no longer exists.')
     // Connections in ERROR are verified from time to time, which takes a valid token.
     if (row.status !== 'ERROR') requireActive(row)
-    const { cipher, clock } = this.#ports
+    const { cipher, clock } = this.#options
     const stored = parseTokens(cipher.open(row.sealedCredentials, bindingOf(row)))
     const unstoredTokens = this.#findUnstored(row.id, stored)
     // The stored access token may still be valid, but its refresh token is spent.
@@ -250,8 +252,8 @@ export class TokenRefresher {
     return unstored !== undefined && areTokensEqual(unstored.previous, stored) ? unstored.tokens : undefined
   }
 
-  async #requestTokens(row: Row, refreshToken: Secret<string>) {
-    const { clientOf, timeoutMs } = this.#ports
+  async #requestTokens(row: RefreshTarget, refreshToken: Secret<string>) {
+    const { clientOf, timeoutMs } = this.#options
     const toError = (): StorageError =>
       new StorageError('PROVIDER_UNAVAILABLE', 'The provider did not refresh the token in time.')
     return await withTimeout(timeoutMs, null, toError, async (signal) => {
@@ -268,8 +270,4 @@ function tokenRejected(): StorageError {
 
 function areTokensEqual(a: StoredTokens, b: StoredTokens): boolean {
   return a.accessToken.reveal() === b.accessToken.reveal() && a.refreshToken?.reveal() === b.refreshToken?.reveal()
-}
-
-function bindingOf({ id, userId, provider }: Row): CredentialBinding {
-  return { userId, provider, connectionId: id }
 }

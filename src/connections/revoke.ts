@@ -1,17 +1,15 @@
 import type { SealedConnection } from '../core/connection.ts'
-import type { OAuthClient } from '../core/oauth.ts'
-import type { CredentialCipher } from '../core/stores.ts'
-import { type ConnectContext, isOAuthProvider, type ProviderDefinition } from '../core/provider.ts'
+import { isOAuthProvider } from '../core/provider.ts'
+import { bindingOf, type CredentialCipher } from '../core/stores.ts'
 import { withTimeout } from '../core/time.ts'
+import type { ProviderCatalog } from './provider-catalog.ts'
 import { parseTokens, type StoredTokens } from './tokens.ts'
 
 export type RevokedConnection = Pick<SealedConnection, 'id' | 'provider'>
 
-export interface RevokePorts {
+export interface RevocationsOptions {
   readonly cipher: CredentialCipher
-  readonly loadProvider: (id: string) => Promise<ProviderDefinition>
-  readonly clientOf: (providerId: string) => Promise<OAuthClient>
-  readonly contextOf: (providerId: string) => Omit<ConnectContext, 'signal'>
+  readonly providers: ProviderCatalog
   /** Timeout of a revocation. */
   readonly timeoutMs: number
   /** Called if the provider may still accept credentials that were deleted here. */
@@ -23,11 +21,11 @@ export interface RevokePorts {
  * Failures are reported only to the operator. The credentials are deleted here in any case.
  */
 export class Revocations {
-  readonly #ports: RevokePorts
+  readonly #options: RevocationsOptions
   readonly #running = new Set<Promise<void>>()
 
-  constructor(ports: RevokePorts) {
-    this.#ports = ports
+  constructor(options: RevocationsOptions) {
+    this.#options = options
   }
 
   begin(connection: SealedConnection): void {
@@ -41,9 +39,9 @@ export class Revocations {
 
   #runInBackground(connection: RevokedConnection, revoke: (signal: AbortSignal) => Promise<void>): void {
     const toError = (): Error => new Error('The provider did not revoke the tokens in time')
-    const running: Promise<void> = withTimeout(this.#ports.timeoutMs, null, toError, revoke)
+    const running: Promise<void> = withTimeout(this.#options.timeoutMs, null, toError, revoke)
       .catch((error: unknown) => {
-        this.#ports.onFailure(connection, error)
+        this.#options.onFailure(connection, error)
       })
       .finally(() => this.#running.delete(running))
     this.#running.add(running)
@@ -55,18 +53,18 @@ export class Revocations {
   }
 
   async #revoke(connection: SealedConnection, signal: AbortSignal): Promise<void> {
-    const { cipher, loadProvider, contextOf } = this.#ports
-    const { id, userId, provider: providerId, sealedCredentials } = connection
-    const provider = await loadProvider(providerId)
+    const { cipher, providers } = this.#options
+    const { provider: providerId, sealedCredentials } = connection
+    const provider = await providers.load(providerId)
     const isOAuth = isOAuthProvider(provider)
     if (!isOAuth && provider.connect.revoke === undefined) return
-    const credentials = cipher.open(sealedCredentials, { userId, connectionId: id, provider: providerId })
+    const credentials = cipher.open(sealedCredentials, bindingOf(connection))
     if (isOAuth) await this.#revokeTokens(providerId, parseTokens(credentials), signal)
-    else await provider.connect.revoke?.(credentials, { ...contextOf(providerId), signal })
+    else await provider.connect.revoke?.(credentials, { ...providers.contextOf(providerId), signal })
   }
 
   async #revokeTokens(providerId: string, tokens: StoredTokens, signal: AbortSignal): Promise<void> {
-    const client = await this.#ports.clientOf(providerId)
+    const client = await this.#options.providers.getOAuthClient(providerId)
     await client.revoke(tokens, signal)
   }
 }

@@ -54,6 +54,25 @@ export function failureDetailsOf({
   return { provider, connectionId: id, connectionStatus: status }
 }
 
+/** The user, provider and connection of a request. */
+export interface ConnectionSelector {
+  readonly userId: string
+  readonly provider: string
+  /** Default: the user's only connection to the provider, or the default one. */
+  readonly connectionId: string | undefined
+}
+
+/**
+ * Returns the connection.
+ *
+ * @param provider the provider that the request names, if it names one
+ * @throws StorageError `CONNECTION_NOT_FOUND` for `null`, and for a connection to another provider
+ */
+export function requireFound<T extends Connection>(connection: T | null, provider = connection?.provider): T {
+  if (connection === null || connection.provider !== provider) throw new StorageError('CONNECTION_NOT_FOUND')
+  return connection
+}
+
 /**
  * Chooses a user's connection to a provider when the request names none: the only one, or the default.
  *

@@ -76,18 +76,16 @@ export class WorkInFlight {
 
   /** Counts work that has already begun. Its failure is not handled here. */
   add(work: Promise<unknown>): void {
-    const settled = work
-      .then(
-        () => {},
-        () => {}
-      )
-      .finally(() => this.#running.delete(settled))
-    this.#running.add(settled)
+    this.#running.add(work)
+    const onSettled = (): void => {
+      this.#running.delete(work)
+    }
+    work.then(onSettled, onSettled)
   }
 
   /** Resolves when the work that is running now has ended. */
   async settled(): Promise<void> {
-    await Promise.all(this.#running)
+    await Promise.allSettled(this.#running)
   }
 
   /** Resolves when no work has run for one turn of the event loop. New work is refused from then on. */
@@ -101,13 +99,15 @@ export class WorkInFlight {
   }
 }
 
-/** Counts every call of `calls`, an object with asynchronous methods only. */
+/** Returns an object with the methods of `calls`, which must be asynchronous. Every call of them is counted. */
 export function trackCalls<T extends object>(calls: T, work: WorkInFlight): T {
-  return new Proxy(calls, {
-    get(target, name) {
-      const method: unknown = Reflect.get(target, name)
-      if (typeof method !== 'function') return method
-      return (...args: unknown[]) => work.run(() => Reflect.apply(method, target, args) as Promise<unknown>)
-    }
-  })
+  const tracked = Object.create(calls) as Record<string, unknown>
+  const prototype = Object.getPrototypeOf(calls) as object
+  const inherited = prototype === Object.prototype ? [] : Object.getOwnPropertyNames(prototype)
+  for (const name of [...Object.keys(calls), ...inherited]) {
+    const method: unknown = calls[name as keyof T]
+    if (name === 'constructor' || typeof method !== 'function') continue
+    tracked[name] = (...args: unknown[]) => work.run(() => Reflect.apply(method, calls, args) as Promise<unknown>)
+  }
+  return tracked as T
 }

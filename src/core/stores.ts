@@ -1,6 +1,5 @@
 import type { Connection, SealedConnection } from './connection.ts'
 import type { StorageErrorCode } from '../errors.ts'
-import type { Moment } from './time.ts'
 import type { Secret } from './secret.ts'
 
 /** Timeouts of one remote call, in milliseconds. */
@@ -18,6 +17,11 @@ export interface CredentialBinding {
   readonly userId: string
   readonly connectionId: string
   readonly provider: string
+}
+
+/** Returns the binding of a connection's credentials. */
+export function bindingOf({ userId, id, provider }: Pick<Connection, 'userId' | 'id' | 'provider'>): CredentialBinding {
+  return { userId, connectionId: id, provider }
 }
 
 export interface CredentialCipher {
@@ -122,47 +126,6 @@ export interface ConnectionStore {
   assertReady(): Promise<void>
 }
 
-/**
- * This process's leases of connections. A lease holds an ACTIVE row and runs from the start of the read. Callers
- * check the lease again before they respond. Change notifications only shorten the time until a change takes effect.
- */
-export interface ConnectionLeases {
-  /** Returns the leased connection at `now` (default: the current time); `undefined` if it must be read. */
-  leased(userId: string, id: string, now?: Moment): Connection | undefined
-  /** Returns the leased connection for requests that name none; `undefined` if it must be read. */
-  leasedDefault(userId: string, provider: string, now?: Moment): Connection | undefined
-  /**
-   * Returns the leased connection, or reads it: one read serves all concurrent callers. A fresh read includes the
-   * sealed credentials, so that callers which then load a page need not read the row again.
-   *
-   * @throws StorageError `DATABASE_UNAVAILABLE`
-   */
-  find(userId: string, id: string): Promise<Connection | SealedConnection | null>
-  /**
-   * Does the same for requests that name no connection.
-   *
-   * @throws StorageError `CONNECTION_MISSING`, `CONNECTION_AMBIGUOUS`, `DATABASE_UNAVAILABLE`
-   */
-  choose(userId: string, provider: string): Promise<Connection | SealedConnection>
-  /** Reads the row with its credentials now, and leases it. @throws StorageError `DATABASE_UNAVAILABLE` */
-  findSealed(userId: string, id: string): Promise<SealedConnection | null>
-}
-
-/** The columns of a row that resealing needs. */
-export type SealedRow = Pick<
-  SealedConnection,
-  'id' | 'userId' | 'provider' | 'sealedCredentials' | 'credentialsRevision'
->
-
-/** The rows of all users that are not sealed with the current key. For operators only; no request uses it. */
-export interface SealedRowStore {
-  countOutdated(): Promise<number>
-  /** Reads rows ordered by id, starting after `afterId` (the empty string: from the first). */
-  readOutdated(afterId: string, limit: number): Promise<SealedRow[]>
-  /** Replaces the sealed credentials of rows with unchanged revisions. Returns how many were replaced. */
-  replace(rows: readonly SealedRow[]): Promise<number>
-}
-
 /** A flow that one request of a user begins and a later request finishes. */
 export interface PendingFlow {
   /** SHA-256 of the flow's secret id: read access to the table does not suffice to continue the flow. */
@@ -173,18 +136,4 @@ export interface PendingFlow {
   readonly returnTo: string
   readonly bindingHash: string
   readonly expiresAt: Date
-}
-
-/** The pending flows of users, which expire. Every method may reject with `DATABASE_UNAVAILABLE`. */
-export interface OAuthStateStore {
-  /** Stores a flow. Deletes expired flows, and all but the user's newest `maxPerUser`. */
-  save(flow: PendingFlow, maxPerUser: number): Promise<void>
-  /** Returns this user's flow if it has not expired. */
-  find(stateHash: string, userId: string, provider: string): Promise<PendingFlow | null>
-  /** Returns an unexpired flow of any user: the caller must verify by `bindingHash` that the browser is the same. */
-  findForAnyUser(stateHash: string, provider: string): Promise<PendingFlow | null>
-  /** Replaces the sealed verifier if the flow still exists. */
-  reseal(stateHash: string, sealedVerifier: string): Promise<void>
-  /** Returns true if the flow existed: of several concurrent callers only one gets true. */
-  remove(stateHash: string): Promise<boolean>
 }

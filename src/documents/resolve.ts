@@ -1,22 +1,19 @@
-import { chooseConnection, requireActive, type SealedConnection } from '../core/connection.ts'
-import type { StoredDocument, User } from '../core/document.ts'
-import { StorageError } from '../errors.ts'
-import type { ConnectionStore } from '../core/stores.ts'
+import type { Connections } from '../connections/connections.ts'
 import type { StorageBackend } from '../core/backend.ts'
-import type { ProviderCatalog } from '../connections/provider-catalog.ts'
-
-export interface DocumentResolverPorts {
-  readonly managed: ReadonlyMap<string, () => Promise<StorageBackend>>
-  readonly providers: ProviderCatalog
-  readonly connections: ConnectionStore
-  readonly open: (connection: SealedConnection) => Promise<StorageBackend>
-}
+import type { StoredDocument, User } from '../core/document.ts'
+import { isStorageError, StorageError } from '../errors.ts'
 
 export type GetStorageBackendForDocument = (document: StoredDocument, user: User) => Promise<StorageBackend>
 
-/** Opens the storage of a document for its owner. */
-export function createDocumentResolver(ports: DocumentResolverPorts): GetStorageBackendForDocument {
-  const { managed, providers, connections, open } = ports
+/**
+ * Opens the storage of a document for its owner.
+ *
+ * @param managed opens a managed store, by its name
+ */
+export function createDocumentResolver(
+  managed: ReadonlyMap<string, () => Promise<StorageBackend>>,
+  connections: Connections
+): GetStorageBackendForDocument {
   const opened = new Map<string, Promise<StorageBackend>>()
 
   function openOnce(name: string, openStore: () => Promise<StorageBackend>): Promise<StorageBackend> {
@@ -29,33 +26,18 @@ export function createDocumentResolver(ports: DocumentResolverPorts): GetStorage
     return opening
   }
 
-  return async (document, user) => {
-    if (typeof user.id !== 'string' || user.id === '' || document.userId !== user.id) {
+  return async ({ userId, storageBackend, connectionId }, user) => {
+    if (typeof user.id !== 'string' || user.id === '' || userId !== user.id) {
       throw new StorageError('DOCUMENT_NOT_FOUND')
     }
-    const { storageBackend } = document
-
-    const openManaged = managed.get(storageBackend)
-    if (openManaged !== undefined) return await openOnce(storageBackend, openManaged)
-
-    // Checked first: a provider that is not enabled has no connections either.
-    providers.get(storageBackend)
-    const connection = await findConnection(connections, user.id, document)
-    return await open(requireActive(connection))
+    const openStore = managed.get(storageBackend)
+    if (openStore !== undefined) return await openOnce(storageBackend, openStore)
+    const selector = { userId, provider: storageBackend, connectionId: connectionId ?? undefined }
+    try {
+      return (await connections.openSelected(selector)).backend
+    } catch (error) {
+      if (!isStorageError(error, 'CONNECTION_NOT_FOUND')) throw error
+      throw new StorageError('CONNECTION_MISSING', 'The connection of this document was not found.')
+    }
   }
-}
-
-async function findConnection(
-  connections: ConnectionStore,
-  userId: string,
-  { storageBackend, connectionId }: StoredDocument
-): Promise<SealedConnection> {
-  if (connectionId === undefined || connectionId === null) {
-    return chooseConnection(await connections.listSealed(userId, storageBackend))
-  }
-  const connection = await connections.findSealed(userId, connectionId)
-  if (connection?.provider !== storageBackend) {
-    throw new StorageError('CONNECTION_MISSING', 'The connection of this document was not found.')
-  }
-  return connection
 }

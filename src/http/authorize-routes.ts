@@ -2,20 +2,18 @@ import { stringifySetCookie } from 'cookie'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { LoginFlow } from '../connections/login-flow.ts'
 import type { OAuthFlow } from '../connections/oauth-flow.ts'
+import type { ProviderCatalog } from '../connections/provider-catalog.ts'
 import { isOAuthProvider, type OAuthProvider, type ProviderDefinition } from '../core/provider.ts'
 import { clientSignal } from './in-flight.ts'
-import { isCrossSite, type TrustedSites } from './authentication.ts'
+import { isCrossSite, type TrustedSites, userOf } from './authentication.ts'
 import { parseLabel, toPublicConnection } from './connection-routes.ts'
 import { type DescribeRoute, skipValidation } from './openapi/describe.ts'
-import { nonceCookie } from './callback-route.ts'
-import { type PublicUrls } from './callback-route.ts'
+import { nonceCookie, type PublicUrls } from './callback-route.ts'
 import { loginFlowSchema, oauthFlowSchema } from './schemas.ts'
-import { userOf } from './authentication.ts'
 import type { compileBody } from './validation.ts'
 
 export interface AuthorizeRouteDeps {
-  /** @throws StorageError `PROVIDER_UNKNOWN` */
-  readonly loadProvider: (id: string) => Promise<ProviderDefinition>
+  readonly providers: ProviderCatalog
   readonly loginFlow: LoginFlow
   readonly oauthFlow: OAuthFlow
 }
@@ -32,7 +30,7 @@ const POLL_INTERVAL_SECONDS = '2'
 /** Registers the routes that connect through the provider's own pages. */
 export function authorizeRoutes(
   app: FastifyInstance,
-  { loadProvider, loginFlow, oauthFlow, urls, sites }: AuthorizeRouteDeps & AuthorizeRouteContext,
+  { providers, loginFlow, oauthFlow, urls, sites }: AuthorizeRouteDeps & AuthorizeRouteContext,
   describe: DescribeRoute,
   compile: typeof compileBody
 ): void {
@@ -72,7 +70,7 @@ export function authorizeRoutes(
     '/connections/:provider/authorize',
     { schema: describe('authorize'), validatorCompiler: skipValidation, bodyLimit: BODY_LIMIT },
     async (request, reply) => {
-      const provider = await loadProvider(request.params.provider)
+      const provider = await providers.load(request.params.provider)
       const started = isOAuthProvider(provider)
         ? await beginOAuth(provider, request, reply)
         : await beginLogin(provider, request, reply)
@@ -87,7 +85,7 @@ export function authorizeRoutes(
       const { provider, flowId } = request.params
       const connection = await loginFlow.poll({
         userId: userOf(request),
-        provider: await loadProvider(provider),
+        provider: await providers.load(provider),
         flowId,
         signal: clientSignal(reply)
       })

@@ -1,7 +1,8 @@
 import { parseCookie, type SetCookie, stringifySetCookie } from 'cookie'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { BrowserNonce, OAuthFlow } from '../connections/oauth-flow.ts'
-import { isOAuthProvider, type ProviderDefinition } from '../core/provider.ts'
+import type { ProviderCatalog } from '../connections/provider-catalog.ts'
+import { isOAuthProvider } from '../core/provider.ts'
 import { isStorageError, StorageError } from '../errors.ts'
 import { type Authenticate, identify } from './authentication.ts'
 import { type DescribeRoute, skipValidation } from './openapi/describe.ts'
@@ -9,8 +10,7 @@ import { logFailure } from './problem.ts'
 
 export interface CallbackRouteDeps {
   readonly authenticate: Authenticate
-  /** @throws StorageError `PROVIDER_UNKNOWN` */
-  readonly loadProvider: (id: string) => Promise<ProviderDefinition>
+  readonly providers: ProviderCatalog
   readonly oauthFlow: OAuthFlow
 }
 
@@ -22,7 +22,7 @@ const CALLBACK_PATH = '/connections/:provider/callback'
  */
 export function callbackRoute(
   app: FastifyInstance,
-  { authenticate, loadProvider, oauthFlow }: CallbackRouteDeps,
+  { authenticate, providers, oauthFlow }: CallbackRouteDeps,
   urls: PublicUrls,
   describe: DescribeRoute
 ): void {
@@ -38,7 +38,7 @@ export function callbackRoute(
   // The flow checks the parameters, since providers may add others.
   const options = { schema: describe('finishAuthorization'), validatorCompiler: skipValidation, exposeHeadRoute: false }
   app.get<{ Params: { provider: string } }>(CALLBACK_PATH, options, async (request, reply) => {
-    const provider = await loadProvider(request.params.provider)
+    const provider = await providers.load(request.params.provider)
     if (!isOAuthProvider(provider)) throw new StorageError('PROVIDER_UNKNOWN')
     const redirectUri = urls.redirectUri(provider.id)
     let nonceId: string | undefined

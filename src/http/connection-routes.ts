@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
-import type { ChangeConnection, Connect, Disconnect, Verify } from '../connections/connections.ts'
+import type { Connections } from '../connections/connections.ts'
+import type { ProviderCatalog } from '../connections/provider-catalog.ts'
 import type { Connection } from '../core/connection.ts'
 import type { ProviderDefinition } from '../core/provider.ts'
 import { StorageError } from '../errors.ts'
@@ -11,13 +12,8 @@ import { connectionChangesSchema, credentialsSchema } from './schemas.ts'
 import type { compileBody } from './validation.ts'
 
 export interface ConnectionRouteDeps {
-  readonly listConnections: (userId: string) => Promise<Connection[]>
-  /** @throws StorageError `PROVIDER_UNKNOWN` */
-  readonly loadProvider: (id: string) => Promise<ProviderDefinition>
-  readonly connect: Connect
-  readonly verify: Verify
-  readonly change: ChangeConnection
-  readonly disconnect: Disconnect
+  readonly providers: ProviderCatalog
+  readonly connections: Connections
 }
 
 /** Credentials are a few short strings. */
@@ -26,7 +22,7 @@ const BODY_LIMIT = 64 * 1024
 /** Registers the routes that test credentials at the provider. */
 export function connectRoutes(
   app: FastifyInstance,
-  { loadProvider, connect, verify }: ConnectionRouteDeps,
+  { providers, connections }: ConnectionRouteDeps,
   describe: DescribeRoute,
   compile: typeof compileBody
 ): void {
@@ -51,10 +47,10 @@ export function connectRoutes(
     '/connections/:id',
     { schema: describe('connect'), validatorCompiler: skipValidation, bodyLimit: BODY_LIMIT },
     async (request, reply) => {
-      const provider = await loadProvider(request.params.id)
+      const provider = await providers.load(request.params.id)
       getBodyCheck(provider)(request.body)
       const { label, ...fields } = request.body as Record<string, unknown> & { label?: string }
-      const connection = await connect({
+      const connection = await connections.connect({
         userId: userOf(request),
         provider,
         fields,
@@ -70,19 +66,21 @@ export function connectRoutes(
     { schema: describe('verifyConnection'), bodyLimit: BODY_LIMIT },
     async (request, reply) => {
       const { id } = request.params
-      const connection = await verify({ userId: userOf(request), id, signal: clientSignal(reply) })
+      const connection = await connections.verify({ userId: userOf(request), id, signal: clientSignal(reply) })
       return reply.header('cache-control', 'no-store').send(toPublicConnection(connection))
     }
   )
 }
 
-export function connectionRoutes(app: FastifyInstance, deps: ConnectionRouteDeps, describe: DescribeRoute): void {
-  const { listConnections, change, disconnect } = deps
-
+export function connectionRoutes(
+  app: FastifyInstance,
+  { connections }: ConnectionRouteDeps,
+  describe: DescribeRoute
+): void {
   app.get('/connections', { schema: describe('listConnections'), exposeHeadRoute: true }, async (request, reply) => {
-    const connections = await listConnections(userOf(request))
+    const list = await connections.list(userOf(request))
     setPrivateHeaders(reply)
-    return { connections: connections.map(toPublicConnection) }
+    return { connections: list.map(toPublicConnection) }
   })
 
   const changes = describe('changeConnection', { body: connectionChangesSchema })
@@ -91,7 +89,7 @@ export function connectionRoutes(app: FastifyInstance, deps: ConnectionRouteDeps
     { schema: changes, bodyLimit: BODY_LIMIT },
     async (request, reply) => {
       const { label, default: isDefault } = request.body as { label?: string; default?: boolean }
-      const connection = await change(userOf(request), request.params.id, {
+      const connection = await connections.change(userOf(request), request.params.id, {
         ...(label !== undefined && { label: parseLabel(label) }),
         ...(isDefault !== undefined && { isDefault })
       })
@@ -103,13 +101,13 @@ export function connectionRoutes(app: FastifyInstance, deps: ConnectionRouteDeps
     '/connections/:id',
     { schema: describe('disconnect') },
     async (request, reply) => {
-      await disconnect.one(userOf(request), request.params.id)
+      await connections.disconnect(userOf(request), request.params.id)
       return reply.code(204).send()
     }
   )
 
   app.delete('/connections', { schema: describe('disconnectAll') }, async (request, reply) => {
-    await disconnect.all(userOf(request))
+    await connections.disconnectAll(userOf(request))
     return reply.code(204).send()
   })
 }
@@ -138,19 +136,15 @@ export function parseLabel(label: string | undefined): string | undefined {
   return label
 }
 
-export interface ProviderRouteDeps {
-  readonly loadProviders: () => Promise<ProviderDefinition[]>
-}
-
 export function providerRoutes(
   app: FastifyInstance,
-  { loadProviders }: ProviderRouteDeps,
+  { providers }: ConnectionRouteDeps,
   describe: DescribeRoute
 ): void {
   app.get('/providers', { schema: describe('listProviders'), exposeHeadRoute: true }, async (_request, reply) => {
-    const providers = await loadProviders()
+    const enabled = await providers.loadAll()
     setPrivateHeaders(reply)
-    return { providers: providers.map(toPublicProvider) }
+    return { providers: enabled.map(toPublicProvider) }
   })
 }
 

@@ -1,18 +1,18 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { ProviderCatalog } from '../connections/provider-catalog.ts'
 import { StorageError } from '../errors.ts'
 import { parseFolderId } from '../core/ids.ts'
-import type { ListFolder, ListFolderResult, ListFolderRequest, ListingStatus } from '../listing/list-folder.ts'
+import type { FolderListings, ListFolderRequest, ListFolderResult, ListingStatus } from '../listing/list-folder.ts'
 import type { Encoding, Representation } from '../listing/rendered-listing.ts'
-import { negotiateEncoding } from './headers.ts'
+import { negotiateEncoding, setPrivateHeaders, VARY_COMPRESSED } from './headers.ts'
 import { clientSignal } from './in-flight.ts'
 import type { DescribeRoute } from './openapi/describe.ts'
-import { setPrivateHeaders, VARY_COMPRESSED } from './headers.ts'
 import { type ListingQuery, listingQuerySchema } from './schemas.ts'
 import { userOf } from './authentication.ts'
 
 export interface ListingRouteDeps {
-  readonly hasProvider: (id: string) => boolean
-  readonly listFolder: ListFolder
+  readonly providers: ProviderCatalog
+  readonly listings: FolderListings
   /** Compresses a listing in the background for later requests. */
   readonly compress: (result: ListFolderResult, encoding: Encoding) => void
   /** @throws StorageError `TOO_MANY_REQUESTS` */
@@ -22,7 +22,7 @@ export interface ListingRouteDeps {
 type ListingRequest = FastifyRequest<{ Params: { provider: string }; Querystring: ListingQuery }>
 
 export function listingRoute(app: FastifyInstance, deps: ListingRouteDeps, describe: DescribeRoute): void {
-  const { listFolder, compress } = deps
+  const { listings, compress } = deps
 
   function send(request: ListingRequest, reply: FastifyReply, result: ListFolderResult): FastifyReply {
     const { listing, status } = result
@@ -46,19 +46,18 @@ export function listingRoute(app: FastifyInstance, deps: ListingRouteDeps, descr
     '/:provider/listing',
     { schema: describe('listFolder', { querystring: listingQuerySchema }), exposeHeadRoute: true },
     (request: ListingRequest, reply) => {
-      const listRequest = parseListRequest(request, deps)
-      const cached = listFolder.getCached(listRequest)
-      if (cached !== undefined) return send(request, reply, cached)
-      return listFolder.load(listRequest, clientSignal(reply)).then((result) => send(request, reply, result))
+      const lookup = listings.lookUp(parseListRequest(request, deps))
+      if (lookup.result !== undefined) return send(request, reply, lookup.result)
+      return listings.load(lookup, clientSignal(reply)).then((result) => send(request, reply, result))
     }
   )
 }
 
 /** Parses a request. @throws StorageError `PROVIDER_UNKNOWN`, `INVALID_REQUEST`, `TOO_MANY_REQUESTS` */
-function parseListRequest(request: ListingRequest, { hasProvider, takeRefresh }: ListingRouteDeps): ListFolderRequest {
+function parseListRequest(request: ListingRequest, { providers, takeRefresh }: ListingRouteDeps): ListFolderRequest {
   const { provider } = request.params
   const { folder, connection: connectionId, cursor, limit, kind, refresh } = request.query
-  if (!hasProvider(provider)) throw new StorageError('PROVIDER_UNKNOWN')
+  if (!providers.has(provider)) throw new StorageError('PROVIDER_UNKNOWN')
   const folderId = parseFolderId(folder)
   const userId = userOf(request)
   if (refresh) {

@@ -1,22 +1,17 @@
 import sensible from '@fastify/sensible'
 import type { FastifyInstance } from 'fastify'
 import type { InFlightLimit } from '../core/user-limits.ts'
-import { authenticationHook } from './authentication.ts'
-import type { Authenticate } from './authentication.ts'
+import { type Authenticate, authenticationHook, decorateWithUser } from './authentication.ts'
 import { type AuthorizeRouteDeps, authorizeRoutes } from './authorize-routes.ts'
-import { type CallbackRouteDeps, callbackRoute } from './callback-route.ts'
-import { type ConnectionRouteDeps, connectionRoutes, connectRoutes } from './connection-routes.ts'
+import { type CallbackRouteDeps, callbackRoute, createPublicUrls } from './callback-route.ts'
+import { type ConnectionRouteDeps, connectionRoutes, connectRoutes, providerRoutes } from './connection-routes.ts'
 import { limitInFlight } from './in-flight.ts'
 import { type ListingRouteDeps, listingRoute } from './listing-route.ts'
 import { createDescribeRoute } from './openapi/describe.ts'
 import { sendProblem } from './problem.ts'
-import { type ProviderRouteDeps, providerRoutes } from './connection-routes.ts'
-import { createPublicUrls } from './callback-route.ts'
 import { type TransferRouteDeps, transferRoutes } from './transfer-routes.ts'
-import { decorateWithUser } from './authentication.ts'
 
-export interface RoutesDeps
-  extends ListingRouteDeps, ConnectionRouteDeps, AuthorizeRouteDeps, CallbackRouteDeps, ProviderRouteDeps {
+export interface RoutesDeps extends ListingRouteDeps, ConnectionRouteDeps, AuthorizeRouteDeps, CallbackRouteDeps {
   readonly authenticate: Authenticate
   /** The URL at which browsers reach the application. */
   readonly publicUrl: URL | undefined

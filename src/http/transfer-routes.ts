@@ -2,13 +2,18 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { isStorageError, StorageError } from '../errors.ts'
 import { parseFolderId, parseObjectText } from '../core/ids.ts'
 import type { InFlightLimit } from '../core/user-limits.ts'
-import type { ConnectionSelector, Transfers, TransferTarget } from '../transfers/transfers.ts'
-import { clientSignal, type ClientWatch, watchClient } from './in-flight.ts'
+import type { ConnectionSelector } from '../core/connection.ts'
+import type { Transfers, TransferTarget } from '../transfers/transfers.ts'
+import { clientSignal, type ClientWatch, limitInFlight, watchClient } from './in-flight.ts'
 import { sendContentProblem, type Content, sendContent, sendContentHead } from './content-response.ts'
-import { limitInFlight } from './in-flight.ts'
 import type { DescribeRoute } from './openapi/describe.ts'
-import type { IncomingBodyOptions } from './upload-body.ts'
-import { sendUploadProblem, runUpload, toIncomingUpload, acceptRawBody } from './upload-body.ts'
+import {
+  acceptRawBody,
+  type IncomingBodyOptions,
+  runUpload,
+  sendUploadProblem,
+  toIncomingUpload
+} from './upload-body.ts'
 import { setPrivateHeaders } from './headers.ts'
 import {
   type ContentQuery,
@@ -25,7 +30,8 @@ import {
 import { userOf } from './authentication.ts'
 import { parseWriteConditions } from './write-conditions.ts'
 
-export interface TransferRouteDeps extends Transfers {
+export interface TransferRouteDeps {
+  readonly transfers: Transfers
   /** The limit of concurrent transfers per user. */
   readonly limit: InFlightLimit
   readonly uploads: IncomingBodyOptions
@@ -50,7 +56,7 @@ export function transferRoutes(app: FastifyInstance, deps: TransferRouteDeps, de
   })
 }
 
-function downloadRoutes(app: FastifyInstance, transfers: TransferRouteDeps, describe: DescribeRoute): void {
+function downloadRoutes(app: FastifyInstance, deps: TransferRouteDeps, describe: DescribeRoute): void {
   const options = {
     schema: describe('download', { querystring: contentQuerySchema }),
     errorHandler: sendContentProblem,
@@ -63,33 +69,32 @@ function downloadRoutes(app: FastifyInstance, transfers: TransferRouteDeps, desc
 
   app.head<Route>(CONTENT_PATH, options, async (request, reply) => {
     const watch = watchClient(reply)
-    const content = await loadContent(transfers, selectorOf(request), request.query, watch)
+    const content = await loadContent(deps, selectorOf(request), request.query, watch)
     return sendContentHead(request, setPrivateHeaders(reply), content, watch)
   })
   app.get<Route>(CONTENT_PATH, options, async (request, reply) => {
     const watch = watchClient(reply)
-    const content = await loadContent(transfers, selectorOf(request), request.query, watch)
+    const content = await loadContent(deps, selectorOf(request), request.query, watch)
     return sendContent(request, setPrivateHeaders(reply), content, watch)
   })
 }
 
 /** Returns the content to send. Reads the entry first, for its name and formats. */
 async function loadContent(
-  transfers: TransferRouteDeps,
+  { transfers, uploads: { minBytesPerSecond } }: TransferRouteDeps,
   selector: ConnectionSelector,
   query: ContentQuery,
   { signal }: ClientWatch
 ): Promise<Content> {
   const id = parseObjectText(query.id, 'id')
-  const { minBytesPerSecond } = transfers.uploads
-  const backend = await transfers.open(selector)
+  const backend = await transfers.openForReading(selector)
   const entry = await backend.stat(id, { signal })
   const { name, mimeType } = entry
   const { exportAs } = query
   return { backend, id, entry, name, mimeType, minBytesPerSecond, ...(exportAs !== undefined && { exportAs }) }
 }
 
-function uploadRoute(app: FastifyInstance, { upload, uploads }: TransferRouteDeps, describe: DescribeRoute): void {
+function uploadRoute(app: FastifyInstance, { transfers, uploads }: TransferRouteDeps, describe: DescribeRoute): void {
   acceptRawBody(app)
   const options = {
     schema: describe('upload', { querystring: uploadQuerySchema }),
@@ -102,11 +107,13 @@ function uploadRoute(app: FastifyInstance, { upload, uploads }: TransferRouteDep
     const { source, body, mimeType, size } = toIncomingUpload(request, uploads)
     const signal = clientSignal(reply)
     const { entry, isNew } = await runUpload(source, signal, () =>
-      upload(selectorOf(request), { target, mimeType, size, ...conditions, signal }, body).catch((error: unknown) => {
-        // With `If-None-Match`, an existing file is a failed condition and no conflict (RFC 9110, 13.1.2).
-        if (conditions.ifNoneMatch === undefined || !isStorageError(error, 'ALREADY_EXISTS')) throw error
-        throw new StorageError('PRECONDITION_FAILED', error.message, { cause: error })
-      })
+      transfers
+        .upload(selectorOf(request), { target, mimeType, size, ...conditions, signal }, body)
+        .catch((error: unknown) => {
+          // With `If-None-Match`, an existing file is a failed condition and no conflict (RFC 9110, 13.1.2).
+          if (conditions.ifNoneMatch === undefined || !isStorageError(error, 'ALREADY_EXISTS')) throw error
+          throw new StorageError('PRECONDITION_FAILED', error.message, { cause: error })
+        })
     )
     return reply
       .code(isNew ? 201 : 200)
@@ -124,7 +131,7 @@ function parseTarget({ id, parent, name }: UploadQuery): TransferTarget {
   return { parentId: parseFolderId(parent, 'parent'), name: parseObjectText(name, 'name') }
 }
 
-function folderRoute(app: FastifyInstance, { createFolder }: Transfers, describe: DescribeRoute): void {
+function folderRoute(app: FastifyInstance, { transfers }: TransferRouteDeps, describe: DescribeRoute): void {
   const schema = describe('createFolder', { querystring: folderQuerySchema, body: newFolderSchema })
   app.post<{ Params: Params; Querystring: FolderQuery }>(
     '/:provider/folders',
@@ -133,20 +140,22 @@ function folderRoute(app: FastifyInstance, { createFolder }: Transfers, describe
       const { parentId, name } = request.body as NewFolder
       const parent = parseFolderId(parentId ?? undefined, 'parentId')
       const signal = clientSignal(reply)
-      const entry = await createFolder(selectorOf(request), parent, parseObjectText(name, 'name'), { signal })
+      const entry = await transfers.createFolder(selectorOf(request), parent, parseObjectText(name, 'name'), {
+        signal
+      })
       return reply.code(201).header('cache-control', 'no-store').send(entry)
     }
   )
 }
 
-function removalRoute(app: FastifyInstance, { remove }: Transfers, describe: DescribeRoute): void {
+function removalRoute(app: FastifyInstance, { transfers }: TransferRouteDeps, describe: DescribeRoute): void {
   app.delete<{ Params: Params; Querystring: RemovalQuery }>(
     CONTENT_PATH,
     { schema: describe('removeContent', { querystring: removalQuerySchema }) },
     async (request, reply) => {
       const id = parseObjectText(request.query.id, 'id')
       const { ifMatch } = parseWriteConditions(request.headers, { isById: true, canCreate: false })
-      await remove(selectorOf(request), id, { signal: clientSignal(reply), ifMatch })
+      await transfers.remove(selectorOf(request), id, { signal: clientSignal(reply), ifMatch })
       return reply.code(204).send()
     }
   )

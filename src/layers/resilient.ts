@@ -1,29 +1,69 @@
-import type { Clock } from '../core/time.ts'
-import type { Timeouts } from '../core/stores.ts'
 import type { StorageBackend } from '../core/backend.ts'
-import type { Health } from './breaker.ts'
-import { withBreaker } from './breaker.ts'
+import type { EgressPolicy } from '../core/egress.ts'
+import type { HostTrail } from '../core/host-trail.ts'
+import type { Timeouts } from '../core/stores.ts'
+import type { Tracing } from '../core/telemetry.ts'
+import type { Clock } from '../core/time.ts'
+import type { FailureDetails } from '../errors.ts'
+import { type Health, withBreaker } from './breaker.ts'
 import { withDeadline } from './deadline.ts'
+import { withDetails, withHost, withSpans, withStorageErrors } from './layer.ts'
 import { withPageGuard } from './page-guard.ts'
-import { withThrottleGate, withThrottleDetection } from './throttle.ts'
+import { type FailedLoginLimit, withReauth } from './reauth.ts'
 import { withRetry } from './retry.ts'
+import { withSafeLinks } from './safe-links.ts'
+import { withThrottleDetection, withThrottleGate } from './throttle.ts'
 
-export interface ResilienceOptions {
-  readonly health: Health
-  readonly timeouts: Timeouts
+export interface LayerOptions {
   readonly clock: Clock
+  readonly timeouts: Timeouts
+  readonly tracing: Tracing
+  /** The provider's name in spans. */
+  readonly provider: string
+  /** Returns the details of a failed call, for the log. */
+  readonly detailsOf: (signal: AbortSignal) => FailureDetails
+  /** Absent: credentials that are being verified. A refusal of theirs is the result. */
+  readonly reauth?: { readonly requireReauth: () => Promise<void>; readonly limit: FailedLoginLimit | undefined }
+  /** The state of the connection or store. Absent: credentials that are being verified, in one call. */
+  readonly health?: Health
+  /** Checks links for browsers. Absent: a trusted store, or credentials that are being verified. */
+  readonly links?: EgressPolicy
+  /** Records the hosts of calls. Absent: a managed store, which has one host. */
+  readonly hosts?: HostTrail
 }
 
+type Layer = (backend: StorageBackend) => StorageBackend
+
 /**
- * Applies the resilience layers, outermost first: throttle gate, circuit breaker, deadline for all attempts, retries,
- * throttle detection for each attempt, page guard.
+ * Applies the layers to a backend that was just opened. This is the list, outermost first, and its order matters:
+ *
+ * - Details and storage errors enclose every layer that may fail.
+ * - Re-authentication encloses the resilience layers: it acts on the outcome of all attempts.
+ * - Spans cover all attempts and waits.
+ * - A call that the throttle or the breaker rejects takes no time, so both enclose the deadline.
+ * - Throttles are detected in each attempt, inside the retries: other calls must not wait for the last one.
+ * - Pages and links are checked before anything caches them.
+ * - Only the innermost layer sees the signal that the egress gets, which identifies the host.
+ *
+ * Transfers and documents put `withLease` around the result, once per opening, since all openings of a connection share
+ * the layers below.
  */
-export function withResilience(
-  backend: StorageBackend,
-  { health, timeouts, clock }: ResilienceOptions
-): StorageBackend {
-  const { throttle, breaker } = health
+export function applyLayers(backend: StorageBackend, options: LayerOptions): StorageBackend {
+  const { clock, timeouts, tracing, provider, detailsOf, reauth, health, links, hosts } = options
   const deadlineMs = timeouts.totalMs
-  const retried = withRetry(withThrottleDetection(withPageGuard(backend), throttle), { clock, deadlineMs, throttle })
-  return withThrottleGate(withBreaker(withDeadline(retried, deadlineMs), breaker), throttle)
+  const layers: (Layer | undefined)[] = [
+    (inner) => withDetails(inner, detailsOf),
+    withStorageErrors,
+    reauth && ((inner) => withReauth(inner, reauth.requireReauth, reauth.limit)),
+    (inner) => withSpans(inner, tracing, provider),
+    health && ((inner) => withThrottleGate(inner, health.throttle)),
+    health && ((inner) => withBreaker(inner, health.breaker)),
+    (inner) => withDeadline(inner, deadlineMs),
+    health && ((inner) => withRetry(inner, { clock, deadlineMs, throttle: health.throttle })),
+    health && ((inner) => withThrottleDetection(inner, health.throttle)),
+    health && withPageGuard,
+    links && ((inner) => withSafeLinks(inner, links)),
+    hosts && ((inner) => withHost(inner, hosts))
+  ]
+  return layers.reduceRight((inner, layer) => layer?.(inner) ?? inner, backend)
 }

@@ -1,10 +1,8 @@
 import { isStorageError, type StorageError } from '../errors.ts'
-import type { Clock } from '../core/time.ts'
+import { backoffMs, type Clock, sleep } from '../core/time.ts'
 import type { StorageBackend } from '../core/backend.ts'
 import { interceptCalls, type BackendMethod } from './layer.ts'
-import { backoffMs } from '../core/time.ts'
 import type { Throttle } from './throttle.ts'
-import { sleep } from '../core/time.ts'
 
 /** Options of {@link withRetry}. */
 export interface RetryOptions {

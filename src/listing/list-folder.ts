@@ -1,25 +1,21 @@
-import { type Connection, requireActive, type SealedConnection } from '../core/connection.ts'
-import { StorageError } from '../errors.ts'
-import { Moment } from '../core/time.ts'
-import type { ConnectionLeases } from '../core/stores.ts'
-import type { ProviderDefinition } from '../core/provider.ts'
-import type { SharedFolderKey } from '../cache/shared-tier.ts'
-import type { CursorScope } from './keys.ts'
 import type { FolderCache } from '../cache/folder-cache.ts'
-import type { FolderCacheStatus } from '../cache/types.ts'
-import type { FolderKey } from '../cache/types.ts'
-import { isUnchanged, listingKey } from './keys.ts'
-import { ConnectionChangedError, loadPage, type LoadPorts } from './load-page.ts'
+import type { SharedFolderKey, SharedTier } from '../cache/shared-tier.ts'
+import { type FolderCacheStatus, type FolderKey, folderKeyToString } from '../cache/types.ts'
+import type { Leases } from '../connections/leases.ts'
+import type { StorageBackend } from '../core/backend.ts'
+import type { Connection, ConnectionSelector, SealedConnection } from '../core/connection.ts'
+import type { Entry, EntryPage, Listing } from '../core/entry.ts'
+import type { ProviderDefinition } from '../core/provider.ts'
+import { type LoadOutcome, type Metrics, outcomeOf } from '../core/telemetry.ts'
+import { type Clock, Moment } from '../core/time.ts'
+import { StorageError } from '../errors.ts'
+import { type Cursors, type CursorScope, isUnchanged, listingKey } from './keys.ts'
 import type { ReadAhead } from './read-ahead.ts'
 import { RenderedListing } from './rendered-listing.ts'
 
-export interface ListFolderRequest {
-  readonly userId: string
-  readonly provider: string
+export interface ListFolderRequest extends ConnectionSelector {
   /** `null`: the root. */
   readonly folderId: string | null
-  /** Default: the user's only connection to the provider, or the default one. */
-  readonly connectionId: string | undefined
   readonly cursor: string | undefined
   readonly limit: number
   readonly kind: 'folder' | 'file' | undefined
@@ -41,127 +37,217 @@ export interface ListFolderResult {
 
 type FolderIdRules = Pick<ProviderDefinition, 'checkFolderId'>
 
-export interface ListFolderPorts extends LoadPorts {
-  readonly leases: ConnectionLeases
+export interface FolderListingsOptions {
+  readonly leases: Leases
   readonly cache: FolderCache
   readonly providers: {
     /** Returns `undefined` until the provider's module has been imported. */
-    readonly loaded: (id: string) => FolderIdRules | undefined
-    readonly load: (id: string) => Promise<FolderIdRules>
+    getLoaded(id: string): FolderIdRules | undefined
+    load(id: string): Promise<FolderIdRules>
   }
+  readonly openConnection: (connection: SealedConnection) => Promise<StorageBackend>
+  /** The cache shared by all processes, if the host application has configured one. */
+  readonly shared: SharedTier | null
   /** `null`: read-ahead is disabled. */
   readonly readAhead: ReadAhead | null
+  readonly cursors: Cursors
+  readonly clock: Clock
+  readonly metrics: Pick<Metrics, 'listingLoaded'>
 }
 
-export interface ListFolder {
-  /** Returns the cached listing of a leased connection synchronously; `undefined` if it takes a `load`. */
-  getCached(request: ListFolderRequest): ListFolderResult | undefined
-  load(request: ListFolderRequest, signal: AbortSignal): Promise<ListFolderResult>
+/** A request, and what was found for it in this turn of the event loop. */
+export interface ListingLookup {
+  readonly request: ListFolderRequest
+  /** The cached listing of a leased connection; `undefined` if it takes a load. */
+  readonly result?: ListFolderResult
+  readonly connection?: Connection | undefined
+  readonly provider?: FolderIdRules | undefined
 }
+
+/** One page of a listing, as it is loaded for one connection. */
+interface PageRequest {
+  /** The row read for this request, with its sealed credentials; or the leased connection. */
+  readonly connection: Connection | SealedConnection
+  readonly scope: CursorScope
+  /** The provider's cursor. */
+  readonly cursor: string | undefined
+  readonly key: FolderKey
+  readonly signal: AbortSignal
+  /** Called if another process had loaded the page, with the milliseconds since then. */
+  readonly onShared: (ageMs: number) => void
+}
+
+/** Ends a load if the connection has changed since the request. */
+class ConnectionChangedError extends Error {}
 
 /** Attempts to list through a connection that keeps changing meanwhile. */
 const MAX_ATTEMPTS = 3
 
 /**
- * Lists a folder through the cache. The connection's lease is checked before the cache is read and, if anything was
+ * Lists folders through the cache. The connection's lease is checked before the cache is read and, if anything was
  * loaded or awaited, again right before the response. A hit within a lease costs no query.
  */
-export function createListFolder(ports: ListFolderPorts): ListFolder {
-  const { leases, cache, cursors, shared, readAhead, providers } = ports
+export class FolderListings {
+  readonly #options: FolderListingsOptions
 
-  /** Loads the next page ahead if the reader reached this page by a cursor. Returns `answer`. */
-  function withReadAhead(
+  constructor(options: FolderListingsOptions) {
+    this.#options = options
+  }
+
+  /** Looks for the cached listing of a leased connection, synchronously. */
+  lookUp(request: ListFolderRequest): ListingLookup {
+    const { leases, cache, shared, providers, clock } = this.#options
+    if (request.refresh) return { request }
+    const now = new Moment(clock)
+    const connection = leases.findLeased(request, now)
+    if (connection === undefined) return { request }
+    const provider = shared === null ? undefined : providers.getLoaded(request.provider)
+    if (shared !== null) {
+      if (provider === undefined) return { request, connection }
+      checkFolderId(provider, request)
+    }
+    const folder = folderOf(request, connection)
+    const generation = shared === null ? null : shared.getGeneration(folder)
+    if (generation instanceof Promise) return { request, connection, provider }
+    const key = listingKey(folder, connection, request, request.cursor, generation)
+    const found = cache.lookUp(key, now)
+    if (!(found?.value instanceof RenderedListing)) return { request, connection, provider }
+    const status: ListingStatus = { outcome: 'hit', ageMs: found.ageMs, ttlMs: found.ttlMs, stored: true }
+    const result = { listing: found.value, status, key }
+    this.#startReadAhead(request, connection, generation, result.listing)
+    return { request, result }
+  }
+
+  /** Loads the listing. @param lookup of this turn of the event loop */
+  async load({ request, ...found }: ListingLookup, signal: AbortSignal): Promise<ListFolderResult> {
+    const { leases, cache, cursors, shared, providers } = this.#options
+    let { connection: leased, provider } = found
+    let refreshedId: string | undefined
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
+      const connection = leased ?? (await leases.select(request))
+      leased = undefined
+      provider ??= providers.getLoaded(request.provider)
+      // The connection was checked in this turn of the event loop, unless something is awaited from here on.
+      let hasWaited = provider === undefined
+      provider ??= await providers.load(request.provider)
+      checkFolderId(provider, request)
+      const scope = scopeOf(request, connection)
+      const cursor = request.cursor === undefined ? undefined : cursors.open(request.cursor, scope)
+      const folder = folderOf(request, connection)
+      // Once per connection: another attempt may choose another one.
+      if (request.refresh && refreshedId !== connection.id) cache.invalidateFolder(folder)
+      refreshedId = connection.id
+      let generation = shared === null ? null : shared.getGeneration(folder)
+      if (generation instanceof Promise) {
+        generation = await generation
+        hasWaited = true
+      }
+      const key = listingKey(folder, connection, request, request.cursor, generation)
+
+      const status: ListingStatus = {}
+      let listing: RenderedListing
+      try {
+        listing = await cache.getOrFetch(
+          key,
+          (loadSignal, reportAge) => {
+            const onShared = (ageMs: number): void => {
+              reportAge(ageMs)
+              status.isShared = true
+            }
+            return this.#loadPage({ connection, scope, cursor, key, signal: loadSignal, onShared })
+          },
+          { signal, status }
+        )
+      } catch (error) {
+        if (error instanceof ConnectionChangedError) continue
+        throw error
+      }
+      let current: Connection | null = connection
+      if (status.outcome !== 'hit' || hasWaited) {
+        current = await leases.find(request.userId, connection.id)
+        if (current === null || !isUnchanged(current, connection)) continue
+      }
+      this.#startReadAhead(request, current, generation, listing)
+      return { listing, status, key }
+    }
+    throw new StorageError('CONNECTION_INACTIVE', 'This connection is being changed. Try again.').about({
+      provider: request.provider,
+      connectionId: refreshedId
+    })
+  }
+
+  /** Loads the next page ahead if the reader reached this page by a cursor. */
+  #startReadAhead(
     request: ListFolderRequest,
     connection: Connection | SealedConnection,
     generation: string | null,
-    result: ListFolderResult
-  ): ListFolderResult {
-    const { listing } = result
+    listing: RenderedListing
+  ): void {
+    const { readAhead, cursors } = this.#options
     const { next } = listing
-    if (readAhead === null || request.cursor === undefined || next === null) return result
+    if (readAhead === null || request.cursor === undefined || next === null) return
     const scope = scopeOf(request, connection)
-    const nextKey = listingKey(folderOf(request, connection), connection, request, next, generation)
-    readAhead.begin(listing, nextKey, async (signal, reportAge) => {
+    const key = listingKey(folderOf(request, connection), connection, request, next, generation)
+    readAhead.begin(listing, key, async (signal, reportAge) => {
       const cursor = cursors.open(next, scope)
-      const page = await loadPage(ports, { connection, scope, cursor, key: nextKey, signal })
-      if (page.ageMs !== null) reportAge(page.ageMs)
-      return page.listing
+      return await this.#loadPage({ connection, scope, cursor, key, signal, onShared: reportAge })
     })
-    return result
   }
 
-  return {
-    getCached(request) {
-      if (request.refresh) return undefined
-      const now = new Moment(ports.clock)
-      const connection = leasedConnection(leases, request, now)
-      if (connection === undefined) return undefined
-      const folder = folderOf(request, connection)
-      if (shared !== null) {
-        const provider = providers.loaded(request.provider)
-        if (provider === undefined) return undefined
-        checkFolderId(provider, request)
-      }
-      const generation = shared === null ? null : shared.getGeneration(folder)
-      if (generation instanceof Promise) return undefined
-      const key = listingKey(folder, connection, request, request.cursor, generation)
-      const found = cache.lookUp(key, now)
-      if (!(found?.value instanceof RenderedListing)) return undefined
-      const status: ListingStatus = { outcome: 'hit', ageMs: found.ageMs, ttlMs: found.ttlMs, stored: true }
-      return withReadAhead(request, connection, generation, { listing: found.value, status, key })
-    },
+  /** Loads a page from the shared cache, or else from the provider. @throws ConnectionChangedError */
+  async #loadPage(request: PageRequest): Promise<RenderedListing> {
+    const { shared } = this.#options
+    if (shared === null) return await this.#fetchPage(request)
+    let fetched: RenderedListing | undefined
+    const { key, signal } = request
+    const page = await shared.getOrLoad(
+      key.userId,
+      folderKeyToString(key),
+      async () => {
+        fetched = await this.#fetchPage(request)
+        return fetched.identity.bytes
+      },
+      signal
+    )
+    if (fetched !== undefined) return fetched
+    request.onShared(page.ageMs)
+    return RenderedListing.fromBytes(page.bytes)
+  }
 
-    async load(request, signal) {
-      const { userId } = request
-      let refreshedId: string | undefined
-      for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
-        const connection = requireActive(leasedConnection(leases, request) ?? (await findConnection(leases, request)))
-        const loadedProvider = providers.loaded(request.provider)
-        checkFolderId(loadedProvider ?? (await providers.load(request.provider)), request)
-        const scope = scopeOf(request, connection)
-        const cursor = request.cursor === undefined ? undefined : cursors.open(request.cursor, scope)
-        const folder = folderOf(request, connection)
-        // Once per connection: another attempt may choose another one.
-        if (request.refresh && refreshedId !== connection.id) cache.invalidateFolder(folder)
-        refreshedId = connection.id
-        const generationOrPromise = shared === null ? null : shared.getGeneration(folder)
-        const generation = generationOrPromise instanceof Promise ? await generationOrPromise : generationOrPromise
-        const key = listingKey(folder, connection, request, request.cursor, generation)
-
-        const status: ListingStatus = {}
-        let listing: RenderedListing
-        try {
-          listing = await cache.getOrFetch(
-            key,
-            async (loadSignal, reportAge) => {
-              const page = await loadPage(ports, { connection, scope, cursor, key, signal: loadSignal })
-              if (page.ageMs !== null) {
-                reportAge(page.ageMs)
-                status.isShared = true
-              }
-              return page.listing
-            },
-            { signal, status }
-          )
-        } catch (error) {
-          if (error instanceof ConnectionChangedError) continue
-          throw error
-        }
-        const result = { listing, status, key }
-        // The connection was checked in this turn of the event loop, unless something was awaited since.
-        const hasWaited = loadedProvider === undefined || generationOrPromise instanceof Promise
-        if (status.outcome === 'hit' && !hasWaited) {
-          return withReadAhead(request, connection, generation, result)
-        }
-        const current = leases.leased(userId, connection.id) ?? (await leases.find(userId, connection.id))
-        if (current !== null && isUnchanged(current, connection))
-          return withReadAhead(request, current, generation, result)
-      }
-      throw new StorageError('CONNECTION_INACTIVE', 'This connection is being changed. Try again.').about({
-        provider: request.provider,
-        connectionId: refreshedId
-      })
+  /** Fetches a page from the provider, and counts the outcome. */
+  async #fetchPage(request: PageRequest): Promise<RenderedListing> {
+    const { clock, metrics, openConnection, cursors } = this.#options
+    const { connection, scope, cursor, signal } = request
+    const { folderId, limit, kind } = scope
+    const startedAt = clock.now()
+    const recordOutcome = (outcome: LoadOutcome): void => {
+      metrics.listingLoaded(connection.provider, (clock.now() - startedAt) / 1000, outcome)
     }
+    try {
+      const backend = await openConnection(await this.#withCredentials(connection))
+      const page = await backend.listFolder(folderId, {
+        limit,
+        signal,
+        ...(cursor !== undefined && { cursor }),
+        ...(kind !== undefined && { kind })
+      })
+      const listing = composeListing(connection, page, cursor === undefined, cursors, scope)
+      const rendered = RenderedListing.fromListing(listing)
+      recordOutcome('ok')
+      return rendered
+    } catch (error) {
+      // Not counted: no page was requested from the provider, or no caller waits any more.
+      if (!(error instanceof ConnectionChangedError) && !signal.aborted) recordOutcome(outcomeOf(error))
+      throw error
+    }
+  }
+
+  /** Returns the sealed row. A row read for this request is not read again: a cache miss costs one query. */
+  async #withCredentials(connection: Connection | SealedConnection): Promise<SealedConnection> {
+    if ('sealedCredentials' in connection) return connection
+    const sealed = await this.#options.leases.findSealed(connection.userId, connection.id)
+    if (sealed === null || !isUnchanged(sealed, connection)) throw new ConnectionChangedError()
+    return sealed
   }
 }
 
@@ -182,24 +268,38 @@ function folderOf({ userId, folderId }: ListFolderRequest, { id, provider }: Con
   return { userId, provider, folderId: folderId?.normalize('NFC') ?? null, connectionId: id }
 }
 
-function leasedConnection(
-  leases: ConnectionLeases,
-  { userId, provider, connectionId }: ListFolderRequest,
-  now?: Moment
-): Connection | undefined {
-  if (connectionId === undefined) return leases.leasedDefault(userId, provider, now)
-  const connection = leases.leased(userId, connectionId, now)
-  return connection?.provider === provider ? connection : undefined
+/** Converts a page of the provider to the route's response. */
+function composeListing(
+  connection: Connection,
+  page: EntryPage,
+  isFirstPage: boolean,
+  cursors: Cursors,
+  scope: CursorScope
+): Listing {
+  const isSinglePage = isFirstPage && page.next === null
+  const next = page.next === null ? null : cursors.seal(page.next, scope)
+  const isTruncated = page.next !== null && next === null
+  return {
+    provider: connection.provider,
+    connectionId: connection.id,
+    folder: page.folder,
+    entries: isSinglePage ? page.entries.toSorted(folderThenName) : page.entries,
+    page: {
+      next,
+      complete: page.complete,
+      reason: isTruncated ? 'page-cap' : page.reason,
+      order: isSinglePage ? 'folder-then-name' : 'provider'
+    }
+  }
 }
 
-async function findConnection(
-  leases: ConnectionLeases,
-  { userId, provider, connectionId }: ListFolderRequest
-): Promise<Connection | SealedConnection> {
-  if (connectionId === undefined) return await leases.choose(userId, provider)
-  const connection = await leases.find(userId, connectionId)
-  if (connection?.provider !== provider) {
-    throw new StorageError('CONNECTION_NOT_FOUND')
-  }
-  return connection
+// One collation for all instances, whatever their locale: equal content must have an equal ETag.
+const nameCollator = new Intl.Collator('en', { numeric: true })
+
+function folderThenName(a: Entry, b: Entry): number {
+  return rank(a) - rank(b) || nameCollator.compare(a.name, b.name) || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0)
+}
+
+function rank(entry: Entry): number {
+  return entry.kind === 'folder' || entry.kind === 'drive' ? 0 : 1
 }

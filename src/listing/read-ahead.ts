@@ -1,7 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import type { FolderCache } from '../cache/folder-cache.ts'
-import type { Fetch } from '../cache/types.ts'
-import type { FolderKey } from '../cache/types.ts'
+import type { Fetch, FolderKey } from '../cache/types.ts'
 import type { RenderedListing } from './rendered-listing.ts'
 
 /** Pages loaded ahead at a time for all users. Each user has at most one. */

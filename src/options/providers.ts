@@ -1,3 +1,5 @@
+import { createRequire } from 'node:module'
+import type { FastifyBaseLogger } from 'fastify'
 import type { OAuthClientSettings } from '../core/oauth.ts'
 import {
   isOAuthProvider,
@@ -6,7 +8,7 @@ import {
   type ProviderDefinition
 } from '../core/provider.ts'
 import { Secret } from '../core/secret.ts'
-import { OAUTH_PROVIDERS, PROVIDERS, TENANT_PROVIDERS } from '../providers/registry.ts'
+import { OAUTH_PROVIDERS, PROVIDERS, SDK_PACKAGES, TENANT_PROVIDERS } from '../providers/registry.ts'
 import { readSettings } from '../providers/s3/settings.ts'
 import { assertOption, rejectUnknownKeys, optionError, requireObject, requireString } from './checks.ts'
 
@@ -159,5 +161,64 @@ function checkManagedS3(path: string, store: Record<string, unknown>): void {
     readSettings({ ...settings, ...credentials })
   } catch (error) {
     throw optionError(path, (error as Error).message)
+  }
+}
+
+/**
+ * Returns the function that imports a provider's module.
+ *
+ * @param definition the host's own provider; `undefined`: a built-in one
+ */
+export function createLoader(
+  id: string,
+  definition: ProviderDefinition | undefined
+): () => Promise<ProviderDefinition> {
+  if (definition !== undefined) return async () => definition
+  const load = PROVIDERS[id]
+  if (load === undefined) throw new TypeError(`Unknown provider: ${id}`)
+  return async () => (await load()).provider
+}
+
+const { resolve } = createRequire(import.meta.url)
+
+/**
+ * Returns the packages of a provider that are not installed. Imports nothing.
+ *
+ * @param resolvePackage throws an error with the code `MODULE_NOT_FOUND` for a package that is not installed
+ */
+export function missingPackages(providerId: string, resolvePackage: (name: string) => unknown = resolve): string[] {
+  return (SDK_PACKAGES[providerId] ?? []).filter((name) => {
+    try {
+      resolvePackage(name)
+      return false
+    } catch (error) {
+      // Any other error concerns the entry points of an installed package.
+      return (error as { code?: unknown }).code === 'MODULE_NOT_FOUND'
+    }
+  })
+}
+
+/** Logs the enabled providers and managed stores that will fail because a package is not installed. */
+export function warnAboutMissingPackages(
+  {
+    providers,
+    managed
+  }: {
+    readonly providers: ReadonlyMap<string, EnabledProviderOptions>
+    readonly managed: ReadonlyMap<string, ManagedStoreOptions>
+  },
+  log: Pick<FastifyBaseLogger, 'warn'>,
+  resolvePackage?: (name: string) => unknown
+): void {
+  const hostProviders = [...providers].filter(([, { provider }]) => provider !== undefined).map(([id]) => id)
+  const ids = [...providers.keys(), ...[...managed.values()].map(({ type }) => type)]
+  for (const id of new Set(ids.filter((each) => !hostProviders.includes(each)))) {
+    const packages = missingPackages(id, resolvePackage)
+    if (packages.length > 0) {
+      log.warn(
+        { provider: id, packages },
+        `The provider "${id}" needs packages that are not installed: npm install ${packages.join(' ')}`
+      )
+    }
   }
 }

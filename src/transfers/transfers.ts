@@ -1,20 +1,10 @@
 import type { Readable } from 'node:stream'
-import { chooseConnection, requireActive, type SealedConnection } from '../core/connection.ts'
-import type { Entry } from '../core/entry.ts'
-import { isStorageError, StorageError } from '../errors.ts'
-import { providerFailure } from '../errors.ts'
-import type { ConnectionLeases, ConnectionStore } from '../core/stores.ts'
+import type { Connections } from '../connections/connections.ts'
 import type { Call, StorageBackend, UploadCall } from '../core/backend.ts'
-import type { ProviderCatalog } from '../connections/provider-catalog.ts'
+import type { ConnectionSelector } from '../core/connection.ts'
+import type { Entry } from '../core/entry.ts'
+import { isStorageError, providerFailure, StorageError } from '../errors.ts'
 import { AffectedFolders, type ListingInvalidator } from './affected-folders.ts'
-
-/** The user, provider and connection of a transfer. */
-export interface ConnectionSelector {
-  readonly userId: string
-  readonly provider: string
-  /** Default: the user's only connection to the provider, or the default one. */
-  readonly connectionId: string | undefined
-}
 
 /** The precondition of a change on the object's current version. */
 export interface VersionCondition {
@@ -39,109 +29,93 @@ export interface UploadResult {
   readonly isNew: boolean
 }
 
-export interface TransferPorts {
-  readonly providers: ProviderCatalog
-  readonly connections: Pick<ConnectionStore, 'listSealed'>
-  readonly leases: Pick<ConnectionLeases, 'findSealed'>
-  readonly open: (connection: SealedConnection) => Promise<StorageBackend>
-  readonly listings: ListingInvalidator
-}
-
 /**
  * Reads and changes the content of users' clouds. Each call reads the user's connection anew.
  *
  * @throws StorageError `PROVIDER_UNKNOWN`, `CONNECTION_MISSING`, `CONNECTION_AMBIGUOUS`, `CONNECTION_NOT_FOUND`,
  * `CONNECTION_INACTIVE`, the errors of opening it and of the backend; `UNSUPPORTED` for a missing ability
  */
-export interface Transfers {
-  readonly open: (selector: ConnectionSelector) => Promise<StorageBackend>
+export class Transfers {
+  readonly #connections: Connections
+  readonly #listings: ListingInvalidator
+
+  constructor(connections: Connections, listings: ListingInvalidator) {
+    this.#connections = connections
+    this.#listings = listings
+  }
+
+  /** Returns the backend for downloads. */
+  async openForReading(selector: ConnectionSelector): Promise<StorageBackend> {
+    return (await this.#connections.openSelected(selector)).backend
+  }
+
   /** @param body is read once the connection is open */
-  readonly upload: (selector: ConnectionSelector, upload: TransferUpload, body: Readable) => Promise<UploadResult>
-  readonly createFolder: (
+  async upload(selector: ConnectionSelector, upload: TransferUpload, body: Readable): Promise<UploadResult> {
+    return await this.#runChange(selector, async (backend, affected) => {
+      requireCapabilities(backend, upload)
+      const { target, mimeType, signal } = upload
+      const call = await prepareUpload(backend, upload, affected)
+      affected.isStarted = true
+      const uploadTarget = { ...target, ...(mimeType !== undefined && { mimeType }) }
+      let isNew = !('id' in target) && upload.ifMatch === undefined
+      const onStored = (wasAbsent: boolean): void => {
+        isNew = wasAbsent
+      }
+      const isUnconditional = isNew && upload.ifNoneMatch === undefined
+      const entry = await backend.upload?.(uploadTarget, body, {
+        ...call,
+        signal,
+        ...(isUnconditional && { onStored })
+      })
+      if (entry === undefined) throw unsupported('uploads')
+      affected.addEntry(entry, { isInKnownFolder: true })
+      return { entry, isNew }
+    })
+  }
+
+  async createFolder(
     selector: ConnectionSelector,
     parentId: string | null,
     name: string,
-    call: Call
-  ) => Promise<Entry>
+    { signal }: Call
+  ): Promise<Entry> {
+    return await this.#runChange(selector, async (backend, affected) => {
+      if (backend.createFolder === undefined) throw unsupported('creating folders')
+      affected.addFolder(parentId)
+      affected.isStarted = true
+      const entry = await backend.createFolder(parentId, name, { signal })
+      affected.addEntry(entry, { isInKnownFolder: true })
+      return entry
+    })
+  }
+
   /** Removes an object. An object that is already gone is not an error. */
-  readonly remove: (
+  async remove(
     selector: ConnectionSelector,
     id: string,
-    call: Call & { readonly ifMatch: VersionCondition | undefined }
-  ) => Promise<void>
-}
-
-export function createTransfers({ providers, connections, leases, open, listings }: TransferPorts): Transfers {
-  async function findConnection({ userId, provider, connectionId }: ConnectionSelector): Promise<SealedConnection> {
-    // Checked first: a provider that is not enabled has no connections either.
-    providers.get(provider)
-    // Leases are not used: a change must not go to the connection that was the default a moment ago.
-    if (connectionId === undefined) {
-      return requireActive(chooseConnection(await connections.listSealed(userId, provider)))
-    }
-    const connection = await leases.findSealed(userId, connectionId)
-    if (connection?.provider === provider) return requireActive(connection)
-    throw new StorageError('CONNECTION_NOT_FOUND')
+    { signal, ifMatch }: Call & { readonly ifMatch: VersionCondition | undefined }
+  ): Promise<void> {
+    await this.#runChange(selector, async (backend, affected) => {
+      if (backend.remove === undefined) throw unsupported('removing objects')
+      const entry = await statTarget(backend, id, signal, affected)
+      if (ifMatch !== undefined && (entry === null || !ifMatch.isMet(entry))) throw preconditionFailed()
+      affected.isStarted = true
+      await backend.remove(id, { signal })
+    })
   }
 
   /** Runs a change, and drops the affected listings before the caller gets the outcome. */
-  async function runChange<T>(
+  async #runChange<T>(
     selector: ConnectionSelector,
     run: (backend: StorageBackend, affected: AffectedFolders) => Promise<T>
   ): Promise<T> {
-    const connection = await findConnection(selector)
-    const backend = await open(connection)
+    const { connection, backend } = await this.#connections.openSelected(selector)
     const affected = new AffectedFolders()
     try {
       return await run(backend, affected)
     } finally {
-      if (affected.isStarted) listings.invalidate(connection, affected)
+      if (affected.isStarted) this.#listings.invalidate(connection, affected)
     }
-  }
-
-  return {
-    open: async (selector) => open(await findConnection(selector)),
-
-    upload: (selector, upload, body) =>
-      runChange(selector, async (backend, affected) => {
-        requireCapabilities(backend, upload)
-        const { target, mimeType, signal } = upload
-        const call = await prepareUpload(backend, upload, affected)
-        affected.isStarted = true
-        const uploadTarget = { ...target, ...(mimeType !== undefined && { mimeType }) }
-        let isNew = !('id' in target) && upload.ifMatch === undefined
-        const onStored = (wasAbsent: boolean): void => {
-          isNew = wasAbsent
-        }
-        const isUnconditional = isNew && upload.ifNoneMatch === undefined
-        const entry = await backend.upload?.(uploadTarget, body, {
-          ...call,
-          signal,
-          ...(isUnconditional && { onStored })
-        })
-        if (entry === undefined) throw unsupported('uploads')
-        affected.addEntry(entry, { isInKnownFolder: true })
-        return { entry, isNew }
-      }),
-
-    createFolder: (selector, parentId, name, { signal }) =>
-      runChange(selector, async (backend, affected) => {
-        if (backend.createFolder === undefined) throw unsupported('creating folders')
-        affected.addFolder(parentId)
-        affected.isStarted = true
-        const entry = await backend.createFolder(parentId, name, { signal })
-        affected.addEntry(entry, { isInKnownFolder: true })
-        return entry
-      }),
-
-    remove: (selector, id, { signal, ifMatch }) =>
-      runChange(selector, async (backend, affected) => {
-        if (backend.remove === undefined) throw unsupported('removing objects')
-        const entry = await statTarget(backend, id, signal, affected)
-        if (ifMatch !== undefined && (entry === null || !ifMatch.isMet(entry))) throw preconditionFailed()
-        affected.isStarted = true
-        await backend.remove(id, { signal })
-      })
   }
 }
 

@@ -1,13 +1,13 @@
 import t from 'tap'
 import type { PendingFlow } from '../../src/core/stores.ts'
-import { createOAuthStateStore } from '../../src/db/oauth-state-store.ts'
+import { OAuthStateStore } from '../../src/db/oauth-state-store.ts'
 import { ManualClock } from '../support/time/clock.ts'
 import { emptyDatabase } from '../support/database/database.ts'
 
 async function setUp() {
   const { prisma } = await emptyDatabase()
   const clock = new ManualClock()
-  const store = createOAuthStateStore(prisma, { clock })
+  const store = new OAuthStateStore(prisma, { clock })
   const flow = (stateHash: string, over: Partial<PendingFlow> = {}): PendingFlow => ({
     stateHash,
     userId: 'ann',

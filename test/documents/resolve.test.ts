@@ -10,6 +10,7 @@ import { createKeyRing } from '../../src/crypto/key-ring.ts'
 import { ConnectionOpener } from '../../src/connections/open.ts'
 import { ProviderCatalog } from '../../src/connections/provider-catalog.ts'
 import { createDocumentResolver } from '../../src/documents/resolve.ts'
+import { createTestConnections } from '../support/database/connections.ts'
 import { openEgress } from '../support/backend/egress.ts'
 import { MemoryConnections } from '../support/database/memory-connections.ts'
 import { ScriptedBackend } from '../support/backend/scripted-backend.ts'
@@ -55,14 +56,13 @@ function make() {
           }
         }
       ]
-    ])
+    ]),
+    TEST_TIMEOUTS
   )
   const opener = new ConnectionOpener({
     cipher,
     providers,
-    timeouts: TEST_TIMEOUTS,
     applyLayers: (backend) => backend,
-    applyLayersToNew: (backend) => backend,
     tokensOf: () => {
       throw new Error('no OAuth here')
     },
@@ -71,8 +71,8 @@ function make() {
       counts.resealed.push(connection.id)
     }
   })
-  const resolve = createDocumentResolver({
-    managed: new Map([
+  const resolve = createDocumentResolver(
+    new Map([
       [
         'minio',
         async () => {
@@ -82,10 +82,8 @@ function make() {
         }
       ]
     ]),
-    providers,
-    connections,
-    open: (connection) => opener.open(connection)
-  })
+    createTestConnections({ store: connections, providers, opener })
+  )
   const connect = (over: Partial<SealedConnection> = {}, credentials: unknown = { token: 't' }): SealedConnection => {
     const row = connections.add(over)
     const binding = { userId: row.userId, connectionId: row.id, provider: row.provider }

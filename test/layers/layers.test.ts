@@ -2,12 +2,16 @@ import { PassThrough } from 'node:stream'
 import t from 'tap'
 import type { Egress, HttpRequest } from '../../src/core/egress.ts'
 import { StorageError } from '../../src/errors.ts'
-import { HostTrail } from '../../src/core/egress.ts'
+import { HostTrail } from '../../src/core/host-trail.ts'
 import type { StorageBackend } from '../../src/core/backend.ts'
-import { type CallInterceptor, interceptCalls } from '../../src/layers/layer.ts'
-import { withDetails, withHost } from '../../src/layers/errors.ts'
+import {
+  type CallInterceptor,
+  interceptCalls,
+  withDetails,
+  withHost,
+  withStorageErrors
+} from '../../src/layers/layer.ts'
 import { withDeadline } from '../../src/layers/deadline.ts'
-import { withStorageErrors } from '../../src/layers/errors.ts'
 import { useManualTimers } from '../support/time/manual-timers.ts'
 import { ScriptedBackend } from '../support/backend/scripted-backend.ts'
 import { Deferred, nextTurn } from '../support/time/deferred.ts'

@@ -3,7 +3,7 @@ import t from 'tap'
 import { StorageError } from '../../src/errors.ts'
 import type { StorageBackend } from '../../src/core/backend.ts'
 import type { Tracing } from '../../src/core/telemetry.ts'
-import { withSpans } from '../../src/layers/spans.ts'
+import { withSpans } from '../../src/layers/layer.ts'
 import { Deferred, nextTurn } from '../support/time/deferred.ts'
 import { entry, page, ScriptedBackend } from '../support/backend/scripted-backend.ts'
 

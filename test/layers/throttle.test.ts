@@ -1,7 +1,6 @@
 import t from 'tap'
 import { StorageError } from '../../src/errors.ts'
-import { Throttle } from '../../src/layers/throttle.ts'
-import { withThrottleGate, withThrottleDetection } from '../../src/layers/throttle.ts'
+import { Throttle, withThrottleDetection, withThrottleGate } from '../../src/layers/throttle.ts'
 import { withRetry } from '../../src/layers/retry.ts'
 import { ManualClock } from '../support/time/clock.ts'
 import { page, ScriptedBackend } from '../support/backend/scripted-backend.ts'

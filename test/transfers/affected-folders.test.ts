@@ -1,6 +1,5 @@
 import t from 'tap'
-import { FolderAliases } from '../../src/transfers/affected-folders.ts'
-import { AffectedFolders, ListingInvalidator } from '../../src/transfers/affected-folders.ts'
+import { AffectedFolders, FolderAliases, ListingInvalidator } from '../../src/transfers/affected-folders.ts'
 import { connectionRow } from '../support/database/memory-connections.ts'
 import { entry, page, ScriptedBackend } from '../support/backend/scripted-backend.ts'
 

@@ -4,12 +4,10 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { StorageBackend } from '../../../src/core/backend.ts'
 import { systemClock } from '../../../src/core/time.ts'
-import { ConnectionHealth } from '../../../src/layers/breaker.ts'
-import { withResilience } from '../../../src/layers/resilient.ts'
 import type { Exceptions, Harness } from '../../contract/harness.ts'
 import { openWebdav } from '../../contract/harness/webdav.ts'
+import { withAllLayers } from '../../contract/layers.ts'
 import { ForwardingProxy } from '../net/forwarding-proxy.ts'
-import { TEST_TIMEOUTS } from '../time/timeouts.ts'
 
 type Files = Readonly<Record<string, string | Buffer>>
 
@@ -147,7 +145,4 @@ export function harnessOf(server: RealDav, exceptions: Exceptions = {}): Harness
 }
 
 /** Applies the layers of a connection. */
-export function withConnectionLayers(backend: StorageBackend): StorageBackend {
-  const health = new ConnectionHealth(systemClock).get(backend.provider, 'connection')
-  return withResilience(backend, { health, timeouts: TEST_TIMEOUTS, clock: systemClock })
-}
+export const withConnectionLayers = withAllLayers(systemClock)

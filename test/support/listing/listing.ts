@@ -5,7 +5,7 @@ import type { ProviderDefinition } from '../../../src/core/provider.ts'
 import type { SharedTier } from '../../../src/cache/shared-tier.ts'
 import { Cursors } from '../../../src/listing/keys.ts'
 import { FolderCache } from '../../../src/cache/folder-cache.ts'
-import { createListFolder, type ListFolderResult, type ListFolderRequest } from '../../../src/listing/list-folder.ts'
+import { FolderListings, type ListFolderRequest, type ListFolderResult } from '../../../src/listing/list-folder.ts'
 import { ReadAhead } from '../../../src/listing/read-ahead.ts'
 import { Leases } from '../../../src/connections/leases.ts'
 import { ManualClock } from '../time/clock.ts'
@@ -68,25 +68,25 @@ export function createTestListing(options: ListingOptions = {}) {
     onInvalidated: (scope) => shared?.invalidate(scope)
   })
   const readAhead = new ReadAhead(cache)
-  const listFolder = createListFolder({
+  const listings = new FolderListings({
     leases,
     cache,
     shared,
     readAhead: hasReadAhead ? readAhead : null,
     clock,
-    providers: { loaded: () => rules, load: () => Promise.resolve(rules) },
+    providers: { getLoaded: () => rules, load: () => Promise.resolve(rules) },
     metrics: { listingLoaded: (...load) => loads.push(load) },
     cursors: new Cursors(sealer),
-    open: () => Promise.resolve(backend)
+    openConnection: () => Promise.resolve(backend)
   })
   const cached = (overrides: Partial<ListFolderRequest> = {}) => {
-    const result = listFolder.getCached(listingRequest(overrides))
+    const { result } = listings.lookUp(listingRequest(overrides))
     return result === undefined ? undefined : parseResult(result)
   }
   /** Lists like the route: from the cache, else by loading. */
   const list = async (overrides: Partial<ListFolderRequest> = {}, signal = new AbortController().signal) => {
-    const request = listingRequest(overrides)
-    return parseResult(listFolder.getCached(request) ?? (await listFolder.load(request, signal)))
+    const lookup = listings.lookUp(listingRequest(overrides))
+    return parseResult(lookup.result ?? (await listings.load(lookup, signal)))
   }
   return { clock, connections, leases, backend, cache, sealer, loads, readAhead, cached, list }
 }
