@@ -19,7 +19,7 @@ export const compiledPath = (file) => join(COMPILED, file.replace(/\.ts$/, '.js'
  * Keeps imports and points them at the compiled files. In a test file, `tap` is the subtest of that file
  * (`current.mjs`). Other files than TypeScript are imported from their original location.
  */
-const inPlace = {
+const inPlace = (transform) => ({
   name: 'in place',
   setup(build) {
     build.onResolve({ filter: /.*/ }, ({ path, importer, kind, resolveDir }) => {
@@ -37,13 +37,20 @@ const inPlace = {
     build.onLoad({ filter: /\.ts$/ }, ({ path }) => ({
       loader: 'ts',
       resolveDir: dirname(path),
-      contents: readFileSync(path, 'utf8').replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href))
+      contents: transform(path, readFileSync(path, 'utf8')).replaceAll(
+        'import.meta.url',
+        JSON.stringify(pathToFileURL(path).href)
+      )
     }))
   }
-}
+})
 
-/** Returns an esbuild context whose `rebuild` compiles all files. The output is removed when the process exits. */
-export async function createCompiler() {
+/**
+ * Returns an esbuild context whose `rebuild` compiles all files. The output is removed when the process exits.
+ *
+ * @param transform changes the text of a file before it is compiled
+ */
+export async function createCompiler(transform = (_path, text) => text) {
   process.once('exit', () => rmSync(COMPILED, { recursive: true, force: true }))
   const entryPoints = FOLDERS.flatMap((folder) =>
     readdirSync(join(ROOT, folder), { recursive: true })
@@ -61,6 +68,6 @@ export async function createCompiler() {
     target: 'node20.19',
     sourcemap: true,
     logLevel: 'warning',
-    plugins: [inPlace]
+    plugins: [inPlace(transform)]
   })
 }
