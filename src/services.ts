@@ -189,7 +189,7 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
       }),
     // No user has an empty id.
     spoolOf: (userId) => spool.forUser(userId ?? ''),
-    applyLayers: (backend, { connection, hosts, enteredCredentials }) => {
+    applyLayers: (backend, { connection, egress, hosts, enteredCredentials }) => {
       const { provider } = backend
       if (connection === null) {
         return applyLayers(backend, { clock, timeouts, tracing, provider, hosts, detailsOf: () => ({ provider }) })
@@ -204,16 +204,10 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
         detailsOf: (signal) => ({ ...failureDetailsOf(connection), host: hosts.hostOf(signal) }),
         reauth: {
           requireReauth: () => connections.requireReauth(connection),
-          limit:
-            host === undefined
-              ? undefined
-              : {
-                  begin: () => failedAttempts.begin(userId, host),
-                  limitError: () => failedAttempts.limitError(userId, host)
-                }
+          limit: host === undefined ? undefined : failedAttempts.scoped(userId, host)
         },
         health: health.get(connection.provider, id),
-        links: providers.get(connection.provider).egress,
+        links: egress,
         hosts
       })
     },

@@ -2,10 +2,17 @@ import { LRUCache } from 'lru-cache'
 import type { StorageBackend } from '../core/backend.ts'
 import { failureDetailsOf, type SealedConnection } from '../core/connection.ts'
 import type { AccessTokens } from '../core/oauth.ts'
+import type { Egress, EgressPolicy } from '../core/egress.ts'
 import { HostTrail } from '../core/host-trail.ts'
-import { isOAuthProvider, type OAuthProvider, type TypedProvider, type UploadSpool } from '../core/provider.ts'
+import {
+  isOAuthProvider,
+  type OAuthProvider,
+  type ProviderDefinition,
+  type TypedProvider,
+  type UploadSpool
+} from '../core/provider.ts'
 import type { Secret } from '../core/secret.ts'
-import { bindingOf, type CredentialCipher } from '../core/stores.ts'
+import { bindingOf, type CredentialCipher, type Timeouts } from '../core/stores.ts'
 import { StorageError } from '../errors.ts'
 import type { ProviderCatalog } from './provider-catalog.ts'
 
@@ -28,6 +35,9 @@ export interface OpenedConnection {
   readonly connection: SealedConnection | null
   /** The credentials that the user entered; `undefined` for a connection with tokens. */
   readonly enteredCredentials: Secret<unknown> | undefined
+  /** The provider's egress. */
+  readonly egress: EgressPolicy
+  /** The egress of this connection alone. */
   readonly hosts: HostTrail
 }
 
@@ -89,40 +99,43 @@ export class ConnectionOpener {
     return backend
   }
 
-  async #openWithCredentials(
+  #openWithCredentials(
     provider: TypedProvider,
     credentials: Secret<unknown>,
     connection: SealedConnection | null
   ): Promise<StorageBackend> {
-    const { providers, applyLayers } = this.#options
-    const { egress, timeouts } = providers.contextOf(provider.id)
-    const hosts = new HostTrail(egress)
-    const context = { credentials, egress: hosts, timeouts, userId: connection?.userId }
-    const backend = await withOpenErrors(() => provider.open(context))
-    return applyLayers(backend, { connection, hosts, enteredCredentials: credentials })
+    const userId = connection?.userId
+    return this.#openBackend(provider, connection, credentials, (network) =>
+      provider.open({ ...network, credentials, userId })
+    )
   }
 
-  async #openWithTokens(
+  #openWithTokens(
     provider: OAuthProvider,
     accessTokens: AccessTokens,
     connection: SealedConnection | null
   ): Promise<StorageBackend> {
-    const { providers, applyLayers, spoolOf } = this.#options
-    const { egress, timeouts } = providers.contextOf(provider.id)
-    const hosts = new HostTrail(egress)
-    const context = { accessTokens, egress: hosts, timeouts, spool: spoolOf(connection?.userId ?? null) }
-    const backend = await withOpenErrors(() => provider.open(context))
-    return applyLayers(backend, { connection, hosts, enteredCredentials: undefined })
+    const spool = this.#options.spoolOf(connection?.userId ?? null)
+    return this.#openBackend(provider, connection, undefined, (network) =>
+      provider.open({ ...network, accessTokens, spool })
+    )
   }
-}
 
-/** A host's own provider may throw anything. */
-async function withOpenErrors(open: () => Promise<StorageBackend>): Promise<StorageBackend> {
-  try {
-    return await open()
-  } catch (error) {
-    if (error instanceof StorageError) throw error
-    throw new StorageError('PROVIDER_ERROR', 'The provider could not be opened.', { cause: error })
+  async #openBackend(
+    { id }: ProviderDefinition,
+    connection: SealedConnection | null,
+    enteredCredentials: Secret<unknown> | undefined,
+    open: (network: { readonly egress: Egress; readonly timeouts: Timeouts }) => Promise<StorageBackend>
+  ): Promise<StorageBackend> {
+    const { egress, timeouts } = this.#options.providers.contextOf(id)
+    const hosts = new HostTrail(egress)
+    try {
+      const backend = await open({ egress: hosts, timeouts })
+      return this.#options.applyLayers(backend, { connection, egress, hosts, enteredCredentials })
+    } catch (error) {
+      if (error instanceof StorageError) throw error
+      throw new StorageError('PROVIDER_ERROR', 'The provider could not be opened.', { cause: error })
+    }
   }
 }
 

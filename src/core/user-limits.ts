@@ -146,6 +146,11 @@ export class MinuteLimit {
     return entry.eventTimes.length + entry.pending < this.#max ? undefined : this.#tooManyRequests(this.#waitMs(entry))
   }
 
+  /** Returns the limit of one user in one scope. */
+  scoped(userId: string, scope: string): { begin(): Attempt; limitError(): StorageError | undefined } {
+    return { begin: () => this.begin(userId, scope), limitError: () => this.limitError(userId, scope) }
+  }
+
   #scope(userId: string, scope: string): Scope {
     let scopes = this.#users.get(userId)
     if (scopes === undefined) this.#users.set(userId, (scopes = new Map<string, Scope>()))
