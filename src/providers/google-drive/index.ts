@@ -196,7 +196,7 @@ export class GoogleDriveBackend implements StorageBackend {
     const requestBody = { name, mimeType: FOLDER, parents: [parent.id] }
     const parameters = { supportsAllDrives: true, fields: FILE_FIELDS, requestBody }
     const { client, driveIndex } = this.#session
-    const request = { signal: call.signal, missing: 'FOLDER_NOT_FOUND', about: parent } as const
+    const request = { signal: call.signal, missing: 'FOLDER_NOT_FOUND', itemId: parent } as const
     const folder = await client.call(request, (drive, options) => drive.files.create(parameters, options))
     driveIndex.updateFromFile(folder)
     storeRootId(this.#session, parent, folder)

@@ -514,3 +514,11 @@ t.test('a folder may be created beside a file of the same name, and only in a fo
   await rejectsWith(t, create(tree.addFile({ name: 'file' }).id), 'FOLDER_NOT_FOUND')
   await rejectsWith(t, create(tree.addFolder({ name: 'old', trashed: true }).id), 'FOLDER_NOT_FOUND')
 })
+
+t.test('a folder is created in a folder that needs a resource key', async (t) => {
+  const { fake, tree, backend } = await start(t)
+  const { id } = tree.addFolder({ name: 'folder', sharedWithMe: true, resourceKey: 'key' })
+  t.match(await backend.createFolder?.(`${id}/key`, 'inside', callOptions()), { name: 'inside' })
+  const created = fake.requests.find(({ method }) => method === 'POST')
+  t.equal(created?.headers['x-goog-drive-resource-keys'], `${id}/key`)
+})
