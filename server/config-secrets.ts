@@ -5,7 +5,7 @@ import type { ManagedStoreOptions } from '../src/core/provider.ts'
 import { Secret } from '../src/core/secret.ts'
 import { createKeyRing, type KeyRingOptions } from '../src/crypto/key-ring.ts'
 import { SCOPE_PATTERN, TENANT_PATTERN } from '../src/options/providers.ts'
-import { OAUTH_PROVIDERS, TENANT_PROVIDERS } from '../src/providers/registry.ts'
+import { PROVIDERS } from '../src/providers/registry.ts'
 import { type RawSettings, readSettings } from '../src/providers/s3/settings.ts'
 import { InvalidSettingError } from '../src/providers/shared/credentials.ts'
 import type { Environment } from './env.ts'
@@ -218,16 +218,18 @@ interface RegistrationVariables {
   readonly tenant: string | null
 }
 
-const REGISTRATION_VARIABLES: readonly RegistrationVariables[] = [...OAUTH_PROVIDERS].map((provider) => {
-  const prefix = provider.toUpperCase()
-  return {
-    provider,
-    clientId: `${prefix}_CLIENT_ID`,
-    clientSecret: `${prefix}_CLIENT_SECRET`,
-    scopes: `${prefix}_SCOPES`,
-    tenant: TENANT_PROVIDERS.has(provider) ? `${prefix}_TENANT` : null
-  }
-})
+const REGISTRATION_VARIABLES: readonly RegistrationVariables[] = Object.entries(PROVIDERS)
+  .filter(([, { oauth }]) => oauth)
+  .map(([provider, { tenants }]) => {
+    const prefix = provider.toUpperCase()
+    return {
+      provider,
+      clientId: `${prefix}_CLIENT_ID`,
+      clientSecret: `${prefix}_CLIENT_SECRET`,
+      scopes: `${prefix}_SCOPES`,
+      tenant: tenants ? `${prefix}_TENANT` : null
+    }
+  })
 
 /** Reads the registrations. A provider is enabled if one of its variables is set. */
 export function readRegistrations(env: Environment): Registrations {

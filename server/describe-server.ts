@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import type { AppConfig } from './config.ts'
 import { Secret } from '../src/core/secret.ts'
-import { OAUTH_PROVIDERS } from '../src/providers/registry.ts'
+import { PROVIDERS } from '../src/providers/registry.ts'
 import { type AppDeps, buildApp } from './app.ts'
 
 /** The database objects that the plugin checks at start. */
@@ -30,6 +30,7 @@ const STUB_DATABASE = {
 function createFullConfig(): AppConfig {
   const key = randomBytes(32).toString('base64')
   const registration = { clientId: 'client', clientSecret: new Secret('secret') }
+  const oauthProviders = Object.keys(PROVIDERS).filter((id) => PROVIDERS[id]?.oauth)
   return {
     host: '127.0.0.1',
     port: 0,
@@ -39,7 +40,7 @@ function createFullConfig(): AppConfig {
     allowedOrigins: [],
     shutdownTimeoutMs: 1,
     allowHosts: { s3: [], webdav: [], nextcloud: [] },
-    registrations: Object.fromEntries([...OAUTH_PROVIDERS].map((id) => [id, registration])),
+    registrations: Object.fromEntries(oauthProviders.map((id) => [id, registration])),
     cache: {},
     leaseMs: undefined,
     redisUrl: undefined,

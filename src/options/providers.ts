@@ -8,7 +8,7 @@ import {
   type ProviderDefinition
 } from '../core/provider.ts'
 import { Secret } from '../core/secret.ts'
-import { OAUTH_PROVIDERS, PROVIDERS, SDK_PACKAGES, TENANT_PROVIDERS } from '../providers/registry.ts'
+import { PROVIDERS } from '../providers/registry.ts'
 import { readSettings } from '../providers/s3/settings.ts'
 import { assertOption, rejectUnknownKeys, optionError, requireObject, requireString } from './checks.ts'
 
@@ -83,10 +83,10 @@ function checkProvider(id: string, value: unknown): EnabledProviderOptions {
   }
   requireStrings(`${path}.allowHosts`, allowHosts)
   const hostProvider = isProviderDefinition(provider) ? provider : undefined
-  const isOAuth = hostProvider === undefined ? OAUTH_PROVIDERS.has(id) : isOAuthProvider(hostProvider)
+  const isOAuth = hostProvider === undefined ? PROVIDERS[id]?.oauth === true : isOAuthProvider(hostProvider)
   if (!isOAuth) rejectUnknownKeys(path, registration, [])
   if (!isOAuth) return { provider: hostProvider, allowHosts, oauth: undefined }
-  const hasTenants = hostProvider === undefined ? TENANT_PROVIDERS.has(id) : hasTenant(hostProvider)
+  const hasTenants = hostProvider === undefined ? PROVIDERS[id]?.tenants === true : hasTenant(hostProvider)
   return { provider: hostProvider, allowHosts, oauth: readRegistration(path, registration, hasTenants) }
 }
 
@@ -174,9 +174,9 @@ export function createLoader(
   definition: ProviderDefinition | undefined
 ): () => Promise<ProviderDefinition> {
   if (definition !== undefined) return async () => definition
-  const load = PROVIDERS[id]
-  if (load === undefined) throw new TypeError(`Unknown provider: ${id}`)
-  return async () => (await load()).provider
+  const registered = PROVIDERS[id]
+  if (registered === undefined) throw new TypeError(`Unknown provider: ${id}`)
+  return async () => (await registered.load()).provider
 }
 
 const { resolve } = createRequire(import.meta.url)
@@ -187,7 +187,7 @@ const { resolve } = createRequire(import.meta.url)
  * @param resolvePackage throws an error with the code `MODULE_NOT_FOUND` for a package that is not installed
  */
 export function missingPackages(providerId: string, resolvePackage: (name: string) => unknown = resolve): string[] {
-  return (SDK_PACKAGES[providerId] ?? []).filter((name) => {
+  return (PROVIDERS[providerId]?.packages ?? []).filter((name) => {
     try {
       resolvePackage(name)
       return false

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process'
 import { access } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { isOAuthProvider, isProviderDefinition } from '../../src/core/provider.ts'
-import { MANAGED_STORES, OAUTH_PROVIDERS, PROVIDERS, TENANT_PROVIDERS } from '../../src/providers/registry.ts'
+import { MANAGED_STORES, PROVIDERS } from '../../src/providers/registry.ts'
 import type { Harness } from '../contract/harness.ts'
 import { compiledUrl } from '../support/source/compiled.ts'
 
@@ -16,22 +16,22 @@ t.test('every provider and every managed store has a harness for the contract su
     const { harness } = (await import(path.href)) as { harness: Harness }
     t.equal(harness.name, name)
     t.type(harness.open, 'function')
-    t.equal(harness.tokenHarness !== undefined, OAUTH_PROVIDERS.has(name), 'only OAuth providers open with tokens')
+    t.equal(
+      harness.tokenHarness !== undefined,
+      PROVIDERS[name]?.oauth === true,
+      'only OAuth providers open with tokens'
+    )
   }
 })
 
 t.test('every provider is a definition under its own id', async (t) => {
-  for (const [id, load] of Object.entries(PROVIDERS)) {
+  for (const [id, { load, oauth = false, tenants = false }] of Object.entries(PROVIDERS)) {
     const { provider } = await load()
     t.ok(isProviderDefinition(provider))
     t.equal(provider.id, id)
-    t.equal(
-      isOAuthProvider(provider),
-      OAUTH_PROVIDERS.has(id),
-      'the need for a registration is known before the import'
-    )
+    t.equal(isOAuthProvider(provider), oauth, 'the need for a registration is known before the import')
     const tenant = isOAuthProvider(provider) ? provider.connect.tenant : undefined
-    t.equal(tenant !== undefined, TENANT_PROVIDERS.has(id), 'the support of a tenant is known before the import')
+    t.equal(tenant !== undefined, tenants, 'the support of a tenant is known before the import')
   }
   for (const load of Object.values(MANAGED_STORES)) t.type((await load()).openManaged, 'function')
 })
@@ -47,7 +47,7 @@ t.test('every provider rejects folder ids that it cannot have issued', async (t)
     box: ['folder:0', 'folder:123456']
   }
   const bad = ['', '.', '../', 'a/../b/', 'a\0/', '\udc00/', 'x'.repeat(8192), 'a/'.repeat(4096), 'file:1']
-  for (const [id, load] of Object.entries(PROVIDERS)) {
+  for (const [id, { load }] of Object.entries(PROVIDERS)) {
     const { provider } = await load()
     for (const folderId of good[id] ?? ['missing']) {
       t.doesNotThrow(() => provider.checkFolderId?.(folderId), `${id}: ${folderId}`)
@@ -88,7 +88,7 @@ async function runWithout(missing: string, script: string): Promise<unknown> {
 
 t.test('opening Google Drive without its SDK names the package to install', async (t) => {
   const script = `
-    const { provider } = await PROVIDERS.google_drive()
+    const { provider } = await PROVIDERS.google_drive.load()
     const egress = { agents: {}, request() {}, assertAllowed() {} }
     return provider.open({ egress, timeouts, accessTokens: {} }).then(() => 'opened', show)
   `
@@ -101,7 +101,7 @@ t.test('opening Google Drive without its SDK names the package to install', asyn
 
 t.test('importing providers loads no SDK, and opening one without its SDK names the package to install', async (t) => {
   const script = `
-    for (const load of [...Object.values(PROVIDERS), ...Object.values(MANAGED_STORES)]) await load()
+    for (const load of [...Object.values(PROVIDERS).map(({ load }) => load), ...Object.values(MANAGED_STORES)]) await load()
     const { openManaged } = await MANAGED_STORES.s3()
     return openManaged(options, { timeouts }).then(() => 'opened', show)
   `

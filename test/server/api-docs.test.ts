@@ -131,7 +131,7 @@ t.test('the fields that connect a provider are described by the schema that vali
   const { anyOf } = content['application/json']!.schema as { anyOf: { $ref: string }[] }
   const described = anyOf.map(({ $ref }) => description.document.components.schemas[$ref.split('/').at(-1)!])
   const checked = []
-  for (const load of Object.values(PROVIDERS)) {
+  for (const { load } of Object.values(PROVIDERS)) {
     const { connect } = (await load()).provider
     if (connect.type !== 'oauth2') checked.push(connect.schema)
   }
