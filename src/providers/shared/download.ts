@@ -3,7 +3,9 @@ import type { HttpResponse } from '../../core/egress.ts'
 import type { Entry } from '../../core/entry.ts'
 import { StorageError } from '../../errors.ts'
 import { connectionFailure } from '../../net/errors.ts'
+import { parseProviderUrl } from './bearer.ts'
 import { failure } from './errors.ts'
+import type { RestClient, RestRequest } from './rest-client.ts'
 import { TransferBody } from './transfer-body.ts'
 
 /** Maximum attempts to download a file that changes between the metadata request and the download. */
@@ -64,6 +66,29 @@ export async function downloadContent(
   }
   const body = toTransferBody(response, sizes.expected ?? size, { service, idleMs, signal: call.signal })
   return { body, size, range: sizes.range, mimeType, name, etag: version, modifiedAt }
+}
+
+/**
+ * Reads the URL to which a service redirects for content. The URL grants access by itself: requests to it must carry no
+ * token, and no message contains it.
+ *
+ * @param request the request with `redirects: 'manual'`
+ * @throws StorageError the error of an error response; `PROVIDER_ERROR` for any other response or target
+ */
+export async function readContentUrl(
+  client: RestClient,
+  request: RestRequest,
+  response: HttpResponse,
+  { service, contentHosts }: { readonly service: string; readonly contentHosts: readonly string[] }
+): Promise<URL> {
+  const { status, headers } = response
+  if (status === 302) {
+    await response.discard()
+    return parseProviderUrl(headers['location'], contentHosts, `The download URL of ${service}`)
+  }
+  if (status >= 400) throw await client.readError(request, response)
+  destroyBody(response)
+  throw failure('PROVIDER_ERROR', `${service} returned ${status} instead of a redirect to the content`)
 }
 
 /** Wraps the body of a transfer. @param expected its length in bytes; `null` if unknown */

@@ -34,19 +34,38 @@ const CODE_BY_STATUS: Readonly<Record<number, StorageErrorCode>> = {
  */
 const GATEWAY_STATUSES: ReadonlySet<number> = new Set([502, 503, 504])
 
+/** An error response without its body. */
+export type ErrorResponse = Pick<HttpResponse, 'status' | 'headers' | 'url'>
+
 /** Maps an error response to a StorageError. The cause describes the exchange without the text of the response. */
-export function httpFailure(
+export function httpFailure(method: string, response: ErrorResponse, missing: NotFoundCode): StorageError {
+  const { status, headers } = response
+  const code = codeOf(status, missing, readRetryAfter(headers) !== undefined)
+  return exchangeFailure(code, method, response, status === 401 ? { credentialsRefused: true } : {})
+}
+
+/**
+ * Returns the error for an error response. The cause describes the exchange without the text of the response.
+ *
+ * @param options the response's own error code, for the log; and the delay of a throttle, if it is not `Retry-After`
+ */
+export function exchangeFailure(
+  code: StorageErrorCode,
   method: string,
-  response: Omit<HttpResponse, 'body' | 'discard'>,
-  missing: NotFoundCode
+  response: ErrorResponse,
+  {
+    reason,
+    retryAfterMs = readRetryAfter(response.headers),
+    ...options
+  }: Pick<StorageErrorOptions, 'credentialsRefused'> & {
+    readonly reason?: string | undefined
+    readonly retryAfterMs?: number | undefined
+  } = {}
 ): StorageError {
-  const { status, headers, url } = response
-  const cause = new Diagnosis(describeExchange(method, url, response))
-  const retryAfterMs = readRetryAfter(headers)
-  const code = codeOf(status, missing, retryAfterMs !== undefined)
-  return responseFailure(code, status, {
-    cause,
-    ...(status === 401 && { credentialsRefused: true }),
+  const exchange = describeExchange(method, response.url, response)
+  return responseFailure(code, response.status, {
+    ...options,
+    cause: new Diagnosis(reason === undefined ? exchange : `${exchange}, ${reason}`),
     ...(code === 'PROVIDER_THROTTLED' && retryAfterMs !== undefined && { retryAfterMs })
   })
 }

@@ -39,6 +39,12 @@ export function requireName(name: string): void {
   throw new StorageError('INVALID_REQUEST', 'This is not a valid name. Choose another name.')
 }
 
+/** Compares names regardless of Unicode normalization, and of their case if the service ignores it. */
+export function isSameName(a: string, b: string, { ignoreCase }: { readonly ignoreCase: boolean }): boolean {
+  const normalize = (name: string): string => (ignoreCase ? name.normalize().toLowerCase() : name.normalize())
+  return normalize(a) === normalize(b)
+}
+
 /**
  * Compares two strings by their UTF-8 bytes without encoding them: the order in which S3 lists keys. JavaScript's `<`
  * compares UTF-16 units and puts characters above U+FFFF before U+E000 to U+FFFF.

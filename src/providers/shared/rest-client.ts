@@ -2,12 +2,15 @@ import type { Call } from '../../core/backend.ts'
 import type { HttpResponse } from '../../core/egress.ts'
 import type { StorageError } from '../../errors.ts'
 import type { Send, ReplayableRequest } from './bearer.ts'
-import { failure, type NotFoundCode } from './errors.ts'
+import { type ErrorResponse, failure, type NotFoundCode } from './errors.ts'
+
+/** A JSON object of a response, unchecked. */
+export type JsonObject = Readonly<Record<string, unknown>>
 
 /** Maps an error response to a StorageError. @param problem the body as JSON; `undefined` if it is not JSON */
 export type ToError = (
   method: string,
-  response: Omit<HttpResponse, 'body' | 'discard'>,
+  response: ErrorResponse,
   errorBody: unknown,
   missing: NotFoundCode
 ) => StorageError
@@ -39,7 +42,7 @@ export class RestClient {
   }
 
   /** Returns the JSON object of a successful response; an empty object for a 204. @throws StorageError */
-  async json(request: RestRequest): Promise<Readonly<Record<string, unknown>>> {
+  async json(request: RestRequest): Promise<JsonObject> {
     const response = await this.request(request)
     if (response.status === 204) {
       await response.discard()
@@ -98,7 +101,7 @@ export function apiUrl(origin: string, path: string, query: Readonly<Record<stri
  *
  * @throws StorageError `PROVIDER_ERROR` if it is not JSON, such as an HTML page
  */
-export async function readJson({ body }: Pick<HttpResponse, 'body'>): Promise<Readonly<Record<string, unknown>>> {
+export async function readJson({ body }: Pick<HttpResponse, 'body'>): Promise<JsonObject> {
   const chunks: Buffer[] = []
   for await (const chunk of body as AsyncIterable<Buffer>) chunks.push(chunk)
   let value: unknown
@@ -121,8 +124,8 @@ export function sizeOf(value: unknown): number | null {
 }
 
 /** Returns a value that should be an object; an empty object for any other value. */
-export function asObject(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+export function asObject(value: unknown): JsonObject {
+  return typeof value === 'object' && value !== null ? (value as JsonObject) : {}
 }
 
 /** Error responses have a few hundred bytes. */

@@ -1,0 +1,91 @@
+import type {
+  Account,
+  Call,
+  Capabilities,
+  Download,
+  DownloadCall,
+  DownloadUrl,
+  DownloadUrlCall,
+  ListCall,
+  StorageBackend,
+  UploadCall
+} from '../../core/backend.ts'
+import type { Entry, EntryPage } from '../../core/entry.ts'
+import type { NotFoundCode } from './errors.ts'
+import { requireName } from './names.ts'
+import { requireLimit } from './paging.ts'
+import { requireMediaType, uploadFrom, type UploadSource } from './upload.ts'
+import type { ParsedTarget } from './upload-target.ts'
+
+/**
+ * The operations of a provider, as functions of an open session. Ids, names, limits, media types and conditions are
+ * valid when an operation is called, and its signal is not aborted.
+ */
+export interface Operations<Session, Id, Folder> {
+  readonly provider: string
+  readonly capabilities: Capabilities
+  /** @throws StorageError `missing` for an id that the provider cannot have issued */
+  readonly parseId: (id: string, missing: NotFoundCode) => Id
+  /** @param id `null` is the root @throws StorageError `FOLDER_NOT_FOUND` */
+  readonly parseFolderId: (id: string | null) => Folder
+  readonly listFolder: (session: Session, folder: Folder, call: ListCall) => Promise<EntryPage>
+  readonly stat: (session: Session, id: Id, call: Call) => Promise<Entry>
+  readonly download: (session: Session, id: Id, call: DownloadCall) => Promise<Download>
+  readonly upload: (
+    session: Session,
+    target: ParsedTarget<Id, Folder>,
+    source: UploadSource,
+    call: UploadCall
+  ) => Promise<Entry>
+  readonly remove: (session: Session, id: Id, call: Call) => Promise<void>
+  readonly createFolder: (session: Session, parent: Folder, name: string, call: Call) => Promise<Entry>
+  readonly downloadUrl?: (session: Session, id: Id, call: DownloadUrlCall) => Promise<DownloadUrl>
+  readonly account: (session: Session, call: Call) => Promise<Account>
+}
+
+/** Returns a backend that checks the arguments of each call, and passes them to the operation with the session. */
+export function createBackend<Session, Id, Folder>(
+  operations: Operations<Session, Id, Folder>,
+  session: Session
+): StorageBackend {
+  const { provider, capabilities, parseId, parseFolderId, downloadUrl } = operations
+  const onObject =
+    <ObjectCall extends Call, Result>(run: (session: Session, id: Id, call: ObjectCall) => Promise<Result>) =>
+    async (id: string, call: ObjectCall): Promise<Result> => {
+      call.signal.throwIfAborted()
+      return run(session, parseId(id, 'OBJECT_NOT_FOUND'), call)
+    }
+  return {
+    provider,
+    capabilities,
+    listFolder: async (folderId, call) => {
+      call.signal.throwIfAborted()
+      requireLimit(call.limit)
+      return operations.listFolder(session, parseFolderId(folderId), call)
+    },
+    stat: onObject(operations.stat),
+    download: onObject(operations.download),
+    upload: (target, body, call) =>
+      uploadFrom(body, call, async (source) => {
+        const { mimeType } = target
+        requireMediaType(mimeType)
+        if ('id' in target) {
+          return operations.upload(session, { id: parseId(target.id, 'OBJECT_NOT_FOUND'), mimeType }, source, call)
+        }
+        const { parentId, name } = target
+        requireName(name)
+        return operations.upload(session, { parent: parseFolderId(parentId), name, mimeType }, source, call)
+      }),
+    remove: onObject(operations.remove),
+    createFolder: async (parentId, name, call) => {
+      call.signal.throwIfAborted()
+      requireName(name)
+      return operations.createFolder(session, parseFolderId(parentId), name, call)
+    },
+    ...(downloadUrl !== undefined && { downloadUrl: onObject(downloadUrl) }),
+    account: async (call) => {
+      call.signal.throwIfAborted()
+      return operations.account(session, call)
+    }
+  }
+}
