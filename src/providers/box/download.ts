@@ -1,14 +1,10 @@
-import { Diagnosis, type StorageError } from '../../errors.ts'
-import { providerFailure } from '../../errors.ts'
 import type { Download, DownloadCall } from '../../core/backend.ts'
+import { Diagnosis, providerFailure, type StorageError } from '../../errors.ts'
 import { readRetryAfter } from '../../net/errors.ts'
+import { downloadContent, downloadLatest, readContentUrl } from '../shared/download.ts'
+import { failure, unsupportedExportFormat } from '../shared/errors.ts'
 import { apiUrl } from '../shared/rest-client.ts'
-import { unsupportedExportFormat } from '../shared/errors.ts'
-import { failure } from '../shared/errors.ts'
-import { downloadContent, downloadLatest, destroyBody } from '../shared/download.ts'
-import { parseProviderUrl } from '../shared/bearer.ts'
-import { boxEntry } from './entries.ts'
-import { type ItemId, pathOf } from './entries.ts'
+import { boxEntry, type ItemId, pathOf } from './entries.ts'
 import { type BoxSession, getItem } from './session.ts'
 
 const SERVICE = 'Box'
@@ -44,28 +40,18 @@ export async function downloadFile(session: BoxSession, itemId: ItemId, call: Do
   )
 }
 
-/**
- * Returns the URL of the content, which is valid for some minutes. The URL grants access by itself: requests to it
- * carry no token, and no message contains it.
- */
-async function getContentUrl(session: BoxSession, itemId: ItemId, { signal }: DownloadCall): Promise<URL> {
-  const url = apiUrl(session.origin, `${pathOf(itemId)}/content`)
+/** Returns the URL of the content, which is valid for some minutes. */
+async function getContentUrl(
+  { client, origin, contentHosts }: BoxSession,
+  itemId: ItemId,
+  { signal }: DownloadCall
+): Promise<URL> {
+  const url = apiUrl(origin, `${pathOf(itemId)}/content`)
   const request = { url, signal, missing: 'OBJECT_NOT_FOUND', purpose: 'transfer', redirects: 'manual' } as const
-  const response = await session.client.send(request)
-  const { status, headers } = response
-  if (status === 302) {
-    await response.discard()
-    return parseProviderUrl(headers['location'], session.contentHosts, 'The download URL from Box')
-  }
-  if (status === 202) {
-    await response.discard()
-    throw notReady(readRetryAfter(headers))
-  }
-  if (status < 400) {
-    destroyBody(response)
-    throw failure('PROVIDER_ERROR', `Box returned ${status} instead of a redirect to the content`)
-  }
-  throw await session.client.readError(request, response)
+  const response = await client.send(request)
+  if (response.status !== 202) return readContentUrl(client, request, response, { service: SERVICE, contentHosts })
+  await response.discard()
+  throw notReady(readRetryAfter(response.headers))
 }
 
 /** Box returns 202 shortly after an upload, while the content is not yet available. */

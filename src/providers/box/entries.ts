@@ -2,10 +2,7 @@ import type { Entry, EntryKind } from '../../core/entry.ts'
 import { parseProviderLink } from '../../core/provider-link.ts'
 import { failure, type NotFoundCode } from '../shared/errors.ts'
 import { parseIsoTime, UNKNOWN_METADATA } from '../shared/names.ts'
-import { asObject, sizeOf } from '../shared/rest-client.ts'
-
-/** An item of a Box response, unchecked. */
-export type BoxItem = Readonly<Record<string, unknown>>
+import { asObject, type JsonObject, sizeOf } from '../shared/rest-client.ts'
 
 /** The web application; items are addressed by type and id. */
 const APP = 'https://app.box.com'
@@ -32,7 +29,7 @@ export function fieldsOf(type: Exclude<BoxType, 'web_link'>): string {
 }
 
 /** Converts an item. @param folder the listed folder; if omitted, the item's own `parent` is used */
-export function boxEntry(item: BoxItem, folder?: ItemId): Entry {
+export function boxEntry(item: JsonObject, folder?: ItemId): Entry {
   const itemId = readId(item)
   const { name, size, sha1 } = item
   if (typeof name !== 'string') throw failure('PROVIDER_ERROR', 'Box returned an item without a name')
@@ -54,23 +51,23 @@ export function boxEntry(item: BoxItem, folder?: ItemId): Entry {
 }
 
 /** Returns the value for `If-Match`. It changes with any property of the item, including its name. */
-export function readEtag({ etag }: BoxItem): string | null {
+export function readEtag({ etag }: JsonObject): string | null {
   return typeof etag === 'string' && ETAG.test(etag) ? etag : null
 }
 
 /** Returns whether an item is active: Box also returns items in the trash. */
-export function isActive({ item_status: status }: BoxItem): boolean {
+export function isActive({ item_status: status }: JsonObject): boolean {
   return status === undefined || status === null || status === ACTIVE
 }
 
-function kindOf({ type }: ItemId, item: BoxItem): EntryKind {
+function kindOf({ type }: ItemId, item: JsonObject): EntryKind {
   if (type === 'web_link') return 'link'
   if (type === 'folder') return 'folder'
   // A macOS bundle, which macOS shows as one file.
   return item['is_package'] === true ? 'package' : 'file'
 }
 
-function parentOf(itemId: ItemId, { parent }: BoxItem, folder: ItemId | undefined): string | null {
+function parentOf(itemId: ItemId, { parent }: JsonObject, folder: ItemId | undefined): string | null {
   if (folder !== undefined) return formatId(folder)
   if (itemId.type === ROOT.type && itemId.id === ROOT.id) return null
   // The folder that contains a shared item may be inaccessible to the user.
@@ -78,18 +75,18 @@ function parentOf(itemId: ItemId, { parent }: BoxItem, folder: ItemId | undefine
 }
 
 /** For files, prefers the time of the content, which its origin set, over the time in Box. */
-function timeOf({ type }: ItemId, item: BoxItem, name: string): string | null {
+function timeOf({ type }: ItemId, item: JsonObject, name: string): string | null {
   const contentTime = type === 'file' ? parseIsoTime(item[`content_${name}`]) : null
   return contentTime ?? parseIsoTime(item[name])
 }
 
 /** Returns the target of a web link, and the web application's page of other items. */
-function webUrlOf({ type, id }: ItemId, { url }: BoxItem): string | null {
+function webUrlOf({ type, id }: ItemId, { url }: JsonObject): string | null {
   if (type !== 'web_link') return `${APP}/${type}/${id}`
   return parseProviderLink(url)
 }
 
-function permissionsOf({ type }: ItemId, item: BoxItem): Entry['can'] {
+function permissionsOf({ type }: ItemId, item: JsonObject): Entry['can'] {
   const permissions = asObject(item['permissions'])
   const readPermission = (name: string): boolean | null => {
     const value = permissions[name]
@@ -150,7 +147,7 @@ export function formatId({ type, id }: ItemId): string {
 }
 
 /** Reads the id of an item. @throws StorageError `PROVIDER_ERROR` */
-export function readId({ type, id }: Readonly<Record<string, unknown>>): ItemId {
+export function readId({ type, id }: JsonObject): ItemId {
   const isId = typeof id === 'string' && DIGITS.test(id)
   if (isId && (type === 'file' || type === 'folder' || type === 'web_link')) return { type, id }
   throw failure('PROVIDER_ERROR', 'Box returned an item without an id or of an unknown type')

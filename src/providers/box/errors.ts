@@ -1,9 +1,5 @@
-import { Diagnosis, type StorageError } from '../../errors.ts'
-import type { HttpResponse } from '../../core/egress.ts'
-import type { StorageErrorCode } from '../../errors.ts'
-import { describeExchange } from '../../net/errors.ts'
-import { readRetryAfter } from '../../net/errors.ts'
-import { httpFailure, type NotFoundCode, responseFailure } from '../shared/errors.ts'
+import type { StorageError, StorageErrorCode } from '../../errors.ts'
+import { type ErrorResponse, exchangeFailure, httpFailure, type NotFoundCode } from '../shared/errors.ts'
 import { asObject } from '../shared/rest-client.ts'
 
 /** Error codes by `code` (Box's "Common errors" and the reference of each call). */
@@ -35,24 +31,17 @@ const SCOPE = /\berror="insufficient_scope"/
 /** Maps an error response of Box by its code, never by its message. */
 export function boxFailure(
   method: string,
-  response: Omit<HttpResponse, 'body' | 'discard'>,
+  response: ErrorResponse,
   problem: unknown,
   missing: NotFoundCode
 ): StorageError {
-  const { status, headers, url } = response
+  const { status, headers } = response
   const { type, code } = asObject(problem)
   const mapped = type === 'error' ? BY_CODE.get(code) : undefined
-  const exchange = describeExchange(method, url, response)
   if (mapped !== undefined && status >= 400 && status < 500) {
-    const failureCode = mapped === 'missing' ? missing : mapped
-    const retryAfterMs = failureCode === 'PROVIDER_THROTTLED' ? readRetryAfter(headers) : undefined
-    return responseFailure(failureCode, status, {
-      cause: new Diagnosis(`${exchange}, ${String(code)}`),
-      ...(retryAfterMs !== undefined && { retryAfterMs })
-    })
+    return exchangeFailure(mapped === 'missing' ? missing : mapped, method, response, { reason: String(code) })
   }
-  const fail = (code: StorageErrorCode): StorageError =>
-    responseFailure(code, status, { cause: new Diagnosis(exchange) })
+  const fail = (code: StorageErrorCode): StorageError => exchangeFailure(code, method, response)
   // Box reports a downscoped token in this header, without a body.
   if (status === 403 && SCOPE.test(headers['www-authenticate'] ?? '')) return fail('INSUFFICIENT_SCOPE')
   if (status === 400) return fail(isAboutMarker(problem) ? 'CURSOR_EXPIRED' : 'PROVIDER_ERROR')

@@ -1,27 +1,16 @@
 import type { ListCall } from '../../core/backend.ts'
 import type { EntryPage, IncompleteReason } from '../../core/entry.ts'
 import { failure } from '../shared/errors.ts'
-import { readJsonCursor, requireLimit } from '../shared/paging.ts'
-import { apiUrl, asObject } from '../shared/rest-client.ts'
-import {
-  boxEntry,
-  type ItemId,
-  type BoxItem,
-  formatId,
-  isActive,
-  LIST_FIELDS,
-  parseFolderId,
-  pathOf
-} from './entries.ts'
+import { readJsonCursor } from '../shared/paging.ts'
+import { apiUrl, asObject, type JsonObject } from '../shared/rest-client.ts'
+import { boxEntry, formatId, isActive, type ItemId, LIST_FIELDS, pathOf } from './entries.ts'
 import type { BoxSession } from './session.ts'
 
 /**
  * Returns one page of a folder. Uses markers, because offsets end at some 10,000 items. After several pages it
  * compares the number of items with Box's count, since nothing else would reveal a skipped item.
  */
-export async function listFolder(session: BoxSession, folderId: string | null, call: ListCall): Promise<EntryPage> {
-  requireLimit(call.limit)
-  const folder = parseFolderId(folderId)
+export async function listFolder(session: BoxSession, folder: ItemId, call: ListCall): Promise<EntryPage> {
   const cursor = call.cursor === undefined ? null : readCursor(call.cursor)
   const { items, marker } = await getPage(session, folder, cursor?.marker, call)
   const seen = (cursor?.seen ?? 0) + items.length
@@ -43,7 +32,7 @@ async function getPage(
   folder: ItemId,
   marker: string | undefined,
   { signal, limit }: ListCall
-): Promise<{ readonly items: readonly BoxItem[]; readonly marker: string | null }> {
+): Promise<{ readonly items: readonly JsonObject[]; readonly marker: string | null }> {
   const url = apiUrl(session.origin, `${pathOf(folder)}/items`, {
     usemarker: 'true',
     limit: String(limit),

@@ -1,22 +1,31 @@
-import type { Egress } from '../../core/egress.ts'
-import type { Timeouts } from '../../core/stores.ts'
-import type { UploadSpool } from '../../core/provider.ts'
 import type { Call } from '../../core/backend.ts'
-import { apiUrl } from '../shared/rest-client.ts'
+import type { Egress } from '../../core/egress.ts'
+import type { OAuthOpenContext, UploadSpool } from '../../core/provider.ts'
+import type { Timeouts } from '../../core/stores.ts'
+import { withBearer } from '../shared/bearer.ts'
 import { failure, type NotFoundCode } from '../shared/errors.ts'
-import type { RestClient } from '../shared/rest-client.ts'
-import { type BoxItem, fieldsOf, isActive } from './entries.ts'
-import { type ItemId, pathOf, readId } from './entries.ts'
+import { apiUrl, type JsonObject, RestClient } from '../shared/rest-client.ts'
+import { fieldsOf, isActive, type ItemId, pathOf, readId } from './entries.ts'
+import { boxFailure } from './errors.ts'
+
+/** The origins of the service. */
+export interface BoxOrigins {
+  /** The origin of the API. */
+  readonly api: string
+  /** The origin for uploads. */
+  readonly upload: string
+  /** Sources of downloads: origins, and hosts over https (`content.example.org`, `*.example.org`). */
+  readonly contentHosts: readonly string[]
+}
 
 /** An open connection to Box, used by every operation. */
 export interface BoxSession {
-  /** Sends the connection's token to `api` and `upload` only. */
+  /** Sends the connection's token to `origin` and `uploadOrigin` only. */
   readonly client: RestClient
   /** The origin of the API. */
   readonly origin: string
   /** The origin for uploads. */
   readonly uploadOrigin: string
-  /** Sources of downloads, in the format of `pinnedUrl`. */
   readonly contentHosts: readonly string[]
   /** For requests to content URLs, which need no token. */
   readonly egress: Egress
@@ -25,20 +34,26 @@ export interface BoxSession {
   readonly spool: UploadSpool
 }
 
+/** Opens a connection without making a request. */
+export function openSession(
+  { api, upload, contentHosts }: BoxOrigins,
+  { accessTokens, egress, timeouts, spool }: OAuthOpenContext
+): BoxSession {
+  const [origin, uploadOrigin] = [new URL(api).origin, new URL(upload).origin]
+  const send = withBearer(egress, accessTokens, [origin, uploadOrigin])
+  const client = new RestClient(send, timeouts.idleMs, boxFailure)
+  return { client, origin, uploadOrigin, contentHosts, egress, timeouts, spool }
+}
+
 /** Gets one item. @throws StorageError `missing` if it does not exist or is in the trash */
 export async function getItem(
-  session: BoxSession,
+  { client, origin }: BoxSession,
   itemId: ItemId,
   { signal }: Call,
   missing: NotFoundCode
-): Promise<BoxItem> {
-  const { type: requestedType } = itemId
-  const url = apiUrl(
-    session.origin,
-    pathOf(itemId),
-    requestedType === 'web_link' ? {} : { fields: fieldsOf(requestedType) }
-  )
-  const item = await session.client.json({ url, signal, missing })
+): Promise<JsonObject> {
+  const query = itemId.type === 'web_link' ? {} : { fields: fieldsOf(itemId.type) }
+  const item = await client.json({ url: apiUrl(origin, pathOf(itemId), query), signal, missing })
   const { type, id } = readId(item)
   if (type !== itemId.type || id !== itemId.id) throw failure('PROVIDER_ERROR', 'Box returned a different item')
   if (!isActive(item)) throw failure(missing)

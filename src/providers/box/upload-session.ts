@@ -2,17 +2,12 @@ import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import type { HttpResponse } from '../../core/egress.ts'
 import { isStorageError, type StorageError } from '../../errors.ts'
-import type { Call } from '../../core/backend.ts'
 import { readRetryAfter } from '../../net/errors.ts'
 import { failure, transientFailure } from '../shared/errors.ts'
-import { UploadRetry } from '../shared/upload-retry.ts'
-import { asObject } from '../shared/rest-client.ts'
-import { readErrorBody } from '../shared/rest-client.ts'
-import type { RestRequest } from '../shared/rest-client.ts'
+import { asObject, type JsonObject, readErrorBody, type RestRequest } from '../shared/rest-client.ts'
 import type { Chunk } from '../shared/upload.ts'
-import type { BoxItem } from './entries.ts'
+import { UploadRetry } from '../shared/upload-retry.ts'
 import type { BoxSession } from './session.ts'
-import type { Destination } from './upload-target.ts'
 
 /** The largest part that is buffered in memory, whatever size Box requests. */
 const MAX_PART_BYTES = 256 * 1024 * 1024
@@ -51,14 +46,14 @@ export class UploadSession {
   readonly #retry: UploadRetry
   readonly #parts: Part[] = []
 
-  private constructor(
-    session: BoxSession,
-    uploadSession: BoxItem,
-    size: number,
-    etag: string | null,
-    { signal }: Call
-  ) {
-    const { id, part_size: partBytes } = uploadSession
+  /**
+   * @param created Box's response
+   * @param size of the upload in bytes
+   * @param etag the `If-Match` condition of the commit
+   * @throws StorageError `PROVIDER_ERROR` for a response without a valid id and part size
+   */
+  constructor(session: BoxSession, created: JsonObject, size: number, etag: string | null, signal: AbortSignal) {
+    const { id, part_size: partBytes } = created
     const isValid =
       typeof id === 'string' &&
       SESSION_ID.test(id) &&
@@ -75,22 +70,6 @@ export class UploadSession {
     this.#etag = etag
     this.#signal = signal
     this.#retry = new UploadRetry(signal)
-  }
-
-  /** Creates a session. @throws StorageError if Box refuses the upload */
-  static async create(session: BoxSession, destination: Destination, size: number, call: Call): Promise<UploadSession> {
-    const isNew = 'parent' in destination
-    const path = isNew ? 'upload_sessions' : `${destination.itemId.id}/upload_sessions`
-    const uploadSession = await session.client.json({
-      method: 'POST',
-      url: new URL(`/api/2.0/files/${path}`, session.uploadOrigin),
-      signal: call.signal,
-      json: isNew
-        ? { folder_id: destination.parent.id, file_name: destination.name, file_size: size }
-        : { file_size: size },
-      missing: isNew ? 'FOLDER_NOT_FOUND' : 'OBJECT_NOT_FOUND'
-    })
-    return new UploadSession(session, uploadSession, size, isNew ? null : destination.etag, call)
   }
 
   /** Sends the next part, and retries until Box has it. */
@@ -127,7 +106,7 @@ export class UploadSession {
    * @param sha1 the digest of the whole file
    * @param findStored looks up the stored file. Called if Box refuses a commit after a lost response.
    */
-  async commit(sha1: Buffer, findStored: () => Promise<BoxItem | null>): Promise<BoxItem> {
+  async commit(sha1: Buffer, findStored: () => Promise<JsonObject | null>): Promise<JsonObject> {
     let mayBeCommitted = false
     const commit: Pick<RestRequest, 'method' | 'url' | 'headers' | 'json'> = {
       method: 'POST',

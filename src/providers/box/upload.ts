@@ -1,17 +1,21 @@
 import { createHash, type Hash, randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
-import type { UploadCall, UploadTarget } from '../../core/backend.ts'
+import type { UploadCall } from '../../core/backend.ts'
 import type { HttpRequest } from '../../core/egress.ts'
 import type { Entry } from '../../core/entry.ts'
-import { isStorageError } from '../../errors.ts'
+import { isStorageError, StorageError } from '../../errors.ts'
 import { failure } from '../shared/errors.ts'
-import { asObject, readErrorBody } from '../shared/rest-client.ts'
-import { readBuffer, MAX_BUFFERED_BYTES, type SizedBody, toSizedBody } from '../shared/sized-body.ts'
-import { chunksOf, requireMediaType, uploadFrom } from '../shared/upload.ts'
-import { boxEntry, type BoxItem, fieldsOf, readId } from './entries.ts'
+import { isSameName } from '../shared/names.ts'
+import { apiUrl, asObject, type JsonObject, readErrorBody } from '../shared/rest-client.ts'
+import { MAX_BUFFERED_BYTES, readBuffer, type SizedBody, toSizedBody } from '../shared/sized-body.ts'
+import { chunksOf, type UploadSource } from '../shared/upload.ts'
+import { checkNameConditions, getReplaced, type ParsedTarget } from '../shared/upload-target.ts'
+import { boxEntry, fieldsOf, type ItemId, readEtag, readId } from './entries.ts'
+import { boxFailure } from './errors.ts'
 import { type BoxSession, getItem } from './session.ts'
 import { UploadSession } from './upload-session.ts'
-import { type Destination, findDestination, findByName } from './upload-target.ts'
+
+type Target = ParsedTarget<ItemId, ItemId>
 
 /** The minimum size of a chunked upload in bytes ("Create upload session"). */
 const SESSION_BYTES = 20_000_000
@@ -19,27 +23,24 @@ const SESSION_BYTES = 20_000_000
 /** Stores a body in one request, or in parts if it is large. Box derives types from names, so none is sent. */
 export async function uploadFile(
   session: BoxSession,
-  target: UploadTarget,
-  body: Readable,
+  target: Target,
+  source: UploadSource,
   call: UploadCall
 ): Promise<Entry> {
-  return uploadFrom(body, call, async (source) => {
-    requireMediaType(target.mimeType)
-    const destination = await findDestination(session, target, call)
-    const sized = await toSizedBody(source, call.size, session.spool)
-    try {
-      const entry = await uploadContent(session, target, destination, sized, call)
-      call.onStored?.('parent' in destination)
-      return entry
-    } finally {
-      await sized.close()
-    }
-  })
+  const destination = await findDestination(session, target, call)
+  const sized = await toSizedBody(source, call.size, session.spool)
+  try {
+    const entry = await uploadContent(session, target, destination, sized, call)
+    call.onStored?.('parent' in destination)
+    return entry
+  } finally {
+    await sized.close()
+  }
 }
 
 async function uploadContent(
   session: BoxSession,
-  target: UploadTarget,
+  target: Target,
   destination: Destination,
   sized: SizedBody,
   call: UploadCall
@@ -52,7 +53,7 @@ async function uploadContent(
 /** Sends a buffered body. If another client has created the name meanwhile, sends it again as a new version. */
 async function uploadBuffered(
   session: BoxSession,
-  target: UploadTarget,
+  target: Target,
   destination: Destination,
   content: Buffer,
   call: UploadCall
@@ -112,7 +113,7 @@ async function uploadInParts(
   { size, stream }: SizedBody,
   call: UploadCall
 ): Promise<Entry> {
-  const uploadSession = await UploadSession.create(session, destination, size, call)
+  const uploadSession = await startUploadSession(session, destination, size, call)
   try {
     const hash = createHash('sha1')
     for await (const chunk of chunksOf(hashed(stream, hash), uploadSession.partBytes)) await uploadSession.send(chunk)
@@ -129,13 +130,34 @@ async function uploadInParts(
   }
 }
 
+/** @throws StorageError if Box refuses the upload */
+async function startUploadSession(
+  session: BoxSession,
+  destination: Destination,
+  size: number,
+  { signal }: UploadCall
+): Promise<UploadSession> {
+  const isNew = 'parent' in destination
+  const path = isNew ? 'upload_sessions' : `${destination.itemId.id}/upload_sessions`
+  const created = await session.client.json({
+    method: 'POST',
+    url: new URL(`/api/2.0/files/${path}`, session.uploadOrigin),
+    signal,
+    json: isNew
+      ? { folder_id: destination.parent.id, file_name: destination.name, file_size: size }
+      : { file_size: size },
+    missing: isNew ? 'FOLDER_NOT_FOUND' : 'OBJECT_NOT_FOUND'
+  })
+  return new UploadSession(session, created, size, isNew ? null : destination.etag, signal)
+}
+
 /** Returns the stored file after a lost response, if it has the uploaded content. */
 async function findStored(
   session: BoxSession,
   destination: Destination,
   sha1: Buffer,
   call: UploadCall
-): Promise<BoxItem | null> {
+): Promise<JsonObject | null> {
   const found = 'parent' in destination ? await findByName(session, destination, call) : null
   const itemId = 'parent' in destination ? found && readId(found) : destination.itemId
   if (itemId === null || itemId.type !== 'file') return null
@@ -144,18 +166,16 @@ async function findStored(
 }
 
 /** @throws StorageError `PROVIDER_ERROR` if Box stored something else than was sent */
-function requireStored(item: BoxItem, destination: Destination, size: number, sha1: Buffer): BoxItem {
+function requireStored(item: JsonObject, destination: Destination, size: number, sha1: Buffer): JsonObject {
   const { name } = item
   // An existing file may have been renamed meanwhile.
-  const isNamed = !('parent' in destination) || isSameName(name, destination.name)
+  const isNamed =
+    !('parent' in destination) ||
+    // Box stores one of the two Unicode forms of a name.
+    (typeof name === 'string' && isSameName(name, destination.name, { ignoreCase: false }))
   const isSame = isNamed && item['size'] === size && item['sha1'] === sha1.toString('hex')
   if (isSame && readId(item).type === 'file') return item
   throw failure('PROVIDER_ERROR', `Box did not store these ${size} bytes under this name`)
-}
-
-/** Compares names regardless of Unicode normalization: Box stores one of the two forms. */
-function isSameName(name: unknown, expected: string): boolean {
-  return typeof name === 'string' && name.normalize() === expected.normalize()
 }
 
 /** Passes the bytes through and updates a digest. */
@@ -164,6 +184,72 @@ async function* hashed(stream: AsyncIterable<Buffer>, hash: Hash): AsyncGenerato
     hash.update(piece)
     yield piece
   }
+}
+
+/** A file that does not exist yet. */
+interface NewFile {
+  readonly parent: ItemId
+  readonly name: string
+}
+
+/** A file that gets a new version. */
+interface ExistingFile {
+  readonly itemId: ItemId
+  readonly name: string
+  /** The `If-Match` condition; `null` to replace any version. */
+  readonly etag: string | null
+}
+
+type Destination = NewFile | ExistingFile
+
+/** Finds the destination of an upload, and checks everything that Box can check before it receives the body. */
+async function findDestination(session: BoxSession, target: Target, call: UploadCall): Promise<Destination> {
+  const etag = call.ifMatch ?? null
+  if ('id' in target) {
+    const itemId = target.id
+    if (itemId.type === 'folder') throw new StorageError('INVALID_REQUEST', 'An upload cannot replace a folder.')
+    const getFile = () => getItem(session, itemId, call, 'OBJECT_NOT_FOUND')
+    const { entry } = await getReplaced(getFile, boxEntry, call)
+    return { itemId, name: entry.name, etag }
+  }
+  const { parent, name } = target
+  // Names are unique in a folder, ignoring case.
+  const existing = await findByName(session, { parent, name }, call)
+  const itemId = existing && readId(existing)
+  const isFile = itemId?.type === 'file'
+  checkNameConditions(existing && { version: isFile ? readEtag(existing) : null, hasContent: isFile }, call)
+  if (existing === null || itemId === null) return { parent, name }
+  if (typeof existing['name'] !== 'string') throw failure('PROVIDER_ERROR', 'Box returned a file without a name')
+  return { itemId, name: existing['name'], etag }
+}
+
+/**
+ * Returns the item that already has a new file's name. Box's preflight checks permissions, names, sizes and quota.
+ *
+ * @throws StorageError the error that the upload itself would cause
+ */
+async function findByName(
+  { client, origin, timeouts }: BoxSession,
+  { parent, name }: NewFile,
+  { signal, size }: UploadCall
+): Promise<JsonObject | null> {
+  const method = 'OPTIONS'
+  const url = apiUrl(origin, '/2.0/files/content')
+  const json = { name, parent: { id: parent.id }, ...(size !== undefined && { size }) }
+  const response = await client.send({ method, url, signal, json, missing: 'FOLDER_NOT_FOUND' })
+  if (response.status === 200) {
+    await response.discard()
+    return null
+  }
+  const problem = await readErrorBody(response, timeouts.idleMs)
+  signal.throwIfAborted()
+  const { code, context_info: context } = asObject(problem)
+  if (response.status !== 409 || code !== 'item_name_in_use') {
+    throw boxFailure(method, response, problem, 'FOLDER_NOT_FOUND')
+  }
+  const { conflicts } = asObject(context)
+  // One item or a list of items: Box has been seen to return both.
+  return asObject(Array.isArray(conflicts) ? conflicts[0] : conflicts)
 }
 
 /** A form that is ready to be sent. */
