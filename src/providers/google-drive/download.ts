@@ -1,19 +1,21 @@
 import type { drive_v3 } from 'googleapis/build/src/apis/drive/index.js'
-import type { HttpResponse } from '../../core/egress.ts'
-import { exportedName } from '../../core/entry.ts'
-import type { ExportFormat } from '../../core/entry.ts'
-import type { StorageError } from '../../errors.ts'
 import type { Download, DownloadCall } from '../../core/backend.ts'
-import { hasDetectableEnd, readContentLength } from '../shared/download.ts'
-import { unsupportedExportFormat } from '../shared/errors.ts'
-import { failure } from '../shared/errors.ts'
-import { toTransferBody, downloadContent, downloadLatest, destroyBody } from '../shared/download.ts'
+import type { HttpResponse } from '../../core/egress.ts'
+import { exportedName, type ExportFormat } from '../../core/entry.ts'
+import type { StorageError } from '../../errors.ts'
+import {
+  destroyBody,
+  downloadContent,
+  downloadLatest,
+  hasDetectableEnd,
+  readContentLength,
+  toTransferBody
+} from '../shared/download.ts'
+import { failure, unsupportedExportFormat } from '../shared/errors.ts'
 import { readErrorBody } from '../shared/rest-client.ts'
-import { fileEntry } from './entries.ts'
-import { driveFailure } from './errors.ts'
-import { type ItemId, resourceKeyHeader } from './entries.ts'
-import { needsDownloadOperation } from './entries.ts'
 import { downloadViaOperation } from './download-operation.ts'
+import { fileEntry, type ItemId, needsDownloadOperation, resourceKeyHeader } from './entries.ts'
+import { driveFailure } from './errors.ts'
 import { type DriveSession, getItem } from './session.ts'
 
 const SERVICE = 'Google Drive'

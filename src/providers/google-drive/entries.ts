@@ -6,6 +6,16 @@ import { parseIsoTime, UNKNOWN_METADATA } from '../shared/names.ts'
 
 const DIGITS = /^\d{1,16}$/
 
+/**
+ * All fields that an entry needs. Excludes `thumbnailLink`, which expires within hours and needs our token, which
+ * browsers do not have.
+ */
+export const FILE_FIELDS =
+  'id,name,mimeType,size,createdTime,modifiedTime,version,md5Checksum,headRevisionId,parents,driveId,webViewLink,' +
+  'shortcutDetails,resourceKey,capabilities(canDownload,canEdit,canAddChildren,canListChildren)'
+
+export const DRIVE_FIELDS = 'id,name,createdTime'
+
 /** Converts an item. @param location the id to use instead of the item's own, and the id of its folder */
 export function fileEntry(
   file: drive_v3.Schema$File,
@@ -91,6 +101,11 @@ export function parseId(id: string, missing: NotFoundCode): ItemId {
   const [, bareId, resourceKey = null] = ID_PATTERN.exec(id) ?? []
   if (bareId === undefined) throw failure(missing)
   return { id: bareId, resourceKey }
+}
+
+/** @param id `null` is the root @throws StorageError `FOLDER_NOT_FOUND` for an invalid id, without a request */
+export function parseFolderId(id: string | null): ItemId {
+  return parseId(id ?? ROOT, 'FOLDER_NOT_FOUND')
 }
 
 /** Formats the id that clients receive. */

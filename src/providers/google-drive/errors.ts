@@ -1,9 +1,6 @@
-import { Diagnosis, type StorageError } from '../../errors.ts'
-import type { HttpResponse } from '../../core/egress.ts'
-import type { StorageErrorCode } from '../../errors.ts'
-import { describeExchange } from '../../net/errors.ts'
+import type { StorageError, StorageErrorCode } from '../../errors.ts'
 import { readRetryAfter } from '../../net/errors.ts'
-import { httpFailure, type NotFoundCode, responseFailure } from '../shared/errors.ts'
+import { type ErrorResponse, exchangeFailure, httpFailure, type NotFoundCode } from '../shared/errors.ts'
 import { asObject } from '../shared/rest-client.ts'
 
 /** Retry delay after the daily limit. Google counts days in its own time zone, and does not say when one ends. */
@@ -39,36 +36,32 @@ const API_DISABLED_REASONS: ReadonlySet<string> = new Set(['accessNotConfigured'
  */
 export function driveFailure(
   method: string,
-  response: Omit<HttpResponse, 'body' | 'discard'>,
+  response: ErrorResponse,
   data: unknown,
   missing: NotFoundCode
 ): StorageError {
-  const { status, headers, url } = response
-  const exchange = describeExchange(method, url, response)
+  const { status, headers } = response
   const { reasons, location } = parseErrorBody(data)
   const reason = reasons.find((each) => BY_REASON.has(each))
   const code = reason === undefined ? undefined : BY_REASON.get(reason)
   if (code !== undefined && reason !== undefined && status >= 400 && status < 500) {
     // A 403 contains no delay: Google's documentation asks to back off and try again.
     const statedDelayMs = readRetryAfter(headers) ?? (status === 403 ? 0 : undefined)
-    const retryAfterMs = code === 'PROVIDER_THROTTLED' ? retryDelayOf(reason, statedDelayMs) : undefined
+    const retryAfterMs = retryDelayOf(reason, statedDelayMs)
     const hint = API_DISABLED_REASONS.has(reason)
       ? ': enable the Drive API in the Google Cloud project of the OAuth client'
       : ''
-    return responseFailure(code, status, {
-      cause: new Diagnosis(`${exchange}, ${reason}${hint}`),
-      ...(retryAfterMs !== undefined && { retryAfterMs })
-    })
+    return exchangeFailure(code, method, response, { reason: `${reason}${hint}`, retryAfterMs })
   }
   if (status === 400 && reasons.includes('invalid') && location === 'pageToken') {
-    return responseFailure('CURSOR_EXPIRED', status, { cause: new Diagnosis(`${exchange}, page token not accepted`) })
+    return exchangeFailure('CURSOR_EXPIRED', method, response, { reason: 'page token not accepted' })
   }
   // A response of an upload session, which receives no token of ours: it says nothing about the grant.
-  if (status === 401) return responseFailure('ACCESS_DENIED', status, { cause: new Diagnosis(exchange) })
+  if (status === 401) return exchangeFailure('ACCESS_DENIED', method, response)
   // A 404 with an HTML page comes from another server, so it does not show that the object is gone. Requests contain
   // only ids of valid format, so a 400 is our error and not the caller's.
   if ((status === 404 && reasons.length === 0) || (status === 400 && method === 'GET')) {
-    return responseFailure('PROVIDER_ERROR', status, { cause: new Diagnosis(exchange) })
+    return exchangeFailure('PROVIDER_ERROR', method, response)
   }
   return httpFailure(method, response, missing)
 }

@@ -3,11 +3,20 @@ import type { Call, ListCall } from '../../core/backend.ts'
 import type { Entry, EntryPage, IncompleteReason } from '../../core/entry.ts'
 import { isStorageError } from '../../errors.ts'
 import { failure } from '../shared/errors.ts'
-import { invalidCursor, readJsonCursor, requireLimit } from '../shared/paging.ts'
+import { invalidCursor, readJsonCursor } from '../shared/paging.ts'
 import { asObject } from '../shared/rest-client.ts'
-import { driveEntry, type ItemId, fileEntry, parseId, ROOT } from './entries.ts'
-import { childrenQuery, type Corpus, listParameters } from './query.ts'
-import { DRIVE_FIELDS, type DriveSession, getFolder, getRootId } from './session.ts'
+import {
+  DRIVE_FIELDS,
+  driveEntry,
+  FILE_FIELDS,
+  fileEntry,
+  FOLDER,
+  formatId,
+  type ItemId,
+  ROOT,
+  SHORTCUT
+} from './entries.ts'
+import { type DriveSession, getFolder, getRootId } from './session.ts'
 import { withTargetStates } from './shortcuts.ts'
 
 /** A listed folder: the id for Google, and the id that clients receive. */
@@ -26,9 +35,8 @@ interface FilesPage {
 const ROOT_FOLDER: Folder = { id: ROOT, resourceKey: null, publicId: ROOT }
 
 /** Returns one page of a folder in one call. Empty folders, shortcuts and the drives of the root need more. */
-export async function listFolder(session: DriveSession, folderId: string | null, call: ListCall): Promise<EntryPage> {
-  requireLimit(call.limit)
-  const folder = await resolveFolder(session, folderId, call)
+export async function listFolder(session: DriveSession, itemId: ItemId, call: ListCall): Promise<EntryPage> {
+  const folder = await resolveFolder(session, itemId, call)
   const cursor = call.cursor === undefined ? null : readCursor(call.cursor, call.limit)
   if (cursor?.phase === 'drives' && (folder.id !== ROOT || call.kind !== undefined)) {
     throw invalidCursor()
@@ -135,13 +143,13 @@ function toEntryPage(
 /** Ids of roots, of My Drive and of shared drives, start like this (seen; not documented). */
 const ROOT_ID_PATTERN = /^0A/
 
-/** Maps all ids of the root to one. @throws StorageError `FOLDER_NOT_FOUND` for an invalid id */
-async function resolveFolder(session: DriveSession, folderId: string | null, call: ListCall): Promise<Folder> {
-  if (folderId === null || folderId === ROOT) return ROOT_FOLDER
-  const parsed = parseId(folderId, 'FOLDER_NOT_FOUND')
-  const mayBeRoot = ROOT_ID_PATTERN.test(parsed.id) && session.driveIndex.driveIdOf(parsed.id) === null
+/** Maps all ids of the root to one. */
+async function resolveFolder(session: DriveSession, itemId: ItemId, call: ListCall): Promise<Folder> {
+  const publicId = formatId(itemId.id, itemId.resourceKey)
+  if (publicId === ROOT) return ROOT_FOLDER
+  const mayBeRoot = ROOT_ID_PATTERN.test(itemId.id) && session.driveIndex.driveIdOf(itemId.id) === null
   const root = mayBeRoot ? await getRootId(session, call) : session.driveIndex.rootId
-  return parsed.id === root ? ROOT_FOLDER : { ...parsed, publicId: folderId }
+  return itemId.id === root ? ROOT_FOLDER : { ...itemId, publicId }
 }
 
 /** The position at which a listing continues: Google's page token, and the parameters that belong to it. */
@@ -179,10 +187,10 @@ export function readCursor(encodedCursor: string, limit: number): Cursor {
 }
 
 /** The largest page that Google returns. */
-export const MAX_DRIVES = 100
+const MAX_DRIVES = 100
 
 /** Returns a page of the shared drives; none if the grant lacks the scope. */
-export async function listDrives(
+async function listDrives(
   { client, driveIndex }: DriveSession,
   token: string | null,
   pageSize: number,
@@ -203,4 +211,65 @@ export async function listDrives(
   const entries = drives.map((drive) => driveEntry(asObject(drive)))
   for (const { id } of entries) driveIndex.addDrive(id)
   return { entries, token: nextPageToken === '' ? null : (nextPageToken ?? null) }
+}
+
+/** Quotes a string for Drive's query language. */
+function quote(text: string): string {
+  return `'${text.replace(/[\\']/g, '\\$&')}'`
+}
+
+/** Returns the query for a folder's items, of all kinds or of one. */
+function childrenQuery(folderId: string, kind?: ListCall['kind']): string {
+  const children = `${quote(folderId)} in parents and trashed = false`
+  if (kind === 'folder') return `${children} and mimeType = ${quote(FOLDER)}`
+  if (kind === 'file') return `${children} and mimeType != ${quote(FOLDER)} and mimeType != ${quote(SHORTCUT)}`
+  return children
+}
+
+/** The collection to search; `null` lets Google decide. */
+type Corpus = { readonly driveId: string } | 'user' | null
+
+/** Returns the parameters of a listing, which must be the same for all its pages. */
+function listParameters(q: string, corpus: Corpus, pageSize: number): drive_v3.Params$Resource$Files$List {
+  return {
+    q,
+    pageSize,
+    orderBy: 'folder,name_natural',
+    spaces: 'drive',
+    supportsAllDrives: true,
+    includeItemsFromAllDrives: true,
+    fields: `nextPageToken,incompleteSearch,files(${FILE_FIELDS})`,
+    ...(corpus === 'user' && { corpora: 'user' }),
+    ...(corpus !== null && corpus !== 'user' && { corpora: 'drive', driveId: corpus.driveId })
+  }
+}
+
+const SEARCH_PAGE_SIZE = 100
+/** Google may return short or empty pages before the last one. */
+const MAX_SEARCH_PAGES = 10
+
+/** Returns all items with a name in a folder. Drive matches names loosely, and allows duplicates. */
+export async function findByName(
+  { client, driveIndex }: DriveSession,
+  parent: ItemId,
+  name: string,
+  { signal }: Call
+): Promise<readonly Entry[]> {
+  const driveId = driveIndex.driveIdOf(parent.id)
+  const corpus = parent.id === ROOT ? 'user' : driveId === null ? null : { driveId }
+  const parameters = listParameters(`${childrenQuery(parent.id)} and name = ${quote(name)}`, corpus, SEARCH_PAGE_SIZE)
+  const found: Entry[] = []
+  let page = parameters
+  for (let pages = 1; pages <= MAX_SEARCH_PAGES; pages++) {
+    const response = await client.call({ signal, missing: 'FOLDER_NOT_FOUND', itemId: parent }, (drive, options) =>
+      drive.files.list(page, options)
+    )
+    const { files, nextPageToken } = response
+    if (!Array.isArray(files)) throw failure('PROVIDER_ERROR', 'Google Drive returned no list of files')
+    const entries = files.map((file) => fileEntry(asObject(file), { parentId: parent.id }))
+    found.push(...entries.filter((entry) => entry.name === name))
+    if (typeof nextPageToken !== 'string' || nextPageToken === '') break
+    page = { ...parameters, pageToken: nextPageToken }
+  }
+  return found
 }

@@ -3,13 +3,35 @@ import { LRUCache } from 'lru-cache'
 import type { Call } from '../../core/backend.ts'
 import type { Egress } from '../../core/egress.ts'
 import type { Entry } from '../../core/entry.ts'
+import type { OAuthOpenContext } from '../../core/provider.ts'
 import type { Timeouts } from '../../core/stores.ts'
-import { isStorageError } from '../../errors.ts'
-import type { Send } from '../shared/bearer.ts'
+import { isStorageError, type StorageError } from '../../errors.ts'
+import { createEgressFetch } from '../../net/egress.ts'
+import { connectionFailure } from '../../net/errors.ts'
+import { type Send, withBearer } from '../shared/bearer.ts'
 import { failure, type NotFoundCode } from '../shared/errors.ts'
-import type { DriveClient } from './client.ts'
-import { driveEntry, type ItemId, fileEntry, FOLDER, ROOT } from './entries.ts'
-import { FILE_FIELDS } from './query.ts'
+import { importSdk } from '../shared/import-sdk.ts'
+import {
+  DRIVE_FIELDS,
+  driveEntry,
+  FILE_FIELDS,
+  fileEntry,
+  FOLDER,
+  type ItemId,
+  resourceKeyHeader,
+  ROOT
+} from './entries.ts'
+import { driveFailure } from './errors.ts'
+
+/** The origins of the service. */
+export interface DriveOrigins {
+  /** The origin of the API, including uploads. */
+  readonly api: string
+  /** Origins besides the API's that serve rendered videos. They receive the user's access token. */
+  readonly contentOrigins?: readonly string[]
+  /** Hosts that serve rendered videos without an access token, in the format of `parseProviderUrl`. */
+  readonly contentHosts?: readonly string[]
+}
 
 /** An open connection to Drive, used by every operation. */
 export interface DriveSession {
@@ -29,6 +51,49 @@ export interface DriveSession {
   /** For the URLs of upload sessions, which need no token. */
   readonly egress: Egress
   readonly timeouts: Timeouts
+}
+
+/** Google retains an operation for at least 12 hours. */
+const DOWNLOAD_OPERATION_TTL_MS = 11 * 3_600_000
+const MAX_DOWNLOAD_OPERATIONS = 100
+
+/**
+ * Opens a connection without making a request.
+ *
+ * Imports only the Drive module: all of `googleapis` blocks the event loop for seconds. `index.js` is faster than
+ * `v3.js`, although it loads v2 too: Node parses a module for its exports, and `v3.js` is large (Node 20, 2026-11).
+ */
+export async function openSession(
+  { api, contentOrigins = [], contentHosts = [] }: DriveOrigins,
+  { accessTokens, egress, timeouts }: OAuthOpenContext
+): Promise<DriveSession> {
+  const { drive_v3: sdk } = await importSdk('googleapis', () => import('googleapis/build/src/apis/drive/index.js'))
+  const { origin } = new URL(api)
+  const send = withBearer(egress, accessTokens, [origin, ...contentOrigins])
+  const drive = new sdk.Drive({
+    rootUrl: `${origin}/`,
+    // Otherwise the environment may set another.
+    universeDomain: 'googleapis.com',
+    fetchImplementation: createEgressFetch(send),
+    // Unused by our fetch. With an agent set, the SDK does not read a proxy from the environment.
+    agent: egress.agents.https,
+    // Retries are a layer of ours; Google's own ignores `Retry-After`.
+    retry: false,
+    responseType: 'json',
+    // Error responses are distinguished by their reason, not by the text of an exception.
+    validateStatus: () => true
+  })
+  return {
+    client: new DriveClient(drive, origin),
+    driveIndex: new DriveIndex(),
+    downloadOperations: new LRUCache({ max: MAX_DOWNLOAD_OPERATIONS, ttl: DOWNLOAD_OPERATION_TTL_MS }),
+    origin,
+    contentOrigins,
+    contentHosts,
+    send,
+    egress,
+    timeouts
+  }
 }
 
 /** Gets one item. @throws StorageError `missing` if it does not exist or is in the trash */
@@ -53,6 +118,11 @@ export async function getFolder(session: DriveSession, itemId: ItemId, call: Cal
   const file = await getItem(session, itemId, call, 'FOLDER_NOT_FOUND')
   if (file.mimeType !== FOLDER) throw failure('FOLDER_NOT_FOUND')
   return file
+}
+
+/** Checks the parent folder of a write: Google would also write into a folder in the trash. */
+export async function requireParentFolder(session: DriveSession, parent: ItemId, call: Call): Promise<void> {
+  if (parent.id !== ROOT) await getFolder(session, parent, call)
 }
 
 /** Returns Google's id of the root of My Drive, requested once; `null` if the connection may not access it. */
@@ -108,7 +178,68 @@ async function getDriveEntry({ client }: DriveSession, driveId: string, { signal
   return driveEntry(drive)
 }
 
-export const DRIVE_FIELDS = 'id,name,createdTime'
+interface SdkOptions {
+  readonly signal: AbortSignal
+  readonly headers: Record<string, string>
+}
+
+interface SdkResponse<T> {
+  readonly status: number
+  /** Indexed by lower-case name. */
+  readonly headers: unknown
+  readonly data: T
+  readonly config: { readonly method?: string }
+}
+
+/** One call of the SDK, with the options that it must receive. */
+export type DriveCall<T> = (drive: drive_v3.Drive, options: SdkOptions) => Promise<SdkResponse<T>>
+
+export interface RequestOptions extends Call {
+  /** The meaning of a 404. */
+  readonly missing: NotFoundCode
+  /** The requested item, which may need a resource key. */
+  readonly itemId?: ItemId
+}
+
+export type DriveResponse<T> = { readonly data: T } | { readonly error: StorageError; readonly status: number }
+
+/** Calls the official client and maps its failures to StorageErrors. */
+export class DriveClient {
+  readonly #drive: drive_v3.Drive
+  readonly #url: URL
+
+  constructor(drive: drive_v3.Drive, origin: string) {
+    this.#drive = drive
+    this.#url = new URL(origin)
+  }
+
+  /** Returns the data of a successful response. @throws StorageError for an error response */
+  async call<T>(options: RequestOptions, run: DriveCall<T>): Promise<T> {
+    const response = await this.tryCall(options, run)
+    if ('error' in response) throw response.error
+    return response.data
+  }
+
+  /** Returns the data of a successful response, or the error of an error response. */
+  async tryCall<T>({ signal, missing, itemId }: RequestOptions, run: DriveCall<T>): Promise<DriveResponse<T>> {
+    signal.throwIfAborted()
+    const response = await run(this.#drive, { signal, headers: resourceKeyHeader(itemId) }).catch((error: unknown) => {
+      signal.throwIfAborted()
+      // The SDK wraps the errors of our fetch implementation.
+      throw connectionFailure(error, 'Google Drive')
+    })
+    const { status, data, config } = response
+    if (status < 200 || status > 299) {
+      const httpResponse = { status, headers: response.headers as Record<string, string>, url: this.#url }
+      return { error: driveFailure(config.method ?? 'GET', httpResponse, data, missing), status }
+    }
+    // The SDK returns a body that is not JSON as a string, such as the page of a captive portal.
+    if (typeof data !== 'object' || data === null) {
+      throw failure('PROVIDER_ERROR', 'The response of Google Drive is not valid JSON')
+    }
+    return { data }
+  }
+}
 
 /** Maximum folders with a cached shared drive. For other folders, Google searches longer. */
 const MAX_FOLDERS = 5000

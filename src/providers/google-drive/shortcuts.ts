@@ -1,6 +1,6 @@
+import type { Call } from '../../core/backend.ts'
 import type { Entry, ShortcutTarget } from '../../core/entry.ts'
 import { isStorageError, type StorageErrorCode } from '../../errors.ts'
-import type { Call } from '../../core/backend.ts'
 import { parseId } from './entries.ts'
 import type { DriveSession } from './session.ts'
 

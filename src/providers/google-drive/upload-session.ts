@@ -1,18 +1,18 @@
 import { Readable } from 'node:stream'
 import type { HttpResponse } from '../../core/egress.ts'
-import { isSameOrigin } from '../../net/http-client.ts'
 import { readRetryAfter } from '../../net/errors.ts'
+import { isSameOrigin } from '../../net/http-client.ts'
 import { failure, transientFailure } from '../shared/errors.ts'
-import { UploadRetry } from '../shared/upload-retry.ts'
 import { readErrorBody } from '../shared/rest-client.ts'
-import { type Chunk, skipBytes } from '../shared/upload.ts'
+import type { Chunk } from '../shared/upload.ts'
+import { type ChunkOutcome, sendChunk, UploadRetry } from '../shared/upload-retry.ts'
 import { driveFailure } from './errors.ts'
 import type { DriveSession } from './session.ts'
 
 const ACCEPTED_RANGE = /^bytes=0-(\d{1,15})$/
 
-/** The outcome of a chunk: the number of bytes that Google has, or the completed file. */
-type Outcome = { readonly accepted: number } | { readonly file: unknown }
+/** The file is JSON. */
+type Outcome = ChunkOutcome<unknown>
 
 /**
  * A resumable upload ("Perform a resumable upload"). Its URL is valid for a week and grants access by itself:
@@ -42,27 +42,12 @@ export class UploadSession {
    * @param start the offset of the chunk in the upload
    * @returns the file as JSON, after the last chunk; `null` before
    */
-  async send({ pieces, length, isLast }: Chunk, start: number): Promise<unknown> {
-    const end = start + length
-    const total = isLast ? String(end) : '*'
-    let offset = start
-    for (;;) {
-      const rest = skipBytes(pieces, offset - start)
+  send(chunk: Chunk, start: number): Promise<unknown> {
+    return sendChunk('Google Drive', chunk, start, this.#retry, async (rest, offset, end) => {
+      const total = chunk.isLast ? String(end) : '*'
       const range = offset === end ? `bytes */${total}` : `bytes ${offset}-${end - 1}/${total}`
-      const outcome = (await this.#put(range, rest, end - offset)) ?? (await this.#getStatus(total))
-      if ('file' in outcome) {
-        if (!isLast) throw failure('PROVIDER_ERROR', 'Google Drive completed the upload before its end')
-        return outcome.file
-      }
-      const { accepted } = outcome
-      // Fails if Google lost accepted bytes or counts more than were sent.
-      if (accepted < offset || accepted > end)
-        throw failure('PROVIDER_ERROR', 'Google Drive reported an invalid byte count')
-      if (accepted > offset) this.#retry.reset()
-      if (accepted === end && !isLast) return null
-      if (accepted === offset) await this.#retry.pause(transientFailure('Google Drive accepted no bytes of the upload'))
-      offset = accepted
-    }
+      return (await this.#put(range, rest, end - offset)) ?? (await this.#getStatus(total))
+    })
   }
 
   /** Deletes the session, which Google would otherwise store for a week. Runs in the background. */
