@@ -18,8 +18,8 @@ import {
   readResponseSizes
 } from '../shared/download.ts'
 import { failure, unsupportedExportFormat } from '../shared/errors.ts'
-import { asObject, readJson, sizeOf } from '../shared/rest-client.ts'
-import { type DropboxFormat, type Metadata, fileEntry, formatsOf } from './entries.ts'
+import { asObject, type JsonObject, readJson, sizeOf } from '../shared/rest-client.ts'
+import { type DropboxFormat, fileEntry, formatsOf } from './entries.ts'
 import { type DropboxSession, getItem } from './session.ts'
 
 const SERVICE = 'Dropbox'
@@ -88,7 +88,7 @@ async function exportDocument(session: DropboxSession, id: string, call: Downloa
 }
 
 /** @throws StorageError `INVALID_REQUEST` for a format the document lacks, `UNSUPPORTED` if it has no known format */
-function selectFormat(metadata: Metadata, requestedMimeType: string | undefined): DropboxFormat {
+function selectFormat(metadata: JsonObject, requestedMimeType: string | undefined): DropboxFormat {
   const hasFormats = fileEntry(metadata, null).exportFormats.length > 0
   const formats = hasFormats ? formatsOf(metadata['export_info']) : []
   const format = formats.find(({ mimeType }) => requestedMimeType === undefined || mimeType === requestedMimeType)
@@ -99,7 +99,7 @@ function selectFormat(metadata: Metadata, requestedMimeType: string | undefined)
 }
 
 /** Reads the metadata header of a content response. @throws StorageError `PROVIDER_ERROR` */
-function readResultHeader({ headers }: HttpResponse): Metadata {
+function readResultHeader({ headers }: HttpResponse): JsonObject {
   try {
     return asObject(JSON.parse(headers['dropbox-api-result'] ?? ''))
   } catch {

@@ -1,12 +1,12 @@
 import type { Entry, ExportFormat } from '../../core/entry.ts'
 import { failure, type NotFoundCode } from '../shared/errors.ts'
 import { parseIsoTime, UNKNOWN_METADATA } from '../shared/names.ts'
-import { asObject, sizeOf, textOf } from '../shared/rest-client.ts'
+import { asObject, type JsonObject, sizeOf, textOf } from '../shared/rest-client.ts'
 
 const SHA256 = /^[0-9a-f]{64}$/
 
 /** Converts an item of a listing. @param parentId the id of its folder */
-export function toEntry(metadata: Metadata, parentId: string | null): Entry {
+export function toEntry(metadata: JsonObject, parentId: string | null): Entry {
   switch (metadata['.tag']) {
     case 'file':
       return fileEntry(metadata, parentId)
@@ -21,7 +21,7 @@ export function toEntry(metadata: Metadata, parentId: string | null): Entry {
  * Converts a file. A symbolic link is a `link`: its target is a path on some computer, and its content is not that of
  * the target. A file without bytes (a Paper or Google document) can be exported to the formats that Dropbox names.
  */
-export function fileEntry(metadata: Metadata, parentId: string | null): Entry {
+export function fileEntry(metadata: JsonObject, parentId: string | null): Entry {
   const isLink = metadata['symlink_info'] !== undefined
   const hasBytes = !isLink && metadata['is_downloadable'] !== false
   const formats = hasBytes || isLink ? [] : formatsOf(metadata['export_info'])
@@ -40,7 +40,7 @@ export function fileEntry(metadata: Metadata, parentId: string | null): Entry {
 }
 
 /** Converts a folder. */
-export function folderEntry(metadata: Metadata, parentId: string | null): Entry {
+export function folderEntry(metadata: JsonObject, parentId: string | null): Entry {
   const hasNoAccess = asObject(metadata['sharing_info'])['no_access'] === true
   return {
     ...commonFields(metadata, parentId),
@@ -49,7 +49,7 @@ export function folderEntry(metadata: Metadata, parentId: string | null): Entry 
   }
 }
 
-function commonFields({ id, name, path_display: path }: Metadata, parentId: string | null): Omit<Entry, 'kind'> {
+function commonFields({ id, name, path_display: path }: JsonObject, parentId: string | null): Omit<Entry, 'kind'> {
   const entryName = textOf(name)
   if (!isId(id) || entryName === null) {
     throw failure('PROVIDER_ERROR', 'Dropbox returned an item without an id or a name')
@@ -58,7 +58,7 @@ function commonFields({ id, name, path_display: path }: Metadata, parentId: stri
 }
 
 /** Dropbox reports this for shared folders only. */
-function canWrite(metadata: Metadata): boolean | null {
+function canWrite(metadata: JsonObject): boolean | null {
   const isReadOnly = asObject(metadata['sharing_info'])['read_only']
   return typeof isReadOnly === 'boolean' ? !isReadOnly : null
 }
@@ -75,6 +75,11 @@ export function isId(value: unknown): value is string {
 export function parseId(id: string, missing: NotFoundCode): string {
   if (!isId(id)) throw failure(missing)
   return id
+}
+
+/** @param id `null` is the root, which has no id @throws StorageError `FOLDER_NOT_FOUND` for an invalid id */
+export function parseFolderId(id: string | null): string | null {
+  return id === null ? null : parseId(id, 'FOLDER_NOT_FOUND')
 }
 
 /** A format, with Dropbox's name for it. */
@@ -109,6 +114,3 @@ export function formatsOf(exportInfo: unknown): readonly DropboxFormat[] {
       : [{ ...format, name, isDefault: name === defaultName }]
   })
 }
-
-/** The metadata of an item in a Dropbox response, unchecked. */
-export type Metadata = Readonly<Record<string, unknown>>

@@ -1,7 +1,6 @@
-import type { HttpResponse } from '../../core/egress.ts'
-import { Diagnosis, isStorageError, type StorageErrorCode, type StorageError } from '../../errors.ts'
-import { describeExchange, readRetryAfter } from '../../net/errors.ts'
-import { httpFailure, type NotFoundCode, responseFailure } from '../shared/errors.ts'
+import { isStorageError, type StorageError, type StorageErrorCode } from '../../errors.ts'
+import { readRetryAfter } from '../../net/errors.ts'
+import { type ErrorResponse, exchangeFailure, httpFailure, type NotFoundCode } from '../shared/errors.ts'
 import { asObject } from '../shared/rest-client.ts'
 
 type Codes = ReadonlyMap<string, StorageErrorCode>
@@ -61,21 +60,16 @@ const UNEXPECTED_STATUSES: ReadonlySet<number> = new Set([400, 404, 405, 409, 41
 /** Maps an error response by the tags of its `error_summary`; the end of the summary is random. */
 export function dropboxFailure(
   method: string,
-  response: Omit<HttpResponse, 'body' | 'discard'>,
+  response: ErrorResponse,
   problem: unknown,
   missing: NotFoundCode
 ): StorageError {
-  const { status, headers, url } = response
-  const exchange = describeExchange(method, url, response)
+  const { status, headers } = response
   const { code, tag } = parseErrorBody(status, problem, missing)
   if (code === undefined) return httpFailure(method, response, missing)
   // Concurrent writes in one namespace cause a 409 without a delay: Dropbox asks to back off and try again.
-  const statedDelayMs = readRetryAfter(headers) ?? readBodyRetryAfter(problem) ?? (status === 409 ? 0 : undefined)
-  const retryAfterMs = code === 'PROVIDER_THROTTLED' ? statedDelayMs : undefined
-  return responseFailure(code, status, {
-    cause: new Diagnosis(tag === undefined ? exchange : `${exchange}, ${tag}`),
-    ...(retryAfterMs !== undefined && { retryAfterMs })
-  })
+  const retryAfterMs = readRetryAfter(headers) ?? readBodyRetryAfter(problem) ?? (status === 409 ? 0 : undefined)
+  return exchangeFailure(code, method, response, { reason: tag, retryAfterMs })
 }
 
 /** Returns the offset at which an upload session must continue; `null` if the error is another one. */

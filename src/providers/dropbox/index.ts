@@ -1,30 +1,17 @@
-import type { Readable } from 'node:stream'
-import type {
-  Account,
-  Call,
-  Capabilities,
-  Download,
-  DownloadCall,
-  DownloadUrl,
-  DownloadUrlCall,
-  ListCall,
-  StorageBackend,
-  UploadCall,
-  UploadTarget
-} from '../../core/backend.ts'
-import type { Entry, EntryPage } from '../../core/entry.ts'
+import type { Account, Call, Capabilities } from '../../core/backend.ts'
+import type { Entry } from '../../core/entry.ts'
 import type { AuthorizationServer, RevokeContext } from '../../core/oauth.ts'
-import { defineProvider, type OAuthOpenContext, type OAuthProvider } from '../../core/provider.ts'
+import { defineProvider, type OAuthProvider } from '../../core/provider.ts'
 import type { Secret } from '../../core/secret.ts'
-import { withBearer } from '../shared/bearer.ts'
+import { isStorageError, StorageError } from '../../errors.ts'
+import { createBackend, type Operations } from '../shared/backend.ts'
 import { failure } from '../shared/errors.ts'
-import { asObject, readErrorBody, RestClient, sizeOf, textOf } from '../shared/rest-client.ts'
-import { DropboxClient, withMissingScope } from './client.ts'
+import { asObject, type JsonObject, readErrorBody, sizeOf, textOf } from '../shared/rest-client.ts'
 import { downloadFile, getTemporaryLink } from './download.ts'
-import { type Metadata, parseId, toEntry } from './entries.ts'
+import { folderEntry, parseFolderId, parseId, toEntry } from './entries.ts'
 import { dropboxFailure } from './errors.ts'
 import { listFolder } from './list.ts'
-import { createFolder, type DropboxSession, getItem, getParentId, removeFile } from './session.ts'
+import { type DropboxOrigins, type DropboxSession, getFolder, getItem, getParentId, openSession } from './session.ts'
 import { uploadFile } from './upload.ts'
 
 /** The endpoints of the service, including those of the authorization server. */
@@ -49,7 +36,7 @@ export function dropbox(endpoints: DropboxEndpoints = DROPBOX): OAuthProvider {
     id: 'dropbox',
     label: 'Dropbox',
     capabilities: CAPABILITIES,
-    checkFolderId: (id) => void parseId(id, 'FOLDER_NOT_FOUND'),
+    checkFolderId: (id) => void parseFolderId(id),
     connect: {
       type: 'oauth2',
       server: endpoints.server,
@@ -59,33 +46,11 @@ export function dropbox(endpoints: DropboxEndpoints = DROPBOX): OAuthProvider {
       authorizationParameters: { token_access_type: 'offline' },
       revoke: (accessToken, context) => revokeToken(endpoints.api, accessToken, context)
     },
-    open: async (context) => openDropbox(endpoints, context)
+    open: async (context) => createBackend(OPERATIONS, openSession(endpoints, context))
   })
 }
 
-/** The origins of the service. */
-export interface DropboxOrigins {
-  /** The origin of the metadata API. */
-  readonly api: string
-  /** The origin for uploads and downloads. */
-  readonly content: string
-  /** Allowed hosts of temporary links, in the format of `pinnedUrl`. */
-  readonly linkHosts: readonly string[]
-}
-
-/** Opens a connection without making a request. The path root is requested before the first call that needs it. */
-export function openDropbox(
-  { api, content, linkHosts }: DropboxOrigins,
-  { accessTokens, egress, timeouts }: OAuthOpenContext
-): StorageBackend {
-  const origins = [new URL(api).origin, new URL(content).origin]
-  const { idleMs } = timeouts
-  const send = withBearer(withMissingScope(egress, idleMs), accessTokens, origins)
-  const rest = new RestClient(send, idleMs, dropboxFailure)
-  return new DropboxBackend({ client: new DropboxClient({ rest, api, content, idleMs }), linkHosts, timeouts })
-}
-
-export const CAPABILITIES: Capabilities = {
+const CAPABILITIES: Capabilities = {
   paging: 'native',
   kindFilter: 'emulated',
   rangeDownload: 'native',
@@ -98,76 +63,99 @@ export const CAPABILITIES: Capabilities = {
   downloadUrl: 'emulated'
 }
 
-/** The files of a Dropbox user. All items except the root have ids, which survive moves. */
-export class DropboxBackend implements StorageBackend {
-  readonly provider = 'dropbox'
-  readonly capabilities = CAPABILITIES
-  readonly #session: DropboxSession
+/** All items except the root have ids, which survive moves. */
+const OPERATIONS: Operations<DropboxSession, string, string | null> = {
+  provider: 'dropbox',
+  capabilities: CAPABILITIES,
+  parseId,
+  parseFolderId,
+  listFolder,
+  stat,
+  download: downloadFile,
+  upload: uploadFile,
+  remove,
+  createFolder,
+  downloadUrl: getTemporaryLink,
+  account
+}
 
-  constructor(session: DropboxSession) {
-    this.#session = session
-  }
+async function stat(session: DropboxSession, id: string, call: Call): Promise<Entry> {
+  const metadata = await getItem(session, id, call, 'OBJECT_NOT_FOUND')
+  return toEntry(metadata, await getParentId(session, metadata, call))
+}
 
-  async listFolder(folderId: string | null, call: ListCall): Promise<EntryPage> {
-    call.signal.throwIfAborted()
-    return listFolder(this.#session, folderId, call)
+/**
+ * Creates a folder. Unlike all other writes, this takes a path and no id: if the parent is moved right before,
+ * Dropbox creates it again at its old path. The call then fails and leaves the new folder there, because removing it
+ * would also remove what other clients may have added to it.
+ *
+ * @throws StorageError `ALREADY_EXISTS`, `FOLDER_NOT_FOUND`, `INVALID_REQUEST`
+ */
+async function createFolder(
+  session: DropboxSession,
+  parentId: string | null,
+  name: string,
+  call: Call
+): Promise<Entry> {
+  const parent = parentId === null ? '' : await getPath(session, parentId, call)
+  const arg = { path: `${parent}/${name}`, autorename: false }
+  const options = { signal: call.signal, missing: 'FOLDER_NOT_FOUND' } as const
+  const { metadata } = await session.client.files('create_folder_v2', arg, options)
+  const folder = asObject(metadata)
+  const entry = folderEntry(folder, parentId)
+  if ((await getParentId(session, folder, call)) !== parentId) {
+    throw failure('FOLDER_NOT_FOUND', 'The parent folder was moved while the folder was created')
   }
+  return entry
+}
 
-  async stat(id: string, call: Call): Promise<Entry> {
-    call.signal.throwIfAborted()
-    const metadata = await getItem(this.#session, parseId(id, 'OBJECT_NOT_FOUND'), call, 'OBJECT_NOT_FOUND')
-    return toEntry(metadata, await getParentId(this.#session, metadata, call))
-  }
+/** @throws StorageError `FOLDER_NOT_FOUND`; `UNSUPPORTED` for a shared folder that is not mounted */
+async function getPath(session: DropboxSession, id: string, call: Call): Promise<string> {
+  const { path_lower: path } = await getFolder(session, id, call)
+  if (typeof path !== 'string' || !path.startsWith('/')) throw failure('UNSUPPORTED', 'The folder is not mounted')
+  return path
+}
 
-  async download(id: string, call: DownloadCall): Promise<Download> {
-    call.signal.throwIfAborted()
-    return downloadFile(this.#session, parseId(id, 'OBJECT_NOT_FOUND'), call)
-  }
+/** Maximum attempts to remove a file that changes between the check and the removal. */
+const MAX_ATTEMPTS = 2
 
-  async upload(target: UploadTarget, body: Readable, call: UploadCall): Promise<Entry> {
-    return uploadFile(this.#session, target, body, call)
+/**
+ * Removes a file; Dropbox can restore it for a month. Dropbox would also remove a folder with its content, so the
+ * item is checked first, and exactly the checked version is removed.
+ *
+ * @throws StorageError `INVALID_REQUEST` for a folder, `LOCKED` for a file that changes continually
+ */
+async function remove(session: DropboxSession, id: string, call: Call): Promise<void> {
+  const options = { signal: call.signal, missing: 'OBJECT_NOT_FOUND' } as const
+  for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
+    try {
+      const { '.tag': tag, rev } = await getItem(session, id, call, 'OBJECT_NOT_FOUND')
+      if (tag === 'folder') throw new StorageError('INVALID_REQUEST', 'Only files can be removed.')
+      if (typeof rev !== 'string') throw failure('PROVIDER_ERROR', 'Dropbox returned a file without a version')
+      await session.client.files('delete_v2', { path: id, parent_rev: rev }, options)
+      return
+    } catch (error) {
+      if (isStorageError(error, 'OBJECT_NOT_FOUND')) return
+      if (!isStorageError(error, 'ALREADY_EXISTS')) throw error
+    }
   }
-
-  async remove(id: string, call: Call): Promise<void> {
-    call.signal.throwIfAborted()
-    return removeFile(this.#session, parseId(id, 'OBJECT_NOT_FOUND'), call)
-  }
-
-  async createFolder(parentId: string | null, name: string, call: Call): Promise<Entry> {
-    call.signal.throwIfAborted()
-    return createFolder(this.#session, parentId, name, call)
-  }
-
-  async downloadUrl(id: string, call: DownloadUrlCall): Promise<DownloadUrl> {
-    call.signal.throwIfAborted()
-    return getTemporaryLink(this.#session, parseId(id, 'OBJECT_NOT_FOUND'), call)
-  }
-
-  async account(call: Call): Promise<Account> {
-    call.signal.throwIfAborted()
-    return readAccount(this.#session, call)
-  }
+  throw failure('LOCKED', 'The file changed before each attempt to remove it')
 }
 
 /** Returns the current user. Also updates the path root from the response. */
-export async function readAccount({ client }: DropboxSession, call: Call): Promise<Account> {
-  const account = await client.user('get_current_account', call)
-  const id = textOf(account['account_id'])
+async function account({ client }: DropboxSession, call: Call): Promise<Account> {
+  const user = await client.user('get_current_account', call)
+  const id = textOf(user['account_id'])
   if (id === null) throw failure('PROVIDER_ERROR', 'Dropbox returned no account id')
-  client.root.updateFromAccount(account)
+  client.root.updateFromAccount(user)
   const space = await client.user('get_space_usage', call)
-  const email = textOf(account['email'])
-  const name = textOf(asObject(account['name'])['display_name'])
-  return {
-    id,
-    name: name ?? email ?? id,
-    email,
-    quota: quotaOf(space)
-  }
+  const email = textOf(user['email'])
+  const name = textOf(asObject(user['name'])['display_name'])
+  return { id, name: name ?? email ?? id, email, quota: quotaOf(space) }
 }
 
 /** Team members share the team's space. A member's own limit applies if it blocks uploads. */
-function quotaOf({ used, allocation }: Metadata): Account['quota'] {
+function quotaOf({ used, allocation }: JsonObject): Account['quota'] {
   const space = asObject(allocation)
   const ownUse = sizeOf(used)
   const total = sizeOf(space['allocated'])

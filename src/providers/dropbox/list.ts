@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto'
 import type { ListCall } from '../../core/backend.ts'
 import type { Entry, EntryPage, IncompleteReason } from '../../core/entry.ts'
 import { failure } from '../shared/errors.ts'
-import { readJsonCursor, requireLimit } from '../shared/paging.ts'
-import { asObject } from '../shared/rest-client.ts'
-import { type Metadata, parseId, toEntry } from './entries.ts'
+import { readJsonCursor } from '../shared/paging.ts'
+import { asObject, type JsonObject } from '../shared/rest-client.ts'
+import { toEntry } from './entries.ts'
 import type { DropboxSession } from './session.ts'
 
 /** One page of Dropbox's listing. */
@@ -22,10 +22,8 @@ interface Page {
  * longer than requested. A longer page is returned in parts and requested again for each of them. Its order is not
  * stable, so the parts are taken in the order of the ids.
  */
-export async function listFolder(session: DropboxSession, folderId: string | null, call: ListCall): Promise<EntryPage> {
+export async function listFolder(session: DropboxSession, id: string | null, call: ListCall): Promise<EntryPage> {
   const { limit, cursor: encodedCursor } = call
-  requireLimit(limit)
-  const id = folderId === null ? null : parseId(folderId, 'FOLDER_NOT_FOUND')
   const firstCursor = { token: null, pageSize: limit, returnedCount: 0, hash: '', isStale: false }
   const cursor = encodedCursor === undefined ? firstCursor : readCursor(encodedCursor)
   const page = await getPage(session, id, cursor, call)
@@ -79,8 +77,8 @@ async function getPage({ client }: DropboxSession, id: string | null, cursor: Cu
 }
 
 /** Returns the remaining items of a page. If it names a path several times, the last item counts. */
-function lastByPath(items: readonly Metadata[]): readonly Metadata[] {
-  const last = new Map<unknown, Metadata>()
+function lastByPath(items: readonly JsonObject[]): readonly JsonObject[] {
+  const last = new Map<unknown, JsonObject>()
   for (const each of items) {
     const path = each['path_lower']
     // Unmounted items have no path.
@@ -91,7 +89,7 @@ function lastByPath(items: readonly Metadata[]): readonly Metadata[] {
   return [...last.values()].filter((each) => !isDeleted(each))
 }
 
-function isDeleted({ '.tag': tag }: Metadata): boolean {
+function isDeleted({ '.tag': tag }: JsonObject): boolean {
   return tag === 'deleted'
 }
 
@@ -103,8 +101,8 @@ const LIST_OPTIONS = {
 } as const
 
 /** @throws StorageError `PROVIDER_ERROR` for a response without a list or without a continuation */
-function requirePage({ entries, cursor: nextToken, has_more: hasMore }: Metadata): {
-  readonly items: readonly Metadata[]
+function requirePage({ entries, cursor: nextToken, has_more: hasMore }: JsonObject): {
+  readonly items: readonly JsonObject[]
   readonly nextToken: string
   readonly hasMore: boolean
 } {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import t from 'tap'
-import { headerSafeJson } from '../../../src/providers/dropbox/client.ts'
+import { headerSafeJson } from '../../../src/providers/dropbox/session.ts'
 import { endpointsOf, VALID_TOKENS, startDropbox } from '../../contract/harness/dropbox.ts'
 import { callOptions, rejectsWith } from '../../contract/suite/arrange.ts'
 import { respondsWith, truncates, htmlPage, redirects } from '../../fakes/faults.ts'
