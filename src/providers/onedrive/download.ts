@@ -1,16 +1,22 @@
+import type { ByteRange, Download, DownloadCall } from '../../core/backend.ts'
 import type { HttpResponse } from '../../core/egress.ts'
 import type { StorageError } from '../../errors.ts'
-import type { ByteRange, Download, DownloadCall } from '../../core/backend.ts'
-import { hasDetectableEnd } from '../shared/download.ts'
-import { apiUrl } from '../shared/rest-client.ts'
-import { rangeHeader, resolveRange, unsatisfiableRange } from '../shared/download.ts'
-import { type DownloadSizes, readResponseSizes } from '../shared/download.ts'
-import { unsupportedExportFormat } from '../shared/errors.ts'
-import { failure } from '../shared/errors.ts'
-import { toTransferBody, downloadLatest, destroyBody } from '../shared/download.ts'
 import { parseProviderUrl } from '../shared/bearer.ts'
-import { hasFacet, itemEntry, itemIdOf, type Resource } from './entries.ts'
-import { type ItemId, pathOf } from './entries.ts'
+import {
+  destroyBody,
+  downloadLatest,
+  type DownloadSizes,
+  hasDetectableEnd,
+  rangeHeader,
+  readContentUrl,
+  readResponseSizes,
+  resolveRange,
+  toTransferBody,
+  unsatisfiableRange
+} from '../shared/download.ts'
+import { failure, unsupportedExportFormat } from '../shared/errors.ts'
+import { apiUrl, type JsonObject } from '../shared/rest-client.ts'
+import { hasFacet, type ItemId, itemEntry, itemIdOf, pathOf, requireItem, type SiteId } from './entries.ts'
 import { type GraphSession, resolveItem } from './session.ts'
 
 const SERVICE = 'OneDrive'
@@ -22,14 +28,15 @@ const EXPIRED_STATUSES: ReadonlySet<number> = new Set([401, 403, 404, 410])
  * Downloads a file from a URL that Graph issues for a few minutes. The URL grants access by itself: requests to it
  * carry no token, and no message contains it. It serves ranges ("Download driveItem content").
  */
-export async function downloadFile(session: GraphSession, id: ItemId, call: DownloadCall): Promise<Download> {
+export async function downloadFile(session: GraphSession, id: ItemId | SiteId, call: DownloadCall): Promise<Download> {
   const { signal, range } = call
+  const itemId = requireItem(id, 'OBJECT_NOT_FOUND')
   const headers = range === undefined ? {} : { range: rangeHeader(range) }
   let expiredError: StorageError | null = null
   return downloadLatest(
     SERVICE,
     // Without `$select`, which would omit the download URL even if named (microsoft-graph-docs issue 20212).
-    () => resolveItem(session, id, call, 'OBJECT_NOT_FOUND', null),
+    () => resolveItem(session, itemId, call, 'OBJECT_NOT_FOUND', null),
     async (item) => {
       const { kind, name, mimeType, version, modifiedAt } = itemEntry(item, { parentId: null })
       if (kind === 'package') throw failure('UNSUPPORTED', 'The item can only be opened in OneDrive')
@@ -58,20 +65,16 @@ export async function downloadFile(session: GraphSession, id: ItemId, call: Down
 }
 
 /** Returns the URL of an item's content. Requests it if the item does not contain it. */
-async function getContentUrl(session: GraphSession, item: Resource, { signal }: DownloadCall): Promise<URL> {
-  const subject = 'The download URL'
+async function getContentUrl(
+  { client, origin, contentHosts }: GraphSession,
+  item: JsonObject,
+  { signal }: DownloadCall
+): Promise<URL> {
   const downloadUrl = item[DOWNLOAD_URL_FIELD] ?? null
-  if (downloadUrl !== null) return parseProviderUrl(downloadUrl, session.contentHosts, subject)
-  const url = apiUrl(session.origin, `${pathOf(itemIdOf(item))}/content`)
+  if (downloadUrl !== null) return parseProviderUrl(downloadUrl, contentHosts, 'The download URL')
+  const url = apiUrl(origin, `${pathOf(itemIdOf(item))}/content`)
   const request = { url, signal, missing: 'OBJECT_NOT_FOUND', purpose: 'transfer', redirects: 'manual' } as const
-  const response = await session.client.send(request)
-  if (response.status === 302) {
-    await response.discard()
-    return parseProviderUrl(response.headers['location'], session.contentHosts, subject)
-  }
-  if (response.status >= 400) throw await session.client.readError(request, response)
-  destroyBody(response)
-  throw failure('PROVIDER_ERROR', `Graph returned ${response.status} instead of a redirect to the content`)
+  return readContentUrl(client, request, await client.send(request), { service: SERVICE, contentHosts })
 }
 
 /**

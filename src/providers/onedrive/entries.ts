@@ -2,10 +2,7 @@ import type { ContentHash, Entry, EntryKind, ShortcutTarget } from '../../core/e
 import { parseProviderLink } from '../../core/provider-link.ts'
 import { failure, type NotFoundCode } from '../shared/errors.ts'
 import { parseIsoTime, UNKNOWN_METADATA } from '../shared/names.ts'
-import { asObject, sizeOf, textOf } from '../shared/rest-client.ts'
-
-/** A resource in a Graph response, unchecked. */
-export type Resource = Readonly<Record<string, unknown>>
+import { asObject, type JsonObject, sizeOf, textOf } from '../shared/rest-client.ts'
 
 /** All fields that an entry needs. No download URL: it is a secret, and a listing would contain one for each file. */
 export const ITEM_FIELDS =
@@ -18,17 +15,17 @@ export const SITE_FIELDS = 'id,name,displayName,webUrl,createdDateTime,lastModif
 const HASHES = { sha256Hash: 'sha256', sha1Hash: 'sha1', quickXorHash: 'quickXor' } as const
 const DRIVE_ROOT_PATH = /\/root:\/?$/
 
-export function hasFacet(item: Resource, facet: string): boolean {
+export function hasFacet(item: JsonObject, facet: string): boolean {
   return typeof item[facet] === 'object' && item[facet] !== null
 }
 
 /** Returns whether an item is not listed: albums (their items are listed elsewhere too) and deleted items. */
-export function isHidden(item: Resource): boolean {
+export function isHidden(item: JsonObject): boolean {
   return hasFacet(item, 'bundle') || hasFacet(item, 'deleted')
 }
 
 /** Items without a known facet, such as the personal vault, can be opened at Microsoft only, like a notebook. */
-export function kindOf(item: Resource): EntryKind {
+export function kindOf(item: JsonObject): EntryKind {
   if (hasFacet(item, 'remoteItem')) return 'shortcut'
   if (hasFacet(item, 'package')) return 'package'
   if (hasFacet(item, 'folder')) return 'folder'
@@ -36,26 +33,29 @@ export function kindOf(item: Resource): EntryKind {
 }
 
 /** Returns whether an item is at the top of its drive, which the id of its folder alone does not show. */
-export function isInDriveRoot(item: Resource): boolean {
+export function isInDriveRoot(item: JsonObject): boolean {
   const { path } = asObject(item['parentReference'])
   return typeof path === 'string' && DRIVE_ROOT_PATH.test(path)
 }
 
 /** Returns the id of an item. @throws StorageError `PROVIDER_ERROR` if it has none */
-export function itemIdOf(item: Resource): ItemId & { readonly drive: string } {
+export function itemIdOf(item: JsonObject): ItemId & { readonly drive: string } {
   const id = readItemId(asObject(item['parentReference'])['driveId'], item['id'])
   if (id?.drive == null) throw failure('PROVIDER_ERROR', 'Graph returned an item without an id or a drive')
   return { drive: id.drive, item: id.item }
 }
 
 /** Returns the id of a shortcut's target; `null` if the item is no shortcut or does not contain it. */
-export function remoteIdOf(item: Resource): ItemId | null {
+export function remoteIdOf(item: JsonObject): ItemId | null {
   const remote = asObject(item['remoteItem'])
   return readItemId(asObject(remote['parentReference'])['driveId'], remote['id'])
 }
 
 /** Converts an item. @param location the id to use instead of the item's own, and the id of its folder */
-export function itemEntry(item: Resource, location: { readonly id?: string; readonly parentId: string | null }): Entry {
+export function itemEntry(
+  item: JsonObject,
+  location: { readonly id?: string; readonly parentId: string | null }
+): Entry {
   const id = itemIdOf(item)
   const { name, cTag, eTag } = item
   if (typeof name !== 'string') throw failure('PROVIDER_ERROR', 'Graph returned an item without a name')
@@ -91,7 +91,7 @@ export function itemEntry(item: Resource, location: { readonly id?: string; read
 }
 
 /** Converts a drive, such as a library of a site. */
-export function driveEntry(drive: Resource, parentId: string | null): Entry {
+export function driveEntry(drive: JsonObject, parentId: string | null): Entry {
   const id = readDriveId(drive['id'])
   const { name } = drive
   if (id === null || typeof name !== 'string')
@@ -100,14 +100,14 @@ export function driveEntry(drive: Resource, parentId: string | null): Entry {
 }
 
 /** @returns `null` for a site with an unusable id, so that the other sites are still listed */
-export function siteEntry(site: Resource, parentId: string | null): Entry | null {
+export function siteEntry(site: JsonObject, parentId: string | null): Entry | null {
   const id = readSiteId(site['id'])
   if (id === null) return null
   const name = textOf(site['displayName']) ?? textOf(site['name']) ?? textOf(site['webUrl']) ?? id.site
   return containerEntry(site, { id: formatSiteId(id), name, parentId, driveId: null })
 }
 
-function containerEntry(resource: Resource, properties: Pick<Entry, 'id' | 'name' | 'parentId' | 'driveId'>): Entry {
+function containerEntry(resource: JsonObject, properties: Pick<Entry, 'id' | 'name' | 'parentId' | 'driveId'>): Entry {
   const can = { list: true, download: false, write: null }
   return {
     ...UNKNOWN_METADATA,
@@ -119,7 +119,7 @@ function containerEntry(resource: Resource, properties: Pick<Entry, 'id' | 'name
   }
 }
 
-function timesOf(resource: Resource): Pick<Entry, 'createdAt' | 'modifiedAt'> {
+function timesOf(resource: JsonObject): Pick<Entry, 'createdAt' | 'modifiedAt'> {
   return {
     createdAt: parseIsoTime(resource['createdDateTime']),
     modifiedAt: parseIsoTime(resource['lastModifiedDateTime'])
@@ -127,7 +127,7 @@ function timesOf(resource: Resource): Pick<Entry, 'createdAt' | 'modifiedAt'> {
 }
 
 /** A shortcut contains the metadata of its target, so a target with metadata exists. */
-function targetOf(item: Resource): ShortcutTarget {
+function targetOf(item: JsonObject): ShortcutTarget {
   const remote = asObject(item['remoteItem'])
   const id = remoteIdOf(item)
   const hasMetadata = ['file', 'folder', 'package'].some((facet) => hasFacet(remote, facet))
@@ -139,7 +139,7 @@ function targetOf(item: Resource): ShortcutTarget {
   }
 }
 
-function hashOf(item: Resource): ContentHash | null {
+function hashOf(item: JsonObject): ContentHash | null {
   const hashes = asObject(asObject(item['file'])['hashes'])
   for (const [name, algorithm] of Object.entries(HASHES)) {
     const value = textOf(hashes[name])
@@ -186,12 +186,23 @@ export function parseId(id: string, missing: NotFoundCode): ItemId | SiteId {
   return site === undefined ? parseItemId(id, missing) : { site }
 }
 
+/** @param id `null` is the user's own root @throws StorageError `FOLDER_NOT_FOUND` for an invalid id */
+export function parseFolderId(id: string | null): ItemId | SiteId {
+  return parseId(id ?? ROOT, 'FOLDER_NOT_FOUND')
+}
+
 /** Parses the id of an item in a drive. @throws StorageError `missing`, also for the id of a site */
 export function parseItemId(id: string, missing: NotFoundCode): ItemId {
   if (id === ROOT) return OWN_ROOT
   const [, drive, item] = ID_PATTERN.exec(id) ?? []
   if (drive === undefined || item === undefined) throw failure(missing)
   return { drive: normalizeDriveId(drive), item }
+}
+
+/** @throws StorageError `missing` for the id of a site, which is listed but has no content of its own */
+export function requireItem(id: ItemId | SiteId, missing: NotFoundCode): ItemId {
+  if ('site' in id) throw failure(missing)
+  return id
 }
 
 export function formatId({ drive, item }: ItemId): string {

@@ -1,9 +1,5 @@
-import type { HttpResponse } from '../../core/egress.ts'
-import { Diagnosis, type StorageError } from '../../errors.ts'
-import type { StorageErrorCode } from '../../errors.ts'
-import { describeExchange } from '../../net/errors.ts'
-import { readRetryAfter } from '../../net/errors.ts'
-import { httpFailure, type NotFoundCode, responseFailure } from '../shared/errors.ts'
+import type { StorageError, StorageErrorCode } from '../../errors.ts'
+import { type ErrorResponse, exchangeFailure, httpFailure, type NotFoundCode } from '../shared/errors.ts'
 import { asObject } from '../shared/rest-client.ts'
 
 /** Codes of `error.code` and of `innererror` ("Microsoft Graph error responses and resource types"). */
@@ -58,28 +54,22 @@ const OWN_DRIVE = /^\/v1\.0\/me\/drive(?:\/|$)/
 /** Maps an error response by the most specific known code, never by the message. */
 export function graphFailure(
   method: string,
-  response: Omit<HttpResponse, 'body' | 'discard'>,
+  response: ErrorResponse,
   problem: unknown,
   missing: NotFoundCode
 ): StorageError {
-  const { status, headers, url } = response
   const codes = codesOf(problem)
   const knownCode = codes.findLast((code) => BY_CODE.has(code))
   const code = codeOf(method, response, codes, knownCode, missing)
   if (code === null) return httpFailure(method, response, missing)
-  const retryAfterMs = code === 'PROVIDER_THROTTLED' ? readRetryAfter(headers) : undefined
-  const loggedCode = [knownCode, codes.at(-1)].find((each) => each !== undefined && LOGGABLE_CODE.test(each))
-  const exchange = describeExchange(method, url, response)
-  return responseFailure(code, status, {
-    cause: new Diagnosis(loggedCode === undefined ? exchange : `${exchange}, ${loggedCode}`),
-    ...(retryAfterMs !== undefined && { retryAfterMs })
-  })
+  const reason = [knownCode, codes.at(-1)].find((each) => each !== undefined && LOGGABLE_CODE.test(each))
+  return exchangeFailure(code, method, response, { reason })
 }
 
 /** Returns `null` if only the status is significant. */
 function codeOf(
   method: string,
-  { status, url }: Pick<HttpResponse, 'status' | 'url'>,
+  { status, url }: ErrorResponse,
   codes: readonly string[],
   knownCode: string | undefined,
   missing: NotFoundCode

@@ -1,35 +1,47 @@
-import type { EntryPage } from '../../core/entry.ts'
-import { isStorageError } from '../../errors.ts'
 import type { Call, ListCall } from '../../core/backend.ts'
+import type { Entry, EntryPage } from '../../core/entry.ts'
+import { isStorageError } from '../../errors.ts'
 import { failure } from '../shared/errors.ts'
 import { invalidCursor } from '../shared/paging.ts'
-import { requireLimit } from '../shared/paging.ts'
-import { asObject, sizeOf } from '../shared/rest-client.ts'
-import { type Cursor, readCursor } from './pages.ts'
+import { asObject, type JsonObject, sizeOf } from '../shared/rest-client.ts'
 import {
+  DRIVE_FIELDS,
+  driveEntry,
+  formatId,
+  formatSiteId,
   hasFacet,
-  isInDriveRoot,
   isHidden,
+  isInDriveRoot,
   ITEM_FIELDS,
   itemEntry,
+  type ItemId,
   itemIdOf,
+  OWN_ROOT,
+  pathOf,
   remoteIdOf,
-  type Resource
+  ROOT,
+  siteEntry,
+  type SiteId,
+  sitePathOf
 } from './entries.ts'
-import { formatId, type ItemId, OWN_ROOT, parseId, pathOf, ROOT } from './entries.ts'
-import { getPage, type Page } from './pages.ts'
-import { listSections, type ListSection, type SectionPage, type Sections } from './sites.ts'
-import { type GraphSession, getItem, getOwnDriveId, getDriveRootId } from './session.ts'
-import { siteSections, listSites } from './sites.ts'
+import {
+  type Cursor,
+  getPage,
+  type ListSection,
+  listSections,
+  type Page,
+  readCursor,
+  type SectionPage,
+  type Sections
+} from './pages.ts'
+import { getDriveRootId, getItem, getOwnDriveId, type GraphSession } from './session.ts'
 
 /** Includes `root`, which marks the top of a drive: the parent id in a top's `parentReference` is not an item. */
 const DRIVE_ROOT_FIELDS = 'id,parentReference,root'
 const EMPTY_PAGE: Page = { resources: [], next: null, count: null }
 
 /** Returns one page of a folder in one call. Empty folders, shortcuts and the sites of the root need more. */
-export async function listFolder(session: GraphSession, folderId: string | null, call: ListCall): Promise<EntryPage> {
-  requireLimit(call.limit)
-  const id = parseId(folderId ?? ROOT, 'FOLDER_NOT_FOUND')
+export async function listFolder(session: GraphSession, id: ItemId | SiteId, call: ListCall): Promise<EntryPage> {
   const cursor = call.cursor === undefined ? null : readCursor(call.cursor, call.limit)
   if ('site' in id) return listSections(siteSections(session, id, call), cursor, call)
   const folder = await resolveFolder(session, id, cursor, call)
@@ -123,7 +135,12 @@ async function hasNoDrive(session: GraphSession, call: Call): Promise<boolean> {
 }
 
 /** Returns the id of a folder for clients. Its items show whether it is the top of a drive. */
-async function publicIdOf(session: GraphSession, id: ItemId, items: readonly Resource[], call: Call): Promise<string> {
+async function publicIdOf(
+  session: GraphSession,
+  id: ItemId,
+  items: readonly JsonObject[],
+  call: Call
+): Promise<string> {
   const { ownDrive } = session
   if (id.drive === null || (id.drive === ownDrive.id && id.item === ownDrive.rootItemId)) return ROOT
   const [rootChild] = items.filter(isInDriveRoot)
@@ -134,4 +151,51 @@ async function publicIdOf(session: GraphSession, id: ItemId, items: readonly Res
 async function getChildCount(session: GraphSession, folder: ItemId, call: Call): Promise<number | null> {
   const item = await getItem(session, folder, call, 'FOLDER_NOT_FOUND', `${DRIVE_ROOT_FIELDS},folder`)
   return sizeOf(asObject(item['folder'])['childCount'])
+}
+
+/**
+ * Returns all sites that the user can access; none if Graph denies the request. Does not use `$select`: in lists of
+ * sites, it omits names even if they are selected (microsoft-graph-docs issue 13345).
+ */
+async function listSites(session: GraphSession, cursor: Cursor, publicId: string, call: Call): Promise<SectionPage> {
+  const parameters = { search: '*' }
+  try {
+    return await listCollection(session, '/v1.0/sites', parameters, cursor, publicId, siteEntry, call)
+  } catch (error) {
+    const isDenied = cursor.query === null && isStorageError(error, 'ACCESS_DENIED', 'INSUFFICIENT_SCOPE')
+    if (!isDenied) throw error
+    return { entries: [], next: null, isPartial: false, publicId }
+  }
+}
+
+/** Returns the sections of a site: its libraries, and its subsites. */
+function siteSections(session: GraphSession, site: SiteId, call: Call): Sections {
+  const publicId = formatSiteId(site)
+  const path = sitePathOf(site)
+  const drives = { $select: DRIVE_FIELDS }
+  return new Map([
+    ['drives', (cursor) => listCollection(session, `${path}/drives`, drives, cursor, publicId, driveEntry, call)],
+    ['sites', (cursor) => listCollection(session, `${path}/sites`, {}, cursor, publicId, siteEntry, call)]
+  ])
+}
+
+async function listCollection(
+  session: GraphSession,
+  path: string,
+  parameters: Readonly<Record<string, string>>,
+  cursor: Cursor,
+  publicId: string,
+  toEntry: (resource: JsonObject, parentId: string) => Entry | null,
+  call: Call
+): Promise<SectionPage> {
+  const { resources, next, count } = await getPage(session, path, parameters, cursor, call)
+  const seen = cursor.seen + resources.length
+  const entries = resources.map((resource) => toEntry(resource, publicId)).filter((entry) => entry !== null)
+  const isPartial = cursor.isPartial || entries.length < resources.length
+  return {
+    entries,
+    next: next === null ? null : { ...cursor, query: next, seen, isPartial },
+    isPartial: isPartial || (next === null && count !== null && count !== seen),
+    publicId
+  }
 }

@@ -1,17 +1,75 @@
-import type { Call } from '../../core/backend.ts'
+import type { Call, ListCall } from '../../core/backend.ts'
+import type { Entry, EntryPage, IncompleteReason } from '../../core/entry.ts'
 import { parseProviderUrl } from '../shared/bearer.ts'
 import { failure } from '../shared/errors.ts'
 import { invalidCursor, readJsonCursor } from '../shared/paging.ts'
-import { apiUrl, asObject, sizeOf } from '../shared/rest-client.ts'
-import { formatId, type ItemId, parseItemId, type Resource } from './entries.ts'
+import { apiUrl, asObject, type JsonObject, sizeOf } from '../shared/rest-client.ts'
+import { formatId, type ItemId, OWN_ROOT, parseItemId, ROOT } from './entries.ts'
 import type { GraphSession } from './session.ts'
 
+/** The collections that make up a folder's listing, in this order. */
+export type Section = 'sites' | 'drives' | 'items'
+
+/** A page of one section. */
+export interface SectionPage {
+  readonly entries: readonly Entry[]
+  /** The position at which the section continues; `null` at its end. */
+  readonly next: Cursor | null
+  /** Whether more items were reported than returned. */
+  readonly isPartial: boolean
+  /** The id of the folder for clients. */
+  readonly publicId: string
+}
+
+export type ListSection = (cursor: Cursor) => Promise<SectionPage>
+
+/** The sections of a folder, in order. */
+export type Sections = ReadonlyMap<Section, ListSection>
+
+/**
+ * Returns a page of a folder that consists of several collections. If one ends and at least half of the page is free,
+ * the next one starts on the same page. Within a section, Graph's pages have the size of the first one.
+ */
+export async function listSections(sections: Sections, cursor: Cursor | null, call: ListCall): Promise<EntryPage> {
+  const { limit, kind } = call
+  const names = [...sections.keys()]
+  const firstCursor = (section: Section | undefined, remaining: number, isPartial: boolean): Cursor | null => {
+    const top = Math.min(remaining, MAX_TOP)
+    return section === undefined ? null : { section, query: null, top, seen: 0, listedId: null, isPartial }
+  }
+  const entries: Entry[] = []
+  for (let current = cursor ?? firstCursor(names[0], limit, false); current !== null;) {
+    const list = sections.get(current.section)
+    if (list === undefined) break
+    const { entries: sectionEntries, next, isPartial: isSectionPartial, publicId } = await list(current)
+    const isPartial = current.isPartial || isSectionPartial
+    entries.push(...sectionEntries.filter((entry) => kind === undefined || entry.kind === kind))
+    const remaining = limit - entries.length
+    const nextCursor = next ?? firstCursor(names[names.indexOf(current.section) + 1], limit, isPartial)
+    if (next === null && nextCursor !== null && remaining >= limit / 2) {
+      current = firstCursor(nextCursor.section, remaining, isPartial)
+      continue
+    }
+    // The next request may contain another id of the root.
+    const listedRoot = publicId === ROOT ? OWN_ROOT : null
+    const reason: IncompleteReason | null = nextCursor !== null ? 'more' : isPartial ? 'provider-partial' : null
+    return {
+      folder: { id: publicId, name: null, parentId: null },
+      entries,
+      next: nextCursor === null ? null : writeCursor({ ...nextCursor, listedId: nextCursor.listedId ?? listedRoot }),
+      complete: reason === null,
+      reason
+    }
+  }
+  throw invalidCursor()
+}
+
 /** The largest page that Graph returns for any collection. */
-export const MAX_TOP = 999
+const MAX_TOP = 999
 
 /** One page of a collection. */
 export interface Page {
-  readonly resources: readonly Resource[]
+  readonly resources: readonly JsonObject[]
   /** The additional query parameters of the next page; `null` after the last page. */
   readonly next: string | null
   /** The number of resources on all pages, if Graph reports it. */
@@ -65,9 +123,6 @@ function collectionOf({ pathname }: URL): string {
   return pathname.slice(pathname.lastIndexOf('/') + 1)
 }
 
-/** The collections that make up a folder's listing, in this order. */
-export type Section = 'sites' | 'drives' | 'items'
-
 /** The position at which a listing continues: Graph's page, and the parameters that must not change with it. */
 export interface Cursor {
   readonly section: Section
@@ -86,7 +141,7 @@ export interface Cursor {
 const SECTIONS: ReadonlySet<unknown> = new Set<Section>(['sites', 'drives', 'items'])
 const MAX_QUERY_LENGTH = 3000
 
-export function writeCursor({ section, query, top, seen, listedId, isPartial }: Cursor): string {
+function writeCursor({ section, query, top, seen, listedId, isPartial }: Cursor): string {
   return JSON.stringify([section, query, top, seen, listedId === null ? null : formatId(listedId), isPartial])
 }
 

@@ -1,18 +1,19 @@
 import type { Call } from '../../core/backend.ts'
 import type { Egress } from '../../core/egress.ts'
 import type { Entry } from '../../core/entry.ts'
-import type { UploadSpool } from '../../core/provider.ts'
+import type { OAuthOpenContext, UploadSpool } from '../../core/provider.ts'
 import type { Timeouts } from '../../core/stores.ts'
 import { isStorageError } from '../../errors.ts'
+import { withBearer } from '../shared/bearer.ts'
 import { failure, type NotFoundCode } from '../shared/errors.ts'
-import { apiUrl, asObject, readJson, type RestClient, textOf } from '../shared/rest-client.ts'
+import { apiUrl, asObject, type JsonObject, readJson, RestClient, textOf } from '../shared/rest-client.ts'
 import {
   DRIVE_FIELDS,
   driveEntry,
   formatId,
   hasFacet,
-  isInDriveRoot,
   isHidden,
+  isInDriveRoot,
   ITEM_FIELDS,
   itemEntry,
   type ItemId,
@@ -21,9 +22,21 @@ import {
   readDriveId,
   readItemId,
   remoteIdOf,
-  type Resource,
-  ROOT
+  ROOT,
+  SITE_FIELDS,
+  siteEntry,
+  type SiteId,
+  sitePathOf
 } from './entries.ts'
+import { graphFailure } from './errors.ts'
+
+/** The origin and the hosts of the service. */
+export interface GraphOrigins {
+  /** The origin of Microsoft Graph. */
+  readonly api: string
+  /** Hosts of upload and download URLs, which need no token: origins, and hosts over https (`*.sharepoint.com`). */
+  readonly contentHosts: readonly string[]
+}
 
 /** An open connection to Graph, used by every operation. */
 export interface GraphSession {
@@ -41,6 +54,16 @@ export interface GraphSession {
   readonly ownDrive: OwnDrive
 }
 
+/** Opens a connection without making a request. */
+export function openSession(
+  { api, contentHosts }: GraphOrigins,
+  { accessTokens, egress, timeouts, spool }: OAuthOpenContext
+): GraphSession {
+  const { origin } = new URL(api)
+  const client = new RestClient(withBearer(egress, accessTokens, [origin]), timeouts.idleMs, graphFailure)
+  return { client, origin, egress, contentHosts, timeouts, spool, ownDrive: new OwnDrive() }
+}
+
 /**
  * Gets one item.
  *
@@ -53,7 +76,7 @@ export async function getItem(
   { signal }: Call,
   missing: NotFoundCode,
   fields: string | null = ITEM_FIELDS
-): Promise<Resource> {
+): Promise<JsonObject> {
   const url = apiUrl(session.origin, pathOf(id), fields === null ? {} : { $select: fields })
   const item = await session.client.json({ url, signal, missing })
   if (isHidden(item)) throw failure(missing)
@@ -68,7 +91,7 @@ export async function resolveItem(
   call: Call,
   missing: NotFoundCode,
   fields: string | null = ITEM_FIELDS
-): Promise<Resource> {
+): Promise<JsonObject> {
   const item = await getItem(session, id, call, missing, fields)
   if (!hasFacet(item, 'remoteItem')) return item
   const target = remoteIdOf(item)
@@ -120,7 +143,7 @@ export async function getOwnDrive(
   { ownDrive, client, origin }: GraphSession,
   fields: string,
   { signal }: Call
-): Promise<Resource | null> {
+): Promise<JsonObject | null> {
   const request = {
     url: apiUrl(origin, '/v1.0/me/drive', { $select: fields }),
     signal,
@@ -154,7 +177,7 @@ export async function statItem(session: GraphSession, id: ItemId, call: Call): P
 }
 
 /** Converts a single item to the entry that its folder's listing contains. */
-export async function toEntry(session: GraphSession, item: Resource, call: Call): Promise<Entry> {
+export async function toEntry(session: GraphSession, item: JsonObject, call: Call): Promise<Entry> {
   const { drive } = itemIdOf(item)
   if (hasFacet(item, 'root')) {
     const name = await getDriveRootId(session, drive, call)
@@ -164,7 +187,7 @@ export async function toEntry(session: GraphSession, item: Resource, call: Call)
 }
 
 /** Returns the id of an item's folder; `null` if the item does not contain it, as for items shared by others. */
-async function getParentId(session: GraphSession, item: Resource, call: Call): Promise<string | null> {
+async function getParentId(session: GraphSession, item: JsonObject, call: Call): Promise<string | null> {
   const { driveId, id } = asObject(item['parentReference'])
   const parent = readItemId(driveId, id)
   if (parent?.drive == null) return null
@@ -176,6 +199,14 @@ async function getParentId(session: GraphSession, item: Resource, call: Call): P
 async function getDriveEntry({ origin, client }: GraphSession, drive: string, { signal }: Call): Promise<Entry> {
   const url = apiUrl(origin, `/v1.0/drives/${encodeURIComponent(drive)}`, { $select: DRIVE_FIELDS })
   return driveEntry(await client.json({ url, signal, missing: 'OBJECT_NOT_FOUND' }), null)
+}
+
+/** Returns the entry of a site. Graph does not report its parent. */
+export async function getSiteEntry({ client, origin }: GraphSession, site: SiteId, { signal }: Call): Promise<Entry> {
+  const url = apiUrl(origin, sitePathOf(site), { $select: SITE_FIELDS })
+  const entry = siteEntry(await client.json({ url, signal, missing: 'OBJECT_NOT_FOUND' }), null)
+  if (entry === null) throw failure('PROVIDER_ERROR', 'Graph returned a site without a valid id')
+  return entry
 }
 
 /** The properties of the user's own drive that a connection has learned from its responses. */
@@ -193,14 +224,14 @@ export class OwnDrive {
     return this.#type === null ? null : this.#type === 'personal'
   }
 
-  updateFromDrive(drive: Resource): void {
+  updateFromDrive(drive: JsonObject): void {
     this.id = readDriveId(drive['id']) ?? this.id
     this.#type = textOf(drive['driveType']) ?? this.#type
     this.isMissing &&= this.id === null
   }
 
   /** Stores the properties that an item contains. @param isOwn whether it was requested from the user's own drive */
-  updateFromItem(item: Resource, { isOwn }: { readonly isOwn: boolean }): void {
+  updateFromItem(item: JsonObject, { isOwn }: { readonly isOwn: boolean }): void {
     const { driveId, driveType, id } = asObject(item['parentReference'])
     if (isOwn) this.updateFromDrive({ id: driveId, driveType })
     if (this.id === null || readDriveId(driveId) !== this.id) return

@@ -1,20 +1,17 @@
 import { Readable } from 'node:stream'
 import type { HttpResponse } from '../../core/egress.ts'
 import { readRetryAfter } from '../../net/errors.ts'
-import { failure, transientFailure } from '../shared/errors.ts'
-import { UploadRetry } from '../shared/upload-retry.ts'
 import { parseProviderUrl } from '../shared/bearer.ts'
-import { asObject, textOf } from '../shared/rest-client.ts'
-import { readErrorBody } from '../shared/rest-client.ts'
-import { type Chunk, skipBytes } from '../shared/upload.ts'
-import type { Resource } from './entries.ts'
+import { failure, transientFailure } from '../shared/errors.ts'
+import { asObject, type JsonObject, readErrorBody, textOf } from '../shared/rest-client.ts'
+import type { Chunk } from '../shared/upload.ts'
+import { type ChunkOutcome, sendChunk, UploadRetry } from '../shared/upload-retry.ts'
 import { graphFailure } from './errors.ts'
 import type { GraphSession } from './session.ts'
 
 const RANGE = /^(\d{1,15})-/
 
-/** The outcome of a fragment: the number of bytes that Graph has, or the completed item. */
-type Outcome = { readonly accepted: number } | { readonly item: Resource }
+type Outcome = ChunkOutcome<JsonObject>
 
 /**
  * A resumable upload ("driveItem: createUploadSession"). Its URL is valid for days and grants access by itself: no
@@ -45,26 +42,15 @@ export class UploadSession {
    * @param start the offset of the fragment in the upload
    * @returns the item, after the last fragment; `null` before
    */
-  async send({ pieces, length, isLast }: Chunk, start: number): Promise<Resource | null> {
-    const end = start + length
+  send(fragment: Chunk, start: number): Promise<JsonObject | null> {
+    const { isLast } = fragment
     this.#hasSentLast = isLast
-    for (let offset = start; ;) {
-      const rest = skipBytes(pieces, offset - start)
+    return sendChunk('OneDrive', fragment, start, this.#retry, async (rest, offset, end) => {
       const outcome = (await this.#put(rest, offset, end)) ?? (await this.#getStatus())
-      if ('item' in outcome) {
-        if (!isLast) throw failure('PROVIDER_ERROR', 'OneDrive completed the upload before its end')
-        return outcome.item
-      }
-      const { accepted } = outcome
-      // Fails if Graph lost accepted bytes or counts more than were sent.
-      if (accepted < offset || accepted > end)
-        throw failure('PROVIDER_ERROR', 'OneDrive reported an invalid byte count')
-      if (accepted > offset) this.#retry.reset()
-      if (accepted === end && !isLast) return null
-      if (accepted === end) throw transientFailure('OneDrive received all bytes but created no file')
-      if (accepted === offset) await this.#retry.pause(transientFailure('OneDrive accepted no bytes of the upload'))
-      offset = accepted
-    }
+      const isAllAccepted = 'accepted' in outcome && outcome.accepted === end
+      if (isAllAccepted && isLast) throw transientFailure('OneDrive received all bytes but created no file')
+      return outcome
+    })
   }
 
   /** Deletes the session, which Microsoft would otherwise store for days. Runs in the background. */
@@ -138,9 +124,9 @@ export class UploadSession {
 }
 
 /** @throws StorageError `PROVIDER_ERROR` if the body is neither an item nor the state of an upload */
-function readOutcome(body: Resource, total: number): Outcome {
+function readOutcome(body: JsonObject, total: number): Outcome {
   const { id, nextExpectedRanges } = body
-  if (textOf(id) !== null) return { item: body }
+  if (textOf(id) !== null) return { file: body }
   const ranges: readonly unknown[] | null = Array.isArray(nextExpectedRanges) ? nextExpectedRanges : null
   if (ranges?.length === 0) return { accepted: total }
   const [, start] = RANGE.exec(textOf(ranges?.[0]) ?? '') ?? []

@@ -1,25 +1,17 @@
-import type { Readable } from 'node:stream'
-import type { Call, UploadCall, UploadTarget } from '../../core/backend.ts'
+import type { Call, UploadCall } from '../../core/backend.ts'
 import type { Entry } from '../../core/entry.ts'
 import { isStorageError, providerFailure, type StorageError } from '../../errors.ts'
 import { failure, type NotFoundCode } from '../shared/errors.ts'
-import { parseIsoTime, requireName } from '../shared/names.ts'
-import { apiUrl, asObject, readJson, readErrorBody, sizeOf } from '../shared/rest-client.ts'
-import { readBuffer, MAX_BUFFERED_BYTES, type SizedBody, toSizedBody } from '../shared/sized-body.ts'
-import { chunksOf, requireMediaType, uploadFrom } from '../shared/upload.ts'
-import {
-  hasFacet,
-  ITEM_FIELDS,
-  type ItemId,
-  kindOf,
-  namedPathOf,
-  parseItemId,
-  pathOf,
-  type Resource,
-  ROOT
-} from './entries.ts'
-import { type GraphSession, getItem, getOwnDriveId, retryOnShortcutTarget, toEntry } from './session.ts'
+import { isSameName, parseIsoTime } from '../shared/names.ts'
+import { apiUrl, asObject, type JsonObject, readErrorBody, readJson, sizeOf } from '../shared/rest-client.ts'
+import { MAX_BUFFERED_BYTES, readBuffer, type SizedBody, toSizedBody } from '../shared/sized-body.ts'
+import { chunksOf, type UploadSource } from '../shared/upload.ts'
+import type { ParsedTarget } from '../shared/upload-target.ts'
+import { hasFacet, ITEM_FIELDS, type ItemId, kindOf, namedPathOf, pathOf, requireItem, type SiteId } from './entries.ts'
+import { getItem, getOwnDriveId, type GraphSession, retryOnShortcutTarget, toEntry } from './session.ts'
 import { UploadSession } from './upload-session.ts'
+
+type Target = ParsedTarget<ItemId | SiteId, ItemId | SiteId>
 
 /** A multiple of 320 KiB, as Graph requires. One fragment is buffered in memory. */
 const FRAGMENT_BYTES = 10 * 1024 * 1024
@@ -28,29 +20,26 @@ const CONFLICT_BEHAVIOR = '@microsoft.graph.conflictBehavior'
 /** Stores a small file in one call, and a larger one in a session, which creates the file after the last byte. */
 export async function uploadFile(
   session: GraphSession,
-  target: UploadTarget,
-  body: Readable,
+  target: Target,
+  source: UploadSource,
   call: UploadCall
 ): Promise<Entry> {
-  return uploadFrom(body, call, async (source) => {
-    requireMediaType(target.mimeType)
-    const destination = await findDestination(session, target, call)
-    const { onStored } = call
-    const existing = onStored === undefined ? null : await getDestinationItem(session, destination, call)
-    const sized = await toSizedBody(source, call.size, session.spool)
-    try {
-      const isSmall = sized.size <= MAX_BUFFERED_BYTES
-      const item = await (isSmall ? uploadBuffered : uploadInFragments)(session, destination, sized, call)
-      requireStored(item, destination, sized.size)
-      session.ownDrive.updateFromItem(item, { isOwn: destination.isInOwnRoot })
-      onStored?.(existing === null)
-      return await toEntry(session, item, call)
-    } catch (error) {
-      throw await toUploadError(error, session, destination, call)
-    } finally {
-      await sized.close()
-    }
-  })
+  const destination = await findDestination(session, target, call)
+  const { onStored } = call
+  const existing = onStored === undefined ? null : await getDestinationItem(session, destination, call)
+  const sized = await toSizedBody(source, call.size, session.spool)
+  try {
+    const isSmall = sized.size <= MAX_BUFFERED_BYTES
+    const item = await (isSmall ? uploadBuffered : uploadInFragments)(session, destination, sized, call)
+    requireStored(item, destination, sized.size)
+    session.ownDrive.updateFromItem(item, { isOwn: destination.isInOwnRoot })
+    onStored?.(existing === null)
+    return await toEntry(session, item, call)
+  } catch (error) {
+    throw await toUploadError(error, session, destination, call)
+  } finally {
+    await sized.close()
+  }
 }
 
 /** Buffers the content, so that it can be sent to a shortcut's target after a first attempt at the shortcut. */
@@ -59,7 +48,7 @@ async function uploadBuffered(
   destination: Destination,
   { stream }: SizedBody,
   call: UploadCall
-): Promise<Resource> {
+): Promise<JsonObject> {
   const { missing, behavior, headers, mimeType } = destination
   const { signal } = call
   const body = await readBuffer(stream)
@@ -87,7 +76,7 @@ async function uploadInFragments(
   destination: Destination,
   { stream, size }: SizedBody,
   call: UploadCall
-): Promise<Resource> {
+): Promise<JsonObject> {
   const { signal } = call
   const { missing, behavior, headers } = destination
   const { resolvedDestination, response } = await retryOnShortcutTarget(
@@ -140,7 +129,7 @@ async function findStored(
   sentBytes: number,
   startedAtMs: number,
   call: Call
-): Promise<Resource | null> {
+): Promise<JsonObject | null> {
   const item = await getDestinationItem(session, destination, call)
   const isAfterStart = (time: unknown): boolean => Date.parse(parseIsoTime(time) ?? '') >= startedAtMs
   if (!isAfterStart(item?.['lastModifiedDateTime']) || sizeOf(item?.['size']) !== sentBytes) return null
@@ -152,7 +141,7 @@ async function getDestinationItem(
   session: GraphSession,
   destination: Destination,
   call: Call
-): Promise<Resource | null> {
+): Promise<JsonObject | null> {
   const { name, missing } = destination
   const item = await retryOnShortcutTarget(session, destination.base, call, missing, (base) => {
     const path = destinationPath({ base, name })
@@ -192,23 +181,18 @@ function lockedError({ cause }: StorageError): StorageError {
  * SharePoint writes a library's properties into some documents, which are then larger than the upload. None of them
  * loses content.
  */
-function requireStored({ name, size }: Resource, destination: Destination, sentBytes: number): void {
+function requireStored({ name, size }: JsonObject, destination: Destination, sentBytes: number): void {
   const stored = sizeOf(size)
   if (stored === null || stored < sentBytes) {
     throw failure('PROVIDER_ERROR', `OneDrive stored fewer than the ${sentBytes} bytes that were sent`)
   }
   const isNamed =
-    destination.name === null || (typeof name === 'string' && normalizeName(name) === normalizeName(destination.name))
+    destination.name === null || (typeof name === 'string' && isSameName(name, destination.name, { ignoreCase: true }))
   if (!isNamed) throw failure('PROVIDER_ERROR', 'OneDrive stored the file under another name')
 }
 
-/** OneDrive ignores case in names. */
-function normalizeName(name: string): string {
-  return name.normalize('NFC').toLowerCase()
-}
-
 /** The destination of an upload, and how Graph handles an existing item. */
-export interface Destination {
+interface Destination {
   /** The item, or the parent folder of `name`. */
   readonly base: ItemId
   /** `null` if the item is identified by its id. */
@@ -228,7 +212,7 @@ const ETAG = /^[\w.!:%+/=~-]{1,512}$/
 const SHAREPOINT_ETAG = /^(?:c:)?\{[\da-f-]{1,64}\},\d{1,15}$/i
 
 /** Returns the path of the item, which need not exist. */
-export function destinationPath({ base, name }: Pick<Destination, 'base' | 'name'>): string {
+function destinationPath({ base, name }: Pick<Destination, 'base' | 'name'>): string {
   return name === null ? pathOf(base) : namedPathOf(base, name)
 }
 
@@ -238,11 +222,7 @@ export function destinationPath({ base, name }: Pick<Destination, 'base' | 'name
  *
  * @throws StorageError `PRECONDITION_FAILED`, `ALREADY_EXISTS`, `INVALID_REQUEST`
  */
-export async function findDestination(
-  session: GraphSession,
-  target: UploadTarget,
-  call: UploadCall
-): Promise<Destination> {
+async function findDestination(session: GraphSession, target: Target, call: UploadCall): Promise<Destination> {
   const { ifMatch, ifNoneMatch } = call
   const isNew = ifNoneMatch === '*'
   const common = {
@@ -251,7 +231,7 @@ export async function findDestination(
     mimeType: target.mimeType ?? 'application/octet-stream'
   } as const
   if ('id' in target) {
-    const id = parseItemId(target.id, 'OBJECT_NOT_FOUND')
+    const id = requireItem(target.id, 'OBJECT_NOT_FOUND')
     if (isNew) {
       await getItem(session, id, call, 'OBJECT_NOT_FOUND')
       throw failure('ALREADY_EXISTS')
@@ -259,9 +239,8 @@ export async function findDestination(
     await getOwnDriveId(session, call)
     return { ...common, base: id, name: null, isInOwnRoot: false, missing: 'OBJECT_NOT_FOUND' }
   }
-  const { parentId, name } = target
-  requireName(name)
-  const parent = parseItemId(parentId ?? ROOT, 'FOLDER_NOT_FOUND')
+  const { name } = target
+  const parent = requireItem(target.parent, 'FOLDER_NOT_FOUND')
   // Find the user's own drive before the write, since the entry needs it: a completed write must not fail.
   const isInOwnRoot = parent.drive === null
   if (!isInOwnRoot) await getOwnDriveId(session, call)
