@@ -57,19 +57,19 @@ async function countItems(session: BoxSession, folder: ItemId, { signal }: ListC
 }
 
 /** The position at which a listing continues. */
-export interface Cursor {
+interface Cursor {
   /** The marker that Box returned. */
   readonly marker: string
   /** The number of items that Box has returned so far. */
   readonly seen: number
 }
 
-export function writeCursor({ marker, seen }: Cursor): string {
+function writeCursor({ marker, seen }: Cursor): string {
   return JSON.stringify([marker, seen])
 }
 
 /** @throws StorageError `INVALID_CURSOR` */
-export function readCursor(encodedCursor: string): Cursor {
+function readCursor(encodedCursor: string): Cursor {
   return readJsonCursor(encodedCursor, ([marker, seen]) => {
     const isValid =
       typeof marker === 'string' && marker !== '' && typeof seen === 'number' && Number.isSafeInteger(seen) && seen >= 0

@@ -253,7 +253,7 @@ async function findByName(
 }
 
 /** A form that is ready to be sent. */
-export interface Form {
+interface Form {
   readonly headers: Readonly<Record<string, string>>
   readonly body: NonNullable<HttpRequest['body']>
 }
@@ -264,7 +264,7 @@ export interface Form {
  *
  * @param content bytes, which can be sent again, or a stream of exactly `size` bytes
  */
-export function encodeForm(
+function encodeForm(
   attributes: Readonly<Record<string, unknown>>,
   content: Buffer | AsyncIterable<Buffer>,
   size: number

@@ -177,11 +177,7 @@ const BODY_TIMEOUT_MS = 5000
  * @param api the origin of the API
  * @throws StorageError if Dropbox does not revoke it; a token that is already invalid is not an error
  */
-export async function revokeToken(
-  api: string,
-  accessToken: Secret<string>,
-  { egress, signal }: RevokeContext
-): Promise<void> {
+async function revokeToken(api: string, accessToken: Secret<string>, { egress, signal }: RevokeContext): Promise<void> {
   const response = await egress.request({
     method: 'POST',
     url: new URL('/2/auth/token/revoke', api),

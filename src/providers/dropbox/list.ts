@@ -123,7 +123,7 @@ function hashOf(entries: readonly Entry[], count: number): string {
 }
 
 /** The position at which a listing continues: a Dropbox page, and an offset in it. */
-export interface Cursor {
+interface Cursor {
   /** Dropbox's cursor of the page; `null` for the first page. */
   readonly token: string | null
   /** The limit of the first request, which Dropbox's cursors retain. */
@@ -137,12 +137,12 @@ export interface Cursor {
 
 const HASH = /^[\w-]{16}$/
 
-export function writeCursor({ token, pageSize, returnedCount, hash, isStale }: Cursor): string {
+function writeCursor({ token, pageSize, returnedCount, hash, isStale }: Cursor): string {
   return JSON.stringify([token, pageSize, returnedCount, hash, isStale])
 }
 
 /** @throws StorageError `INVALID_CURSOR` */
-export function readCursor(encodedCursor: string): Cursor {
+function readCursor(encodedCursor: string): Cursor {
   return readJsonCursor(encodedCursor, ([token, pageSize, returnedCount, hash, isStale]) => {
     const isValid =
       (token === null || (typeof token === 'string' && token !== '')) &&

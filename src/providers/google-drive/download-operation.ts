@@ -10,7 +10,7 @@ import { type ItemId, resourceKeyHeader } from './entries.ts'
 import type { DriveSession } from './session.ts'
 
 /** The file and format that Google renders. */
-export interface OperationRequest {
+interface OperationRequest {
   readonly mimeType: string
   /** The version of the file; each version is rendered separately. */
   readonly version: string

@@ -190,7 +190,7 @@ export function needsDownloadOperation(mimeType: string): boolean {
   return mimeType === VIDEO
 }
 
-export function exportFormatsOf(mimeType: string): readonly ExportFormat[] {
+function exportFormatsOf(mimeType: string): readonly ExportFormat[] {
   return EXPORT_FORMATS.get(mimeType) ?? []
 }
 

@@ -153,7 +153,7 @@ async function resolveFolder(session: DriveSession, itemId: ItemId, call: ListCa
 }
 
 /** The position at which a listing continues: Google's page token, and the parameters that belong to it. */
-export interface Cursor {
+interface Cursor {
   /** The root lists the shared drives first. */
   readonly phase: 'drives' | 'files'
   /** `null` for the beginning of the phase. */
@@ -166,12 +166,12 @@ export interface Cursor {
 
 const DRIVE_ID_PATTERN = /^[\w-]{1,200}$/
 
-export function writeCursor({ phase, token, pageSize, driveId, isPartial }: Cursor): string {
+function writeCursor({ phase, token, pageSize, driveId, isPartial }: Cursor): string {
   return JSON.stringify([phase, token, pageSize, driveId, isPartial])
 }
 
 /** @throws StorageError `INVALID_CURSOR` */
-export function readCursor(encodedCursor: string, limit: number): Cursor {
+function readCursor(encodedCursor: string, limit: number): Cursor {
   return readJsonCursor(encodedCursor, ([phase, token, pageSize, driveId, isPartial]) => {
     const isValid =
       (phase === 'files' || (phase === 'drives' && token !== null && driveId === null)) &&

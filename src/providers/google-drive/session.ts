@@ -192,19 +192,19 @@ interface SdkResponse<T> {
 }
 
 /** One call of the SDK, with the options that it must receive. */
-export type DriveCall<T> = (drive: drive_v3.Drive, options: SdkOptions) => Promise<SdkResponse<T>>
+type DriveCall<T> = (drive: drive_v3.Drive, options: SdkOptions) => Promise<SdkResponse<T>>
 
-export interface RequestOptions extends Call {
+interface RequestOptions extends Call {
   /** The meaning of a 404. */
   readonly missing: NotFoundCode
   /** The requested item, which may need a resource key. */
   readonly itemId?: ItemId
 }
 
-export type DriveResponse<T> = { readonly data: T } | { readonly error: StorageError; readonly status: number }
+type DriveResponse<T> = { readonly data: T } | { readonly error: StorageError; readonly status: number }
 
 /** Calls the official client and maps its failures to StorageErrors. */
-export class DriveClient {
+class DriveClient {
   readonly #drive: drive_v3.Drive
   readonly #url: URL
 
@@ -245,7 +245,7 @@ export class DriveClient {
 const MAX_FOLDERS = 5000
 
 /** The locations of folders that a connection has learned from its responses. */
-export class DriveIndex {
+class DriveIndex {
   /** Google's id of the root of My Drive; `null` if unknown. */
   rootId: string | null = null
   /** The shared drive of folders and of the drives themselves, by id. */

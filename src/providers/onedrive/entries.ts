@@ -225,7 +225,7 @@ export function readItemId(drive: unknown, item: unknown): ItemId | null {
 }
 
 /** Reads a site id from a response; `null` if it is invalid or cannot be represented. */
-export function readSiteId(value: unknown): SiteId | null {
+function readSiteId(value: unknown): SiteId | null {
   return typeof value === 'string' && SITE_ID_PATTERN.test(`site:${value}`) ? { site: value } : null
 }
 

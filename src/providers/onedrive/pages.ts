@@ -8,7 +8,7 @@ import { formatId, type ItemId, OWN_ROOT, parseItemId, ROOT } from './entries.ts
 import type { GraphSession } from './session.ts'
 
 /** The collections that make up a folder's listing, in this order. */
-export type Section = 'sites' | 'drives' | 'items'
+type Section = 'sites' | 'drives' | 'items'
 
 /** A page of one section. */
 export interface SectionPage {

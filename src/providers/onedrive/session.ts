@@ -210,7 +210,7 @@ export async function getSiteEntry({ client, origin }: GraphSession, site: SiteI
 }
 
 /** The properties of the user's own drive that a connection has learned from its responses. */
-export class OwnDrive {
+class OwnDrive {
   /** `null` if unknown. */
   id: string | null = null
   /** The item id of its top; `null` if unknown. */

@@ -80,7 +80,7 @@ const conflictWith = (conflicts: unknown) => ({ code: 'item_name_in_use', contex
 t.test('the name of a folder or a link is already taken', async (t) => {
   const { tree, backend, requestsTo } = await startUploading(t)
   tree.addFolder({ name: 'folder' })
-  tree.addWebLink({ name: 'link', url: 'https://example.org/' })
+  const link = tree.addWebLink({ name: 'link', url: 'https://example.org/' })
   const over = (name: string, options: Partial<UploadCall> = {}) =>
     upload(backend, { parentId: null, name }, Readable.from(['x']), options)
   for (const name of ['folder', 'Folder', 'link']) {
@@ -88,6 +88,11 @@ t.test('the name of a folder or a link is already taken', async (t) => {
     await rejectsWith(t, over(name, { ifNoneMatch: '*' }), 'ALREADY_EXISTS', name)
     await rejectsWith(t, over(name, { ifMatch: '0' }), 'PRECONDITION_FAILED', name)
   }
+  const overLink = (options: Partial<UploadCall>) =>
+    upload(backend, { id: `link:${link.id}` }, Readable.from(['x']), options)
+  await rejectsWith(t, overLink({}), 'UNSUPPORTED')
+  await rejectsWith(t, overLink({ ifNoneMatch: '*' }), 'ALREADY_EXISTS')
+  await rejectsWith(t, overLink({ ifMatch: '0' }), 'PRECONDITION_FAILED', 'a link has no version')
   t.equal(requestsTo('POST', /./).length, 0)
 })
 

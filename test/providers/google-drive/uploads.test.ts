@@ -69,9 +69,14 @@ t.test('a name leads to the only file that has it', async (t) => {
   await rejectsWith(t, again(), 'ALREADY_EXISTS', 'two files of the same name')
   await rejectsWith(t, again({ ifNoneMatch: '*' }), 'ALREADY_EXISTS')
   await rejectsWith(t, again({ ifMatch: second.version ?? '' }), 'ALREADY_EXISTS')
-  tree.addDocument({ name: 'document' })
+  const document = tree.addDocument({ name: 'document' })
   const over = { parentId: null, name: 'document' }
   await rejectsWith(t, upload(backend, over, Readable.from(['x'])), 'ALREADY_EXISTS', 'a Google document')
+  const { version } = await backend.stat(document.id, callOptions())
+  for (const target of [over, { id: document.id }]) {
+    const work = upload(backend, target, Readable.from(['x']), { ifMatch: version ?? '' })
+    await rejectsWith(t, work, 'UNSUPPORTED', 'a Google document of this version')
+  }
   const wrong = { parentId: null, name: 'new' }
   await rejectsWith(t, upload(backend, wrong, Readable.from(['x']), { ifMatch: 'v' }), 'PRECONDITION_FAILED')
 })
