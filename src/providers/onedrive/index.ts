@@ -81,7 +81,7 @@ const CAPABILITIES: Capabilities = {
   downloadUrl: 'unsupported'
 }
 
-/** Sites are folders without properties of their own: they can be listed, and nothing else. */
+/** A site has an entry and can be listed. All other operations need an item of a drive. */
 const OPERATIONS: Operations<GraphSession, ItemId | SiteId, ItemId | SiteId> = {
   provider: 'onedrive',
   capabilities: CAPABILITIES,
