@@ -1,3 +1,4 @@
+import type { Call } from '../../core/backend.ts'
 import type { HttpResponse } from '../../core/egress.ts'
 import {
   Diagnosis,
@@ -99,4 +100,19 @@ function codeOf(status: number, missing: NotFoundCode, hasRetryAfter: boolean): 
 /** Returns the error for an `exportAs` that is not among the object's export formats. */
 export function unsupportedExportFormat(): StorageError {
   return new StorageError('INVALID_REQUEST', 'This file cannot be exported in the requested format.')
+}
+
+/** Runs a call and maps its errors with `toError`. Rejects with the signal's reason after an abort. */
+export async function mapErrors<T>(
+  { signal }: Call,
+  toError: (error: unknown) => StorageError,
+  run: () => Promise<T>
+): Promise<T> {
+  signal.throwIfAborted()
+  try {
+    return await run()
+  } catch (error) {
+    signal.throwIfAborted()
+    throw toError(error)
+  }
 }

@@ -36,7 +36,16 @@ const MAX_NAME_BYTES = 1024
 /** Validates a name. @throws StorageError `INVALID_REQUEST` if no service accepts it as a file or folder name */
 export function requireName(name: string): void {
   if (isSegment(name) && Buffer.byteLength(name) <= MAX_NAME_BYTES) return
-  throw new StorageError('INVALID_REQUEST', 'This is not a valid name. Choose another name.')
+  throw invalidName()
+}
+
+export function invalidName(): StorageError {
+  return new StorageError('INVALID_REQUEST', 'This is not a valid name. Choose another name.')
+}
+
+/** Returns the error for an id that must not be sent. */
+export function invalidId(): StorageError {
+  return new StorageError('INVALID_REQUEST', 'This is not a valid id.')
 }
 
 /** Compares names regardless of Unicode normalization, and of their case if the service ignores it. */

@@ -1,0 +1,73 @@
+import type { Entry, FolderInfo } from '../../core/entry.ts'
+import { nameOf, parentOf } from './names.ts'
+
+/** Metadata of an entry with every optional field unknown. Frozen, because all entries share it. */
+export const UNKNOWN_METADATA = Object.freeze({
+  parentId: null,
+  driveId: null,
+  mimeType: null,
+  size: null,
+  createdAt: null,
+  modifiedAt: null,
+  version: null,
+  hash: null,
+  exportFormats: Object.freeze([]),
+  target: null,
+  webUrl: null,
+  thumbnailUrl: null,
+  path: null,
+  can: Object.freeze({ list: null, download: null, write: null })
+} as const satisfies Omit<Entry, 'id' | 'name' | 'kind'>)
+
+/** Returns the metadata of an entry whose id is its path, as far as the id contains it. */
+export function pathMetadata(id: string) {
+  return { ...UNKNOWN_METADATA, id, parentId: parentOf(id), name: nameOf(id), path: id }
+}
+
+/** Returns the listed folder, if ids are paths. @param id `null` for the root */
+export function folderInfo(id: string | null): FolderInfo {
+  return id === null ? { id, name: null, parentId: null } : { id, name: nameOf(id), parentId: parentOf(id) }
+}
+
+const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d/
+/** Values that servers send for unknown times: the epochs of Unix, Windows and .NET. */
+const UNKNOWN_TIMES: ReadonlySet<number> = new Set([0, Date.UTC(1601, 0, 1), Date.parse('0001-01-01T00:00:00Z')])
+
+/** Formats a time in milliseconds since 1970 as ISO 8601. Returns `null` for invalid and unknown times. */
+export function formatTime(time: number): string | null {
+  const date = new Date(time)
+  return Number.isNaN(date.getTime()) || UNKNOWN_TIMES.has(time) ? null : date.toISOString()
+}
+
+/** Parses an RFC 3339 time of a JSON API into UTC with milliseconds. Returns `null` for invalid and unknown times. */
+export function parseIsoTime(value: unknown): string | null {
+  return typeof value === 'string' && RFC3339.test(value) ? formatTime(Date.parse(value)) : null
+}
+
+const COUNT = /^\d{1,15}$/
+/** RFC 6838, 4.2, with parameters: values that can be sent as a header. */
+const MEDIA_TYPE = /^[\w!#$&^.+-]{1,127}\/[\w!#$&^.+-]{1,127}(?:\s?;[\x20-\x7e]{0,255})?$/
+/** RFC 9110, 8.8.3, also without quotes, as some servers send them. */
+const ETAG = /^(W\/)?"?([\x21\x23-\x7e]{1,1024}?)"?$/
+
+/** Parses a number of bytes, as headers and XML contain it. Returns `null` if it is missing or malformed. */
+export function readCount(value: unknown): number | null {
+  return typeof value === 'string' && COUNT.test(value) ? Number(value) : null
+}
+
+/** Returns a media type; `null` for any other value. */
+export function readMediaType(value: unknown): string | null {
+  return typeof value === 'string' && MEDIA_TYPE.test(value) ? value : null
+}
+
+export interface ETag {
+  /** The text between the quotes. */
+  readonly opaque: string
+  /** A weak ETag cannot be a precondition of a write (RFC 9110, 13.1.1). Apache's are weak for a second. */
+  readonly isWeak: boolean
+}
+
+export function readETag(text: string | null | undefined): ETag | null {
+  const [, weak, opaque] = ETAG.exec(text?.trim() ?? '') ?? []
+  return opaque === undefined ? null : { opaque, isWeak: weak !== undefined }
+}
