@@ -1,43 +1,45 @@
 import type { BigIntStats } from 'node:fs'
 import { link, lstat, open, rename, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import type { Readable } from 'node:stream'
-import { StorageError } from '../../errors.ts'
-import type { UploadCall } from '../../core/backend.ts'
-import { providerFailure } from '../../errors.ts'
+import type { UploadCall, UploadTarget } from '../../core/backend.ts'
+import type { Entry } from '../../core/entry.ts'
+import { failure } from '../shared/errors.ts'
 import type { UploadSource } from '../shared/upload.ts'
-import type { DiskFolder } from './folder.ts'
-import { versionOf } from './list.ts'
-import { isNotFound } from './folder.ts'
-import type { Locks } from './folder.ts'
+import { fileEntry, versionOf } from './entries.ts'
+import { isNotFound } from './errors.ts'
+import type { DiskSession } from './session.ts'
 
 /**
  * Writes a body to a staging file, and renames it in one step when it is complete. Readers see the old object or the
  * new one, even after a crash.
- *
- * @param ensureFolder ensures the file's folder; called right before the rename
  */
 export async function uploadFile(
-  root: DiskFolder,
-  locks: Locks,
-  path: string,
-  ensureFolder: () => Promise<void>,
+  { root, locks }: DiskSession,
+  target: UploadTarget,
   source: UploadSource,
   call: UploadCall
-): Promise<BigIntStats> {
+): Promise<Entry> {
+  // An upload by name needs its folder; an upload by id creates it, as with keys of an object store.
+  const isByName = 'name' in target
+  const id = isByName ? root.childId(target.parentId, target.name) : target.id
+  const path = root.filePathOf(id)
+  const requireFolder = () => root.requireFolder(dirname(path), 'FOLDER_NOT_FOUND')
+  if (isByName) await requireFolder()
   const stagingPath = root.newStagingPath()
   try {
     await requireCondition(path, call)
     const stats = await writeStagingFile(stagingPath, source.stream, (now) => root.sweep(now))
     call.signal.throwIfAborted()
     await locks.run(path, async () => {
-      await ensureFolder()
+      await (isByName ? requireFolder() : root.createParents(id))
       await requireCondition(path, call)
       // A link never replaces an existing file; a rename does.
       if (call.ifNoneMatch === '*') await link(stagingPath, path)
       else await rename(stagingPath, path)
     })
     await root.syncFolderOf(path)
-    return stats
+    return fileEntry(id, stats, true)
   } finally {
     await rm(stagingPath, { force: true })
   }
@@ -69,10 +71,6 @@ async function requireCondition(path: string, { ifMatch, ifNoneMatch }: UploadCa
     if (isNotFound(error)) return null
     throw error
   })
-  if (stats !== null && (ifNoneMatch === '*' || !stats.isFile())) {
-    throw providerFailure('ALREADY_EXISTS')
-  }
-  if (ifMatch !== undefined && (stats === null || versionOf(stats) !== ifMatch)) {
-    throw new StorageError('PRECONDITION_FAILED')
-  }
+  if (stats !== null && (ifNoneMatch === '*' || !stats.isFile())) throw failure('ALREADY_EXISTS')
+  if (ifMatch !== undefined && (stats === null || versionOf(stats) !== ifMatch)) throw failure('PRECONDITION_FAILED')
 }

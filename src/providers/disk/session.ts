@@ -1,8 +1,18 @@
 import { randomUUID } from 'node:crypto'
 import { lstat, mkdir, open, readdir, realpath, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { Diagnosis, isStorageError, StorageError, type StorageErrorCode } from '../../errors.ts'
-import { isSegment, isUnambiguous } from '../shared/names.ts'
+import type { Timeouts } from '../../core/stores.ts'
+import { failure, type NotFoundCode } from '../shared/errors.ts'
+import { invalidId, invalidName, isSegment, isUnambiguous } from '../shared/names.ts'
+import { isNotFound } from './errors.ts'
+
+/** An open store, used by every operation. */
+export interface DiskSession {
+  readonly root: DiskFolder
+  /** Order the writes to each path. They work within this process only. */
+  readonly locks: Locks
+  readonly timeouts: Timeouts
+}
 
 /**
  * The folder of unfinished uploads, inside the store so that a rename needs no copy. It is unlisted and has no id.
@@ -56,14 +66,14 @@ export class DiskFolder {
   folderPathOf(id: string | null): string {
     if (id === null) return this.path
     const path = this.#pathOf(id.endsWith('/') ? id.slice(0, -1) : id)
-    if (!id.endsWith('/')) throw notFoundError('FOLDER_NOT_FOUND')
+    if (!id.endsWith('/')) throw failure('FOLDER_NOT_FOUND')
     return path
   }
 
   /** Returns the id of `name` in a folder. @throws StorageError `INVALID_REQUEST`, `FOLDER_NOT_FOUND` */
   childId(parentId: string | null, name: string): string {
     this.folderPathOf(parentId)
-    if (!isSegment(name)) throw new StorageError('INVALID_REQUEST', 'This is not a valid name. Choose another name.')
+    if (!isSegment(name)) throw invalidName()
     return (parentId ?? '') + name
   }
 
@@ -84,7 +94,7 @@ export class DiskFolder {
     } catch (error) {
       if (!isNotFound(error)) throw error
     }
-    throw notFoundError(missing)
+    throw failure(missing)
   }
 
   /** Creates the parent folders of a file, because keys of an object store need none. */
@@ -129,7 +139,7 @@ export class DiskFolder {
 
   /** @param id without the trailing `/` of a folder */
   #pathOf(id: string): string {
-    if (!isUsable(id)) throw new StorageError('INVALID_REQUEST', 'This is not a valid id.')
+    if (!isUsable(id)) throw invalidId()
     return join(this.path, id)
   }
 }
@@ -182,49 +192,4 @@ export class Locks {
       if (this.#tails.get(name) === tail) this.#tails.delete(name)
     }
   }
-}
-
-const BY_SYSTEM_CODE: Readonly<Record<string, readonly [StorageErrorCode, string]>> = {
-  EEXIST: ['ALREADY_EXISTS', 'A file or folder with this name already exists.'],
-  EISDIR: ['ALREADY_EXISTS', 'A folder with this name already exists.'],
-  ENOTEMPTY: ['ALREADY_EXISTS', 'A folder with this name already exists.'],
-  ENAMETOOLONG: ['INVALID_REQUEST', 'This name is too long. Choose a shorter name.'],
-  EINVAL: ['INVALID_REQUEST', 'This is not a valid id.'],
-  EILSEQ: ['INVALID_REQUEST', 'This is not a valid id.'],
-  EFBIG: ['PAYLOAD_TOO_LARGE', 'The object is larger than the store accepts.'],
-  ENOSPC: ['QUOTA_EXCEEDED', 'No storage space is left in the store.'],
-  EDQUOT: ['QUOTA_EXCEEDED', 'No storage space is left in the store.'],
-  EMFILE: ['PROVIDER_UNAVAILABLE', 'The store is temporarily unavailable. Try again later.'],
-  ENFILE: ['PROVIDER_UNAVAILABLE', 'The store is temporarily unavailable. Try again later.'],
-  EIO: ['PROVIDER_UNAVAILABLE', 'The store is temporarily unavailable. Try again later.'],
-  ESTALE: ['PROVIDER_UNAVAILABLE', 'The store is temporarily unavailable. Try again later.']
-}
-
-/** Nothing there; a file instead of a folder; a symbolic link, which is treated as missing. */
-const NOT_FOUND_CODES = new Set(['ENOENT', 'ENOTDIR', 'ELOOP'])
-
-export type NotFoundCode = 'FOLDER_NOT_FOUND' | 'OBJECT_NOT_FOUND'
-
-export function isNotFound(error: unknown): boolean {
-  return NOT_FOUND_CODES.has(systemCode(error))
-}
-
-export function notFoundError(missing: NotFoundCode): StorageError {
-  return new StorageError(
-    missing,
-    missing === 'FOLDER_NOT_FOUND' ? 'The folder was not found.' : 'The object was not found.'
-  )
-}
-
-/** The system's own message contains the path: it stays in the cause of the cause, which no log prints. */
-export function toStorageError(error: unknown, missing: NotFoundCode): StorageError {
-  if (isStorageError(error)) return error
-  if (isNotFound(error)) return notFoundError(missing)
-  const [code, message] = BY_SYSTEM_CODE[systemCode(error)] ?? ['INTERNAL', 'The store failed to process this request.']
-  const cause = new Diagnosis(`The file system failed with ${systemCode(error) || 'no code'}`, { cause: error })
-  return new StorageError(code, message, { cause })
-}
-
-function systemCode(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
 }
