@@ -138,7 +138,7 @@ t.test('a process exits although idle sockets are pooled', async (t) => {
     const { openManaged } = await MANAGED_STORES.s3()
     const backend = await openManaged({ ...options, endpoint }, { timeouts })
     await backend.stat('a', { signal })
-    const { managedAgents } = await import(${JSON.stringify(compiledUrl('src/providers/s3/index.ts').href)})
+    const { managedAgents } = await import(${JSON.stringify(compiledUrl('src/providers/s3/session.ts').href)})
     const kept = () => Object.values(managedAgents().agents.http.freeSockets).flat().length
     while (kept() === 0) await new Promise(setImmediate)
     const sockets = await new Promise((resolve) => server.getConnections((error, count) => resolve(count)))

@@ -1,6 +1,7 @@
 import type { Entry } from '../../core/entry.ts'
-import { providerFailure, StorageError } from '../../errors.ts'
-import { isSegment, isUnambiguous, formatTime, nameOf, parentOf } from '../shared/names.ts'
+import { formatTime, pathMetadata } from '../shared/entries.ts'
+import { failure } from '../shared/errors.ts'
+import { invalidId, invalidName, isSegment, isUnambiguous } from '../shared/names.ts'
 
 /** Listed like other objects, but unavailable without a restore that takes hours. */
 const ARCHIVED = new Set(['GLACIER', 'DEEP_ARCHIVE'])
@@ -20,7 +21,7 @@ export function fileEntry(keys: Keys, id: string, metadata: ObjectMetadata): Ent
   const isRestored = metadata.restore?.includes('ongoing-request="false"') ?? false
   const isArchived = ARCHIVED.has(metadata.storageClass ?? '') && !isRestored
   return {
-    ...commonFields(id),
+    ...pathMetadata(id),
     kind: 'file',
     mimeType: metadata.mimeType ?? null,
     size: Number.isSafeInteger(metadata.size) ? (metadata.size ?? null) : null,
@@ -33,12 +34,8 @@ export function fileEntry(keys: Keys, id: string, metadata: ObjectMetadata): Ent
 /** Converts a common prefix of keys, with or without an object of its own. */
 export function folderEntry(keys: Keys, id: string): Entry {
   return {
-    ...commonFields(id),
+    ...pathMetadata(id),
     kind: 'folder',
-    mimeType: null,
-    size: null,
-    modifiedAt: null,
-    version: null,
     can: { list: keys.isUsable(id), download: false, write: null }
   }
 }
@@ -52,22 +49,6 @@ export function unquote(etag: string | undefined): string | null {
 /** Formats a time in whole seconds, like `Last-Modified`: listings of some servers are finer and never match. */
 export function formatLastModified(date: Date | undefined): string | null {
   return date === undefined ? null : formatTime(Math.floor(date.getTime() / 1000) * 1000)
-}
-
-function commonFields(id: string) {
-  return {
-    id,
-    parentId: parentOf(id),
-    driveId: null,
-    name: nameOf(id),
-    createdAt: null,
-    hash: null,
-    exportFormats: [],
-    target: null,
-    webUrl: null,
-    thumbnailUrl: null,
-    path: id
-  }
 }
 
 /** S3's own limit, in bytes of UTF-8. */
@@ -92,20 +73,20 @@ export class Keys {
   prefixOf(id: string | null): string {
     if (id === null) return this.prefix
     const key = this.keyOf(id)
-    if (!id.endsWith('/')) throw providerFailure('FOLDER_NOT_FOUND')
+    if (!id.endsWith('/')) throw failure('FOLDER_NOT_FOUND')
     return key
   }
 
   /** @throws StorageError `INVALID_REQUEST` for an id that must not be sent */
   keyOf(id: string): string {
     const key = this.prefix + id
-    if (!isUsable(id, key)) throw new StorageError('INVALID_REQUEST', 'This is not a valid id.')
+    if (!isUsable(id, key)) throw invalidId()
     return key
   }
 
   /** Returns the id of `name` in a folder. @throws StorageError `INVALID_REQUEST` for an invalid name */
   childId(parentId: string | null, name: string): string {
-    if (!isSegment(name)) throw new StorageError('INVALID_REQUEST', 'This is not a valid name. Choose another name.')
+    if (!isSegment(name)) throw invalidName()
     if (parentId !== null) this.prefixOf(parentId)
     return (parentId ?? '') + name
   }

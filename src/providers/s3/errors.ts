@@ -1,7 +1,5 @@
-import { Diagnosis, isStorageError, StorageError } from '../../errors.ts'
-import { providerFailure, type StorageErrorCode } from '../../errors.ts'
-import { connectionFailure } from '../../net/errors.ts'
-import { readRetryAfter } from '../../net/errors.ts'
+import { Diagnosis, isStorageError, StorageError, type StorageErrorCode } from '../../errors.ts'
+import { connectionFailure, readRetryAfter } from '../../net/errors.ts'
 import { type NotFoundCode, responseFailure } from '../shared/errors.ts'
 
 /** The used fields of the SDK's errors. They contain no request body; `$response` is not enumerable. */
@@ -12,36 +10,35 @@ interface SdkError {
   readonly $response?: { readonly headers?: Readonly<Record<string, string>> }
 }
 
-/** Codes by the error's name, if the response has a body with one. */
-const NAMES: Readonly<Record<string, StorageErrorCode>> = {
-  AccessDenied: 'ACCESS_DENIED',
-  AllAccessDisabled: 'ACCESS_DENIED',
-  InvalidAccessKeyId: 'ACCESS_DENIED',
-  SignatureDoesNotMatch: 'ACCESS_DENIED',
-  InvalidObjectState: 'ACCESS_DENIED',
-  ExpiredToken: 'ACCESS_DENIED',
-  InvalidToken: 'ACCESS_DENIED',
-  PreconditionFailed: 'PRECONDITION_FAILED',
-  ConditionalRequestConflict: 'LOCKED',
-  OperationAborted: 'LOCKED',
-  InvalidRange: 'RANGE_NOT_SATISFIABLE',
-  KeyTooLongError: 'INVALID_REQUEST',
-  XMinioInvalidObjectName: 'INVALID_REQUEST',
-  EntityTooLarge: 'PAYLOAD_TOO_LARGE',
-  QuotaExceeded: 'QUOTA_EXCEEDED',
-  XMinioStorageFull: 'QUOTA_EXCEEDED',
-  XMinioAdminBucketQuotaExceeded: 'QUOTA_EXCEEDED',
-  SlowDown: 'PROVIDER_THROTTLED',
-  SlowDownRead: 'PROVIDER_THROTTLED',
-  SlowDownWrite: 'PROVIDER_THROTTLED',
-  TooManyRequests: 'PROVIDER_THROTTLED',
-  RequestTimeout: 'PROVIDER_TIMEOUT',
-  InternalError: 'PROVIDER_UNAVAILABLE',
+/** Codes by the error's name, if the response has a body with one. A map: servers choose the names. */
+const CODE_BY_NAME: ReadonlyMap<string, StorageErrorCode> = new Map<string, StorageErrorCode>([
+  ['AccessDenied', 'ACCESS_DENIED'],
+  ['AllAccessDisabled', 'ACCESS_DENIED'],
+  ['InvalidAccessKeyId', 'ACCESS_DENIED'],
+  ['SignatureDoesNotMatch', 'ACCESS_DENIED'],
+  ['InvalidObjectState', 'ACCESS_DENIED'],
+  ['ExpiredToken', 'ACCESS_DENIED'],
+  ['InvalidToken', 'ACCESS_DENIED'],
+  ['PreconditionFailed', 'PRECONDITION_FAILED'],
+  ['ConditionalRequestConflict', 'LOCKED'],
+  ['OperationAborted', 'LOCKED'],
+  ['InvalidRange', 'RANGE_NOT_SATISFIABLE'],
+  ['KeyTooLongError', 'INVALID_REQUEST'],
+  ['XMinioInvalidObjectName', 'INVALID_REQUEST'],
+  ['EntityTooLarge', 'PAYLOAD_TOO_LARGE'],
+  ['QuotaExceeded', 'QUOTA_EXCEEDED'],
+  ['XMinioStorageFull', 'QUOTA_EXCEEDED'],
+  ['XMinioAdminBucketQuotaExceeded', 'QUOTA_EXCEEDED'],
+  ['SlowDown', 'PROVIDER_THROTTLED'],
+  ['SlowDownRead', 'PROVIDER_THROTTLED'],
+  ['SlowDownWrite', 'PROVIDER_THROTTLED'],
+  ['TooManyRequests', 'PROVIDER_THROTTLED'],
+  ['RequestTimeout', 'PROVIDER_TIMEOUT'],
+  ['InternalError', 'PROVIDER_UNAVAILABLE'],
   // The SDK has set its clock from the error response (3.1169), so the next call succeeds.
-  RequestTimeTooSkewed: 'PROVIDER_UNAVAILABLE',
-  NotImplemented: 'UNSUPPORTED'
-}
-const BY_NAME: ReadonlyMap<string, StorageErrorCode> = new Map(Object.entries(NAMES))
+  ['RequestTimeTooSkewed', 'PROVIDER_UNAVAILABLE'],
+  ['NotImplemented', 'UNSUPPORTED']
+])
 
 /** The bucket is in another region. Not followed, since the request would go to a host that the response chose. */
 const WRONG_REGION = new Set([
@@ -73,7 +70,7 @@ export function toStorageError(error: unknown, missing: NotFoundCode): StorageEr
   const isS3Response = sdkError.$fault !== undefined
   // A gateway in front of an unavailable server sends a page of its own.
   const isGatewayPage = status === 503 && !isS3Response && retryAfterHeaderMs === undefined
-  const codeOfName = BY_NAME.get(name)
+  const codeOfName = CODE_BY_NAME.get(name)
   const code = isGatewayPage ? 'PROVIDER_UNAVAILABLE' : (codeOfName ?? codeOfStatus(status, isS3Response, missing))
   const throttleDelayMs = code === 'PROVIDER_THROTTLED' ? retryAfterHeaderMs : undefined
   // S3 throttles with a 503 without a delay, which means: back off and try again (AWS's documentation).
@@ -96,11 +93,6 @@ export function isServiceException(error: unknown, ...namesOrStatuses: (string |
   return (
     namesOrStatuses.includes(status) || (typeof sdkError.name === 'string' && namesOrStatuses.includes(sdkError.name))
   )
-}
-
-/** Returns the error for a 200 with other content: a captive portal, a proxy's page, a truncated response. */
-export function invalidResponse(reason: string): StorageError {
-  return providerFailure('PROVIDER_ERROR', { cause: new Diagnosis(reason) })
 }
 
 /** @param isS3Response whether the body, if there is one, was an S3 error */

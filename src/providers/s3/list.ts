@@ -1,36 +1,33 @@
 import type { ListObjectsV2CommandOutput } from '@aws-sdk/client-s3'
-import type { Entry, EntryPage, FolderInfo, IncompleteReason } from '../../core/entry.ts'
-import { StorageError } from '../../errors.ts'
 import type { Call, ListCall } from '../../core/backend.ts'
-import { providerFailure } from '../../errors.ts'
-import { nameOf, parentOf } from '../shared/names.ts'
-import { requireLimit } from '../shared/paging.ts'
+import type { Entry, EntryPage, IncompleteReason } from '../../core/entry.ts'
+import { StorageError } from '../../errors.ts'
+import { folderInfo } from '../shared/entries.ts'
+import { failure } from '../shared/errors.ts'
 import { compareUtf8 } from '../shared/names.ts'
-import { mapErrors, type Bucket } from './client.ts'
-import { fileEntry, folderEntry } from './entries.ts'
-import { isServiceException, invalidResponse } from './errors.ts'
-import { decodeKey } from './entries.ts'
+import { requireLimit } from '../shared/paging.ts'
+import { decodeKey, fileEntry, folderEntry } from './entries.ts'
+import { isServiceException } from './errors.ts'
+import { callS3, type S3Session } from './session.ts'
 
 /** Maximum responses per page. After that, an empty page with a cursor is returned. */
 const MAX_CALLS = 10
 
-export async function listFolder(bucket: Bucket, folderId: string | null, call: ListCall): Promise<EntryPage> {
+export async function listFolder(session: S3Session, folderId: string | null, call: ListCall): Promise<EntryPage> {
   const { cursor, limit, kind } = call
   requireLimit(limit)
-  const prefix = bucket.keys.prefixOf(folderId)
+  const prefix = session.keys.prefixOf(folderId)
   const tokens = new Set<string | undefined>([cursor])
   let token = cursor
   let isEmpty = cursor === undefined
 
   for (let calls = 1; ; calls++) {
-    const response = await requestPage(bucket, prefix, token, call)
-    const { entries, exists, hasOmissions } = parseListing(bucket, prefix, response, limit)
+    const response = await requestPage(session, prefix, token, call)
+    const { entries, exists, hasOmissions } = parseListing(session, prefix, response, limit)
     isEmpty &&= !exists
     const { next, reason } = readContinuation(response, tokens, hasOmissions)
 
-    if (reason === null && isEmpty && folderId !== null) {
-      throw providerFailure('FOLDER_NOT_FOUND')
-    }
+    if (reason === null && isEmpty && folderId !== null) throw failure('FOLDER_NOT_FOUND')
     const matching = kind === undefined ? entries : entries.filter((entry) => entry.kind === kind)
     if (matching.length > 0 || next === null || calls === MAX_CALLS) {
       return { folder: folderInfo(folderId), entries: matching, next, complete: reason === null, reason }
@@ -41,12 +38,12 @@ export async function listFolder(bucket: Bucket, folderId: string | null, call: 
 }
 
 /** Returns whether a folder contains anything: S3 has no folders other than common prefixes. */
-export async function folderExists(bucket: Bucket, folderId: string, call: Call): Promise<boolean> {
-  const response = await mapErrors(call, 'OBJECT_NOT_FOUND', (options) =>
-    bucket.client.send(
-      new bucket.sdk.ListObjectsV2Command({
-        Bucket: bucket.name,
-        Prefix: bucket.keys.prefixOf(folderId),
+export async function folderExists(session: S3Session, folderId: string, call: Call): Promise<boolean> {
+  const response = await callS3(call, 'OBJECT_NOT_FOUND', (options) =>
+    session.client.send(
+      new session.sdk.ListObjectsV2Command({
+        Bucket: session.bucket,
+        Prefix: session.keys.prefixOf(folderId),
         MaxKeys: 1,
         EncodingType: 'url'
       }),
@@ -57,19 +54,14 @@ export async function folderExists(bucket: Bucket, folderId: string, call: Call)
   return (response.Contents ?? []).length > 0
 }
 
-function folderInfo(folderId: string | null): FolderInfo {
-  if (folderId === null) return { id: null, name: null, parentId: null }
-  return { id: folderId, name: nameOf(folderId), parentId: parentOf(folderId) }
-}
-
 async function requestPage(
-  bucket: Bucket,
+  session: S3Session,
   prefix: string,
   token: string | undefined,
   call: ListCall
 ): Promise<ListObjectsV2CommandOutput> {
-  const command = new bucket.sdk.ListObjectsV2Command({
-    Bucket: bucket.name,
+  const command = new session.sdk.ListObjectsV2Command({
+    Bucket: session.bucket,
     Prefix: prefix,
     Delimiter: '/',
     MaxKeys: call.limit,
@@ -77,9 +69,9 @@ async function requestPage(
     EncodingType: 'url',
     ContinuationToken: token
   })
-  const response = await mapErrors(call, 'FOLDER_NOT_FOUND', async (options) => {
+  const response = await callS3(call, 'FOLDER_NOT_FOUND', async (options) => {
     try {
-      return await bucket.client.send(command, options)
+      return await session.client.send(command, options)
     } catch (error) {
       if (token === undefined || !isServiceException(error, 'InvalidArgument')) throw error
       throw new StorageError('CURSOR_EXPIRED', 'The listing cannot be continued. List the folder again.')
@@ -94,7 +86,8 @@ async function requestPage(
  * `IsTruncated` is part of every valid response.
  */
 function requireListing(response: ListObjectsV2CommandOutput): void {
-  if (response.IsTruncated === undefined) throw invalidResponse('S3 returned 200 with a body that is not a listing')
+  if (response.IsTruncated === undefined)
+    throw failure('PROVIDER_ERROR', 'S3 returned 200 with a body that is not a listing')
 }
 
 interface ParsedListing {
@@ -106,12 +99,12 @@ interface ParsedListing {
 }
 
 function parseListing(
-  bucket: Bucket,
+  session: S3Session,
   prefix: string,
   response: ListObjectsV2CommandOutput,
   limit: number
 ): ParsedListing {
-  const { keys } = bucket
+  const { keys } = session
   // A server without support for EncodingType sends keys unencoded, and omits it from the response.
   const decode = response.EncodingType === 'url' ? decodeKey : (key: string) => key
   const entries: Entry[] = []
@@ -125,13 +118,13 @@ function parseListing(
     if (key === prefix && !isFolder) return
     const rest = key.slice(prefix.length)
     const isChild = key.startsWith(prefix) && rest.indexOf('/') === (isFolder ? rest.length - 1 : -1)
-    if (!isChild || rest === '') throw invalidResponse('S3 listed a key outside the folder')
+    if (!isChild || rest === '') throw failure('PROVIDER_ERROR', 'S3 listed a key outside the folder')
     entries.push(toEntry(keys.idOf(key)))
   }
 
   const contents = response.Contents ?? []
   const prefixes = response.CommonPrefixes ?? []
-  if (contents.length + prefixes.length > limit) throw invalidResponse('S3 listed more keys than requested')
+  if (contents.length + prefixes.length > limit) throw failure('PROVIDER_ERROR', 'S3 listed more keys than requested')
   for (const object of contents) {
     const metadata = { size: object.Size, modified: object.LastModified, etag: object.ETag }
     add(object.Key, false, (id) => fileEntry(keys, id, { ...metadata, storageClass: object.StorageClass }))

@@ -1,12 +1,10 @@
-import { StorageError } from '../../errors.ts'
 import type { Call, UploadCall } from '../../core/backend.ts'
-import { providerFailure } from '../../errors.ts'
-import { mapErrors, type Bucket } from './client.ts'
+import { StorageError } from '../../errors.ts'
+import { readETag } from '../shared/entries.ts'
+import { failure } from '../shared/errors.ts'
 import { unquote } from './entries.ts'
 import { isServiceException } from './errors.ts'
-
-/** An ETag that can be quoted in a header (RFC 9110, 8.8.3). */
-const ETAG = /^[\x21\x23-\x7e]{1,1024}$/
+import { callS3, type S3Session } from './session.ts'
 
 /** The headers that express the condition of a write. */
 export interface ConditionHeaders {
@@ -25,20 +23,21 @@ export interface ConditionHeaders {
  * ignore or refuse them, one race remains: of two writers between check and write, the later one wins.
  */
 export class Precondition {
-  readonly #bucket: Bucket
+  readonly #session: S3Session
   readonly #key: string
   readonly #ifMatch: string | undefined
   readonly #ifAbsent: boolean
   readonly #call: Call
 
   /** @throws StorageError `PRECONDITION_FAILED` */
-  constructor(bucket: Bucket, key: string, call: UploadCall) {
-    this.#bucket = bucket
+  constructor(session: S3Session, key: string, call: UploadCall) {
+    this.#session = session
     this.#key = key
     this.#ifMatch = call.ifMatch
     this.#ifAbsent = call.ifNoneMatch === '*'
     this.#call = call
-    if (this.#ifMatch !== undefined && !ETAG.test(this.#ifMatch)) throw this.#failed()
+    // Other texts cannot be quoted in a header, and are no object's version.
+    if (this.#ifMatch !== undefined && readETag(`"${this.#ifMatch}"`) === null) throw this.#failed()
   }
 
   /**
@@ -57,7 +56,7 @@ export class Precondition {
       } catch (error) {
         const isUnconditional = Object.keys(headers).length === 0
         if (isUnconditional && isServiceException(error, 'NoSuchUpload')) throw this.#unsupported(error)
-        if (!isUnconditional && isServiceException(error, 501) && this.#bucket.preconditions === 'emulated')
+        if (!isUnconditional && isServiceException(error, 501) && this.#session.preconditions === 'emulated')
           variants.splice(0, 2, {})
         else if (isUnconditional || !this.#isConditionFailure(error)) throw error
       }
@@ -71,11 +70,11 @@ export class Precondition {
    * @throws StorageError `ALREADY_EXISTS`, `PRECONDITION_FAILED`
    */
   async check(): Promise<void> {
-    if (this.#bucket.preconditions === 'native' || (!this.#ifAbsent && this.#ifMatch === undefined)) return
-    const { sdk, client, name } = this.#bucket
-    const version = await mapErrors(this.#call, 'OBJECT_NOT_FOUND', async (options) => {
+    if (this.#session.preconditions === 'native' || (!this.#ifAbsent && this.#ifMatch === undefined)) return
+    const { sdk, client, bucket } = this.#session
+    const version = await callS3(this.#call, 'OBJECT_NOT_FOUND', async (options) => {
       try {
-        const head = await client.send(new sdk.HeadObjectCommand({ Bucket: name, Key: this.#key }), options)
+        const head = await client.send(new sdk.HeadObjectCommand({ Bucket: bucket, Key: this.#key }), options)
         return head.ETag === undefined ? undefined : unquote(head.ETag)
       } catch (error) {
         if (isServiceException(error, 404)) return null
@@ -95,7 +94,7 @@ export class Precondition {
   #headerVariants(isCompletion: boolean): ConditionHeaders[] {
     const first: ConditionHeaders = this.#ifAbsent ? { IfNoneMatch: '*' } : { IfMatch: `"${this.#ifMatch}"` }
     const second: ConditionHeaders = this.#ifAbsent ? first : { IfMatch: this.#ifMatch ?? '' }
-    if (this.#bucket.preconditions === 'native') return [first]
+    if (this.#session.preconditions === 'native') return [first]
     if (isCompletion) return [first, second, {}]
     return this.#ifAbsent ? [first] : [first, second]
   }
@@ -110,7 +109,6 @@ export class Precondition {
   }
 
   #failed(): StorageError {
-    if (this.#ifAbsent) return providerFailure('ALREADY_EXISTS')
-    return new StorageError('PRECONDITION_FAILED')
+    return failure(this.#ifAbsent ? 'ALREADY_EXISTS' : 'PRECONDITION_FAILED')
   }
 }

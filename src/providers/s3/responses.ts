@@ -1,9 +1,8 @@
 import { Readable } from 'node:stream'
 import type { ListObjectsV2CommandOutput, ObjectStorageClass, S3Client } from '@aws-sdk/client-s3'
 import type { Timeouts } from '../../core/stores.ts'
-import { providerFailure } from '../../errors.ts'
+import { failure } from '../shared/errors.ts'
 import { readXml, XmlError, type XmlHandler } from '../shared/xml-reader.ts'
-import { invalidResponse } from './errors.ts'
 
 /**
  * Limits of a response without object content. A page of 1000 keys of 1024 bytes, each byte percent-encoded, is about
@@ -84,7 +83,7 @@ export function readResponses(client: S3Client, timeouts: Timeouts): void {
  * @throws StorageError for a document that exceeds a limit, whatever the status, or takes too long
  */
 async function readDocument(body: Readable, timeoutMs: number): Promise<S3Document | 'malformed' | null> {
-  const timer = setTimeout(() => body.destroy(providerFailure('PROVIDER_TIMEOUT')), timeoutMs)
+  const timer = setTimeout(() => body.destroy(failure('PROVIDER_TIMEOUT')), timeoutMs)
   const document = new S3Document()
   try {
     let received = 0
@@ -93,7 +92,7 @@ async function readDocument(body: Readable, timeoutMs: number): Promise<S3Docume
   } catch (error) {
     if (!(error instanceof XmlError)) throw error
     if (error.kind === 'malformed') return 'malformed'
-    throw invalidResponse(`S3 returned XML that was rejected. ${error.message}`)
+    throw failure('PROVIDER_ERROR', `S3 returned XML that was rejected. ${error.message}`)
   } finally {
     clearTimeout(timer)
   }
@@ -149,7 +148,7 @@ function toMinimalBody(
   }
   if (response.statusCode >= 300) throw new NonS3ErrorResponse(response)
   if (elementNames === undefined) return ''
-  if (document === 'malformed') throw invalidResponse('S3 returned a body that is not XML')
+  if (document === 'malformed') throw failure('PROVIDER_ERROR', 'S3 returned a body that is not XML')
   const elements = elementNames.map((name) => [name, document.fields.get(name)] as const)
   return element(
     'Result',
@@ -173,7 +172,7 @@ class NonS3ErrorResponse extends Error {
 function readListing({ root, fields, contents, commonPrefixes }: S3Document): Listing {
   const isTruncated = fields.get('IsTruncated')
   if (root !== 'ListBucketResult' || !(isTruncated === 'true' || isTruncated === 'false')) {
-    throw invalidResponse('S3 returned 200 with a body that is not a listing')
+    throw failure('PROVIDER_ERROR', 'S3 returned 200 with a body that is not a listing')
   }
   return {
     IsTruncated: isTruncated === 'true',
@@ -192,13 +191,13 @@ function readListing({ root, fields, contents, commonPrefixes }: S3Document): Li
 
 function readSize(text: string | undefined): number | undefined {
   if (text === undefined) return undefined
-  if (!/^\d{1,20}$/.test(text)) throw invalidResponse('S3 listed an invalid size')
+  if (!/^\d{1,20}$/.test(text)) throw failure('PROVIDER_ERROR', 'S3 listed an invalid size')
   return Number(text)
 }
 
 function readTime(text: string | undefined): Date | undefined {
   if (text === undefined) return undefined
-  if (!TIME.test(text)) throw invalidResponse('S3 listed an invalid time')
+  if (!TIME.test(text)) throw failure('PROVIDER_ERROR', 'S3 listed an invalid time')
   return new Date(text)
 }
 

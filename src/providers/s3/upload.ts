@@ -1,14 +1,16 @@
 import type { PutObjectCommandInput, S3Client } from '@aws-sdk/client-s3'
-import type { Entry } from '../../core/entry.ts'
-import { StorageError } from '../../errors.ts'
 import type { UploadCall } from '../../core/backend.ts'
+import type { Entry } from '../../core/entry.ts'
+import { raceSignal } from '../../core/time.ts'
+import { StorageError } from '../../errors.ts'
+import { failure } from '../shared/errors.ts'
 import { importSdk } from '../shared/import-sdk.ts'
 import type { UploadSource } from '../shared/upload.ts'
-import type { Bucket } from './client.ts'
 import { fileEntry } from './entries.ts'
-import { invalidResponse, toStorageError } from './errors.ts'
+import { toStorageError } from './errors.ts'
 import { Precondition } from './precondition.ts'
 import { COMPLETE_MS } from './responses.ts'
+import type { S3Session } from './session.ts'
 
 const MIB = 1024 * 1024
 /** S3's limit. */
@@ -26,21 +28,21 @@ export function partSizeFor(size: number | undefined): number {
  * Stores a stream under a key: in one PUT if it fits into a part, and in several parts otherwise. Only a complete
  * body is ever committed.
  */
-export async function uploadObject(
-  bucket: Bucket,
+export async function uploadFile(
+  session: S3Session,
   id: string,
   mimeType: string | undefined,
   source: UploadSource,
   call: UploadCall
 ): Promise<Entry> {
-  const key = bucket.keys.keyOf(id)
-  const condition = new Precondition(bucket, key, call)
+  const key = session.keys.keyOf(id)
+  const condition = new Precondition(session, key, call)
   const { Upload } = await importSdk('@aws-sdk/lib-storage', () => import('@aws-sdk/lib-storage'))
   call.signal.throwIfAborted()
-  const params: PutObjectCommandInput = { Bucket: bucket.name, Key: key, Body: source.stream }
+  const params: PutObjectCommandInput = { Bucket: session.bucket, Key: key, Body: source.stream }
   if (mimeType !== undefined) params.ContentType = mimeType
 
-  const sender = new UploadCommandSender(bucket, source, condition, call.signal)
+  const sender = new UploadCommandSender(session, source, condition, call.signal)
   const partSize = partSizeFor(call.size)
   const queueSize = partSize > MAX_PARALLEL_PART_BYTES ? 1 : 2
   // Otherwise it does not abort requests in flight, and loses the original error if its own clean-up fails (3.1169).
@@ -49,38 +51,39 @@ export async function uploadObject(
     try {
       return await upload.done()
     } catch (error) {
-      if (upload.uploadId !== undefined) await abortMultipartUpload(bucket, key, upload.uploadId)
+      if (upload.uploadId !== undefined) await abortMultipartUpload(session, key, upload.uploadId)
       call.signal.throwIfAborted()
       throw sender.toError(error)
     }
   }
-  const { ETag: etag } = await rejectOnAbort(run(), call.signal)
+  // An abort rejects at once. The clean-up continues in the background.
+  const { ETag: etag } = await raceSignal(run(), call.signal)
   requireETag(etag)
-  return fileEntry(bucket.keys, id, { size: source.receivedBytes, etag, mimeType })
+  return fileEntry(session.keys, id, { size: source.receivedBytes, etag, mimeType })
 }
 
 /** @throws StorageError `PROVIDER_ERROR` for a response without an ETag: a captive portal's page is a 200 too */
 export function requireETag(etag: string | undefined): void {
-  if (etag === undefined) throw invalidResponse('S3 returned 200 without an ETag')
+  if (etag === undefined) throw failure('PROVIDER_ERROR', 'S3 returned 200 without an ETag')
 }
 
 /** Sends the commands of one upload to the server, and ends all of them with the first failure. */
 class UploadCommandSender {
   /** The client that the SDK's `Upload` receives. */
   readonly client: S3Client
-  readonly #bucket: Bucket
+  readonly #session: S3Session
   readonly #source: UploadSource
   readonly #condition: Precondition
   readonly #signal: AbortSignal
   #firstFailure: { readonly error: unknown } | undefined
 
-  constructor(bucket: Bucket, source: UploadSource, condition: Precondition, signal: AbortSignal) {
-    this.#bucket = bucket
+  constructor(session: S3Session, source: UploadSource, condition: Precondition, signal: AbortSignal) {
+    this.#session = session
     this.#source = source
     this.#condition = condition
     this.#signal = signal
     const send = (command: unknown) => this.#send(command)
-    this.client = Object.create(bucket.client, { send: { value: send } }) as S3Client
+    this.client = Object.create(session.client, { send: { value: send } }) as S3Client
   }
 
   /** Maps the upload's error. */
@@ -105,7 +108,7 @@ class UploadCommandSender {
   }
 
   async #dispatch(command: unknown): Promise<unknown> {
-    const { sdk, client, uploadClient, transferClient } = this.#bucket
+    const { sdk, client, uploadClient, transferClient } = this.#session
     // The duration of a body depends on its size; the client's idle timeout applies.
     const bodyOptions = { abortSignal: this.#signal, requestTimeout: 0 }
     if (command instanceof sdk.UploadPartCommand) return uploadClient.send(command, bodyOptions)
@@ -114,7 +117,7 @@ class UploadCommandSender {
       await this.#condition.check()
       // Not aborted by the signal: without its response, the started upload could not be removed.
       const created = await client.send(command)
-      if (!created.UploadId) throw invalidResponse('S3 returned 200 without an UploadId')
+      if (!created.UploadId) throw failure('PROVIDER_ERROR', 'S3 returned 200 without an UploadId')
       return created
     }
     if (command instanceof sdk.PutObjectCommand) {
@@ -135,29 +138,10 @@ class UploadCommandSender {
 }
 
 /** Removes the parts, which would be invisible and billed. A lifecycle rule of the bucket is the last resort. */
-async function abortMultipartUpload({ sdk, client, name }: Bucket, key: string, uploadId: string): Promise<void> {
-  const command = new sdk.AbortMultipartUploadCommand({ Bucket: name, Key: key, UploadId: uploadId })
+async function abortMultipartUpload({ sdk, client, bucket }: S3Session, key: string, uploadId: string): Promise<void> {
+  const command = new sdk.AbortMultipartUploadCommand({ Bucket: bucket, Key: key, UploadId: uploadId })
   await client
     .send(command)
     .catch(() => client.send(command))
     .catch(() => {})
-}
-
-/** Rejects at once when the caller aborts. The clean-up continues in the background. */
-async function rejectOnAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  work.catch(() => {})
-  let onAbort: (() => void) | undefined
-  try {
-    return await Promise.race([
-      work,
-      new Promise<never>((_resolve, reject) => {
-        onAbort = () => {
-          reject(signal.reason)
-        }
-        signal.addEventListener('abort', onAbort, { once: true })
-      })
-    ])
-  } finally {
-    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort)
-  }
 }

@@ -36,5 +36,5 @@ function mapErrors<T>(read: () => T, toError: (error: InvalidSettingError) => St
 
 /** Names an invalid field and the reason; callers convert it to their own error. */
 export class InvalidSettingError extends Error {
-  override readonly name = 'UnusableSetting'
+  override readonly name = 'InvalidSettingError'
 }

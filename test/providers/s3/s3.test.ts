@@ -292,7 +292,7 @@ t.test('a managed store is a bucket that issues its own links', async (t) => {
     { credentials: { accessKeyId: '', secretAccessKey: '' } },
     { prefix: '../' }
   ]) {
-    await t.rejects(openManaged({ ...options, ...wrong }, { timeouts: TEST_TIMEOUTS }), { name: 'UnusableSetting' })
+    await t.rejects(openManaged({ ...options, ...wrong }, { timeouts: TEST_TIMEOUTS }), { name: 'InvalidSettingError' })
   }
 })
 

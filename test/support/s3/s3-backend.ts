@@ -1,7 +1,7 @@
 import type { Egress } from '../../../src/core/egress.ts'
 import type { Timeouts } from '../../../src/core/stores.ts'
 import type { StorageBackend } from '../../../src/core/backend.ts'
-import type { Preconditions } from '../../../src/providers/s3/client.ts'
+import type { Preconditions } from '../../../src/providers/s3/session.ts'
 import { openS3 } from '../../../src/providers/s3/index.ts'
 import { readSettings } from '../../../src/providers/s3/settings.ts'
 import { openEgress } from '../backend/egress.ts'
