@@ -1,10 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { Secret } from '../../core/secret.ts'
 
-/** RFC 7617: no colon in the user name, and no control characters in user name or password. */
-export const USERNAME = /^[^\p{Cc}:]{1,255}$/u
-export const PASSWORD = /^[^\p{Cc}]{1,1024}$/u
-
 /** The credentials of a connection. */
 export type DavAuthentication =
   | { readonly type: 'basic' | 'digest'; readonly username: string; readonly password: Secret<string> }

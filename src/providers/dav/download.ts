@@ -1,20 +1,30 @@
 import { type Readable, Transform } from 'node:stream'
+import type { Download, DownloadCall } from '../../core/backend.ts'
 import type { HttpResponse } from '../../core/egress.ts'
 import type { StorageError } from '../../errors.ts'
-import type { Download, DownloadCall } from '../../core/backend.ts'
 import { connectionFailure } from '../../net/errors.ts'
-import { hasDetectableEnd, isEncoded, readContentLength } from '../shared/download.ts'
-import { rangeHeader, resolveRange } from '../shared/download.ts'
-import { type DownloadSizes, readDownloadSizes } from '../shared/download.ts'
+import {
+  destroyBody,
+  type DownloadSizes,
+  hasDetectableEnd,
+  isEncoded,
+  rangeHeader,
+  readContentLength,
+  readDownloadSizes,
+  resolveRange
+} from '../shared/download.ts'
+import { readETag, readMediaType } from '../shared/entries.ts'
 import { failure, httpFailure } from '../shared/errors.ts'
+import { nameOf } from '../shared/names.ts'
 import { TransferBody } from '../shared/transfer-body.ts'
-import { readETag, readMediaType, readTime } from './entries.ts'
+import { readTime } from './entries.ts'
 import { type DavSession, getResource } from './session.ts'
 
-/** Downloads a file. @param url of the file */
-export async function downloadFile(session: DavSession, url: URL, call: DownloadCall): Promise<Download> {
-  const { client } = session
+export async function downloadFile(session: DavSession, id: string, call: DownloadCall): Promise<Download> {
+  const { client, paths } = session
   const { signal, range } = call
+  const url = paths.urlOf(id)
+  if (id.endsWith('/')) throw failure('OBJECT_NOT_FOUND')
   const headers = range === undefined ? {} : { range: rangeHeader(range) }
   const response = await client.send({ method: 'GET', url, signal, headers, purpose: 'transfer' })
   if (response.status !== 200 && response.status !== 206) {
@@ -37,13 +47,13 @@ export async function downloadFile(session: DavSession, url: URL, call: Download
     return {
       body,
       ...sizes,
+      name: nameOf(id),
       mimeType: readMediaType(responseHeaders['content-type']),
       etag: readETag(responseHeaders['etag'])?.opaque ?? null,
       modifiedAt: readTime(responseHeaders['last-modified'])
     }
   } catch (error) {
-    response.body.on('error', () => {})
-    response.body.destroy()
+    destroyBody(response)
     throw error
   }
 }

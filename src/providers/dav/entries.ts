@@ -1,5 +1,6 @@
 import type { Entry } from '../../core/entry.ts'
-import { formatTime, nameOf, parentOf } from '../shared/names.ts'
+import { type ETag, formatTime, pathMetadata, readCount, readETag, readMediaType } from '../shared/entries.ts'
+import { textOf } from '../shared/rest-client.ts'
 import type { DavResource } from './multistatus.ts'
 import type { DavPaths } from './paths.ts'
 
@@ -7,10 +8,7 @@ import type { DavPaths } from './paths.ts'
 export function davEntry(paths: DavPaths, id: string, metadata: DavMetadata): Entry {
   const isUsable = paths.isUsable(id)
   return {
-    id,
-    parentId: parentOf(id),
-    driveId: null,
-    name: nameOf(id),
+    ...pathMetadata(id),
     kind: metadata.isCollection ? 'folder' : 'file',
     mimeType: metadata.mimeType,
     size: metadata.size,
@@ -18,12 +16,6 @@ export function davEntry(paths: DavPaths, id: string, metadata: DavMetadata): En
     modifiedAt: metadata.modifiedAt,
     // Without the weakness flag: an ETag that becomes strong is not a change.
     version: metadata.isCollection ? null : (metadata.etag?.opaque ?? null),
-    hash: null,
-    exportFormats: [],
-    target: null,
-    webUrl: null,
-    thumbnailUrl: null,
-    path: id,
     can: { list: metadata.isCollection && isUsable, download: !metadata.isCollection && isUsable, write: null }
   }
 }
@@ -38,18 +30,6 @@ export interface DavMetadata {
   readonly etag: ETag | null
 }
 
-export interface ETag {
-  /** The text between the quotes. */
-  readonly opaque: string
-  /** A weak ETag cannot be a precondition of a write (RFC 9110, 13.1.1). Apache's are weak for a second. */
-  readonly isWeak: boolean
-}
-
-/** RFC 9110, 8.8.3, also without quotes, as some servers send them. */
-const ETAG = /^(W\/)?"?([\x21\x23-\x7e]{1,1024}?)"?$/
-const COUNT = /^\d{1,15}$/
-/** RFC 6838 with parameters: values that can be sent as a header again. */
-const MEDIA_TYPE = /^[\w!#$&^.+-]{1,127}\/[\w!#$&^.+-]{1,127}(?:\s?;[\x20-\x7e]{0,255})?$/
 /** RFC 3339, and the formats of RFC 9110, 5.6.7. `Date.parse` accepts many more, some of them in local time. */
 const TIMES = [
   /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)$/,
@@ -79,31 +59,13 @@ export function readMetadata({ properties }: DavResource): DavMetadata {
     size: isCollection ? null : readCount(properties['getcontentlength']),
     createdAt: readTime(properties['creationdate']),
     modifiedAt: readTime(properties['getlastmodified']),
-    etag: readETag(readText(properties['getetag']))
+    etag: readETag(textOf(properties['getetag']))
   }
 }
 
 /** Returns whether the server found any property. Without one, the response says nothing about the resource. */
 export function hasProperties({ properties }: DavResource): boolean {
   return Object.keys(properties).length > 0
-}
-
-/** Returns the text of a property; `null` if it is missing or contains elements. */
-export function readText(value: unknown): string | null {
-  return typeof value === 'string' && value !== '' ? value : null
-}
-
-export function readCount(value: unknown): number | null {
-  return typeof value === 'string' && COUNT.test(value) ? Number(value) : null
-}
-
-export function readETag(text: string | null | undefined): ETag | null {
-  const [, weak, opaque] = ETAG.exec(text?.trim() ?? '') ?? []
-  return opaque === undefined ? null : { opaque, isWeak: weak !== undefined }
-}
-
-export function readMediaType(value: unknown): string | null {
-  return typeof value === 'string' && MEDIA_TYPE.test(value) ? value : null
 }
 
 /** Parses ISO 8601 (`creationdate`) or an HTTP date, which has whole seconds. Returns `null` for unknown times. */

@@ -1,8 +1,12 @@
 import type { HttpResponse } from '../../core/egress.ts'
-import { Diagnosis, StorageError, type StorageErrorOptions } from '../../errors.ts'
-import { providerFailure, type StorageErrorCode } from '../../errors.ts'
-import { describeExchange } from '../../net/errors.ts'
-import { readRetryAfter } from '../../net/errors.ts'
+import {
+  Diagnosis,
+  providerFailure,
+  StorageError,
+  type StorageErrorCode,
+  type StorageErrorOptions
+} from '../../errors.ts'
+import { describeExchange, readRetryAfter } from '../../net/errors.ts'
 import { readErrorText } from '../shared/rest-client.ts'
 
 /** The exception of sabre/dav in the body of a failure, which is more specific than the status. */

@@ -1,13 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import type { ListCall } from '../../core/backend.ts'
-import type { Entry, EntryPage, FolderInfo } from '../../core/entry.ts'
+import type { Entry, EntryPage } from '../../core/entry.ts'
+import { folderInfo } from '../shared/entries.ts'
 import { failure, httpFailure } from '../shared/errors.ts'
-import { nameOf, parentOf } from '../shared/names.ts'
-import { type ListingPager, ENTRY_WEIGHT, MAX_FOLDER_ENTRIES, MAX_FOLDER_WEIGHT, nextTurn } from '../shared/paging.ts'
-import type { PropfindResponse } from './client.ts'
+import { ENTRY_WEIGHT, listingPager, MAX_FOLDER_ENTRIES, MAX_FOLDER_WEIGHT, nextTurn } from '../shared/paging.ts'
 import { hasProperties, readMetadata } from './entries.ts'
 import type { DavResource } from './multistatus.ts'
-import type { DavSession } from './session.ts'
+import type { DavSession, PropfindResponse } from './session.ts'
 
 /** The result of a PROPFIND of a folder. */
 export interface Children {
@@ -70,11 +69,6 @@ export async function readChildren(
   return { entries: [...entries.values()], hasOmissions, isTruncated: false }
 }
 
-export function folderInfo(folderId: string | null): FolderInfo {
-  if (folderId === null) return { id: null, name: null, parentId: null }
-  return { id: folderId, name: nameOf(folderId), parentId: parentOf(folderId) }
-}
-
 /** Entries sorted or merged in one turn of the event loop. */
 const TURN_ENTRIES = 1000
 
@@ -97,14 +91,13 @@ export function createPageOwner(userId: string | undefined): PageOwner {
  * @param owner the user (for the cache limit), and the open connection, which shares no folders with others
  */
 export function listCompleteFolder(
-  pages: ListingPager,
   { userId, connection }: PageOwner,
   session: DavSession,
   folderId: string | null,
   call: ListCall
 ): Promise<EntryPage> {
   const { client, paths, propfind } = session
-  return pages.getPage(userId, `${connection} ${folderId ?? ''}`, call, async (signal) => {
+  return listingPager.getPage(userId, `${connection} ${folderId ?? ''}`, call, async (signal) => {
     const url = paths.folderUrlOf(folderId)
     const response = await client.propfind({ url, signal, depth: 1, body: propfind }, 'FOLDER_NOT_FOUND')
     const limits = { maxEntries: MAX_FOLDER_ENTRIES, maxWeight: MAX_FOLDER_WEIGHT }

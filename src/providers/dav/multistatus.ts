@@ -1,7 +1,6 @@
 import type { Readable } from 'node:stream'
 import type { Clock } from '../../core/time.ts'
-import { Diagnosis, type StorageError } from '../../errors.ts'
-import { providerFailure } from '../../errors.ts'
+import { failure } from '../shared/errors.ts'
 import { readXml, XmlError, type XmlHandler } from '../shared/xml-reader.ts'
 
 /** One resource of a multistatus (RFC 4918, 13). */
@@ -53,13 +52,16 @@ export async function* readMultistatus(body: Readable, clock: Pick<Clock, 'now'>
     for await (const bytes of readXml(body, options, multistatus)) {
       const resources = multistatus.take()
       unfinishedBytes = resources.length > 0 ? 0 : unfinishedBytes + bytes
-      if (unfinishedBytes > MAX_RESOURCE_BYTES) throw invalidResponse('a multistatus with a resource that is too large')
+      if (unfinishedBytes > MAX_RESOURCE_BYTES)
+        throw failure('PROVIDER_ERROR', 'The server returned a multistatus with a resource that is too large')
       yield* resources
     }
   } catch (error) {
-    throw error instanceof XmlError ? invalidResponse(`XML that was rejected. ${error.message}`) : error
+    throw error instanceof XmlError
+      ? failure('PROVIDER_ERROR', `The server returned XML that was rejected. ${error.message}`)
+      : error
   }
-  if (!multistatus.hasRoot) throw invalidResponse('an empty body')
+  if (!multistatus.hasRoot) throw failure('PROVIDER_ERROR', 'The server returned an empty body')
 }
 
 /** The meaning of an element, by its position in the document. */
@@ -110,12 +112,14 @@ class Multistatus implements XmlHandler {
     const name = tag.slice(tag.indexOf(':') + 1)
     const parent = this.#openElements.at(-1)
     if (parent === undefined) {
-      if (name !== 'multistatus') throw invalidResponse('a body that is not a multistatus')
+      if (name !== 'multistatus')
+        throw failure('PROVIDER_ERROR', 'The server returned a body that is not a multistatus')
       this.hasRoot = true
     }
     const role = parent === undefined ? 'root' : roleOf(parent.role, name)
     if (role === 'property' || role === 'part') {
-      if (++this.#propertyCount > MAX_PROPERTIES) throw invalidResponse('a resource with too many properties')
+      if (++this.#propertyCount > MAX_PROPERTIES)
+        throw failure('PROVIDER_ERROR', 'The server returned a resource with too many properties')
     }
     this.#openElements.push({ name, role, text: '', parts: undefined })
   }
@@ -187,8 +191,4 @@ function isSpace(code: number): boolean {
 function readStatus(line: string): number | undefined {
   const [, code] = STATUS.exec(trimSpace(line)) ?? []
   return code === undefined ? undefined : Number(code)
-}
-
-function invalidResponse(content: string): StorageError {
-  return providerFailure('PROVIDER_ERROR', { cause: new Diagnosis(`The server returned ${content}`) })
 }

@@ -1,6 +1,5 @@
 import type { Call } from '../../core/backend.ts'
-import { findResource } from './upload.ts'
-import type { DavSession } from './session.ts'
+import { type DavSession, findResource } from './session.ts'
 
 /** Maximum folders that are read to find the form of one path. */
 const MAX_FOLDERS = 20

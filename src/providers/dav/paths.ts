@@ -1,5 +1,5 @@
-import { providerFailure, StorageError } from '../../errors.ts'
-import { isSegment, isUnambiguous } from '../shared/names.ts'
+import { failure } from '../shared/errors.ts'
+import { invalidId, invalidName, isSegment, isUnambiguous } from '../shared/names.ts'
 
 /** Above the limits of the file systems behind such servers, in bytes of UTF-8. */
 const MAX_ID_BYTES = 4096
@@ -28,7 +28,7 @@ export class DavPaths {
   /** @throws StorageError `INVALID_REQUEST` for an id that must not be sent */
   urlOf(id: string | null): URL {
     if (id === null) return this.base
-    if (!this.isUsable(id)) throw new StorageError('INVALID_REQUEST', 'This is not a valid id.')
+    if (!this.isUsable(id)) throw invalidId()
     return new URL(this.base.href + this.normalize(id).split('/').map(encodeURIComponent).join('/'))
   }
 
@@ -42,9 +42,7 @@ export class DavPaths {
   childId(parentId: string | null, name: string): string {
     this.folderUrlOf(parentId)
     const id = (parentId ?? '') + name
-    if (!isSegment(name) || !this.isUsable(id)) {
-      throw new StorageError('INVALID_REQUEST', 'This is not a valid name. Choose another name.')
-    }
+    if (!isSegment(name) || !this.isUsable(id)) throw invalidName()
     return id
   }
 
@@ -89,8 +87,8 @@ export class DavPaths {
 
 /** @throws StorageError `INVALID_REQUEST` for an id that must not be sent, `FOLDER_NOT_FOUND` for a file's */
 export function checkFolderId(id: string): void {
-  if (!isUsable(id)) throw new StorageError('INVALID_REQUEST', 'This is not a valid id.')
-  if (!id.endsWith('/')) throw providerFailure('FOLDER_NOT_FOUND')
+  if (!isUsable(id)) throw invalidId()
+  if (!id.endsWith('/')) throw failure('FOLDER_NOT_FOUND')
 }
 
 function isUsable(id: string): boolean {
@@ -100,28 +98,11 @@ function isUsable(id: string): boolean {
   return isUnambiguous(id.replaceAll('\\', '/')) && !segments.includes('')
 }
 
-function decodeSegment(encoded: string): string | null {
+/** Decodes a segment of a path. Returns `null` if it is not percent-encoded UTF-8. */
+export function decodeSegment(encoded: string): string | null {
   try {
     return decodeURIComponent(encoded)
   } catch {
     return null
   }
-}
-
-export const MAX_BASE_URL_LENGTH = 1024
-
-/** Normalises the URL of a server, which then ends with `/`. Returns `null` if it is invalid. */
-export function readBaseUrl(value: unknown): URL | null {
-  if (typeof value !== 'string' || value.length > MAX_BASE_URL_LENGTH || !URL.canParse(value)) return null
-  const url = new URL(value)
-  if (url.protocol !== 'https:' && url.protocol !== 'http:') return null
-  // `href` contains a lone `?` or `#`, which `search` and `hash` omit.
-  if (url.href !== url.origin + url.pathname) return null
-  if (!url.pathname.endsWith('/')) url.pathname += '/'
-  if (url.pathname === '/') return url
-  const segments = url.pathname.slice(1, -1).split('/').map(decodeSegment)
-  if (!segments.every((segment) => segment !== null && isSegment(segment))) return null
-  // `%7Euser` and `~user` are the same folder, and must be the same account.
-  url.pathname = `/${segments.map((segment) => encodeURIComponent(segment ?? '')).join('/')}/`
-  return url
 }

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import type { Call } from '../../core/backend.ts'
+import type { ETag } from '../shared/entries.ts'
 import { httpFailure } from '../shared/errors.ts'
-import { fetchETag, findResource } from './upload.ts'
-import { type ETag, hasProperties, readMetadata } from './entries.ts'
-import type { DavSession } from './session.ts'
-import { discardFile, isGone, isStored, move, type MoveSupport, put, temporaryName } from './upload.ts'
+import { hasProperties, readMetadata } from './entries.ts'
+import { fetchETag } from './precondition.ts'
+import { type DavSession, findResource } from './session.ts'
+import { discardFile, isStored, move, type MoveSupport, put, temporaryName } from './upload.ts'
 
 /** The use of a server's ETags: as preconditions of writes, only to detect changes, or none (no ETags). */
 export type VersionSupport = 'strong' | 'weak' | 'none'
@@ -70,6 +71,11 @@ async function probeWrites(session: DavSession, call: Call): Promise<ProbedWrite
   } finally {
     for (const url of new Set(writtenUrls)) await discardFile(session, url)
   }
+}
+
+/** Returns whether a DELETE removed the resource, or found none. */
+function isGone(status: number): boolean {
+  return (status >= 200 && status < 207) || status === 404 || status === 410
 }
 
 /** @param from a file of one byte @param to a larger file @param etag the ETag of `to` */

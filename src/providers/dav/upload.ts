@@ -4,12 +4,12 @@ import type { Call, UploadCall } from '../../core/backend.ts'
 import type { HttpResponse } from '../../core/egress.ts'
 import type { Entry } from '../../core/entry.ts'
 import { sleep, withTimeout } from '../../core/time.ts'
-import { isStorageError, providerFailure, StorageError } from '../../errors.ts'
+import { isStorageError, type StorageError } from '../../errors.ts'
 import { failure, httpFailure, transientFailure } from '../shared/errors.ts'
 import { parentOf } from '../shared/names.ts'
 import type { UploadSource } from '../shared/upload.ts'
-import { type ETag, readETag } from './entries.ts'
-import { type DavSession, type DavItem, getResource } from './session.ts'
+import { checkTarget, ifHeader, preconditionError, requireParent, targetIsFolder } from './precondition.ts'
+import { type DavSession, findResource, getResource, toListedEntry } from './session.ts'
 
 /** The features of MOVE that a server supports, as measured. */
 export interface MoveSupport {
@@ -126,12 +126,6 @@ export async function move(
   return response
 }
 
-/** Returns a header with which a MOVE replaces only the checked version (RFC 4918, 10.4.2). */
-export function ifHeader(url: URL, existing: ExistingFile | null): Record<string, string> {
-  const etag = existing?.etag ?? null
-  return etag === null || etag.isWeak ? {} : { if: `<${url.href}> (["${etag.opaque}"])` }
-}
-
 /**
  * Stores a stream in one PUT to the target. Servers that write in place retain a part of an interrupted upload: a new
  * file is then removed, but the old content of an existing one is lost.
@@ -198,9 +192,9 @@ export async function getStoredEntry(
   size: number,
   call: Call
 ): Promise<Entry> {
-  const { resource, metadata } = await getResource(session, url, call, 'OBJECT_NOT_FOUND')
-  requireSize(metadata.size, size)
-  return session.toEntry(await session.listedId(id, call), resource, metadata)
+  const item = await getResource(session, url, call, 'OBJECT_NOT_FOUND')
+  requireSize(item.metadata.size, size)
+  return toListedEntry(session, id, item, call)
 }
 
 /** Some proxies and gateways discard bodies of unknown length and answer 201 (seen). */
@@ -270,76 +264,5 @@ async function tryDiscard(
   } catch (error) {
     signal.throwIfAborted()
     return !isStorageError(error, 'PROVIDER_UNAVAILABLE', 'PROVIDER_TIMEOUT', 'PROVIDER_THROTTLED')
-  }
-}
-
-/** Returns whether a DELETE removed the resource, or found none. */
-export function isGone(status: number): boolean {
-  return (status >= 200 && status < 207) || status === 404 || status === 410
-}
-
-/** The file that an upload replaces. */
-export interface ExistingFile {
-  /** The file's ETag, set only for an upload with `ifMatch`. */
-  readonly etag: ETag | null
-}
-
-/**
- * Gets the target of an upload and checks the conditions of the call on it. Servers differ in which conditions of a
- * PUT and of a MOVE they check themselves, and none of them may accept a weak ETag (RFC 9110, 13.1.1).
- *
- * @returns `null` if the name is unused
- * @throws StorageError `ALREADY_EXISTS` for a folder, and for any file if `ifNoneMatch` is set;
- * `PRECONDITION_FAILED`; `UNSUPPORTED` for `ifMatch` on a server without ETags
- */
-export async function checkTarget(session: DavSession, url: URL, call: UploadCall): Promise<ExistingFile | null> {
-  const { ifMatch, ifNoneMatch } = call
-  if (ifMatch !== undefined && !session.hasVersions) {
-    throw new StorageError('UNSUPPORTED', 'The server does not report file versions. Upload without If-Match.')
-  }
-  const found = await findResource(session, url, call)
-  if (found?.metadata.isCollection === true) throw targetIsFolder()
-  if (ifNoneMatch === '*' && found !== null) throw preconditionError(call)
-  if (ifMatch === undefined) return found === null ? null : { etag: null }
-  const etag = found === null ? null : (found.metadata.etag ?? (await fetchETag(session, url, call)))
-  if (etag?.opaque !== ifMatch) throw preconditionError(call)
-  return { etag }
-}
-
-/** Returns a file's ETag from its headers, for servers without ETags among the properties, such as nginx 1.22. */
-export async function fetchETag({ client }: DavSession, url: URL, { signal }: Call): Promise<ETag | null> {
-  const response = await client.send({ method: 'HEAD', url, signal })
-  await response.discard()
-  return response.status === 200 ? readETag(response.headers['etag']) : null
-}
-
-/**
- * Checks the folder of a new file before its content is sent. For a PUT into a missing folder, servers answer 403,
- * 404, 409 or 500, and nginx with `create_full_put_path` creates the folder.
- *
- * @throws StorageError `FOLDER_NOT_FOUND`
- */
-export async function requireParent(session: DavSession, id: string, call: Call): Promise<void> {
-  const found = await getResource(session, session.paths.urlOf(parentOf(id)), call, 'FOLDER_NOT_FOUND')
-  if (!found.metadata.isCollection) throw failure('FOLDER_NOT_FOUND')
-}
-
-/** Returns the error of a write after a failed condition. */
-export function preconditionError({ ifNoneMatch }: UploadCall): StorageError {
-  if (ifNoneMatch === '*') return providerFailure('ALREADY_EXISTS')
-  return providerFailure('PRECONDITION_FAILED')
-}
-
-export function targetIsFolder(): StorageError {
-  return new StorageError('ALREADY_EXISTS', 'A folder with this name already exists.')
-}
-
-/** Returns the resource at `url`, or `null`. */
-export async function findResource(session: DavSession, url: URL, call: Call): Promise<DavItem | null> {
-  try {
-    return await getResource(session, url, call, 'OBJECT_NOT_FOUND')
-  } catch (error) {
-    if (isStorageError(error, 'OBJECT_NOT_FOUND')) return null
-    throw error
   }
 }

@@ -2,7 +2,7 @@ import type { drive_v3 } from 'googleapis/build/src/apis/drive/index.js'
 import type { Entry, EntryKind, ExportFormat, ShortcutTarget } from '../../core/entry.ts'
 import { parseProviderLink } from '../../core/provider-link.ts'
 import { failure, type NotFoundCode } from '../shared/errors.ts'
-import { parseIsoTime, UNKNOWN_METADATA } from '../shared/names.ts'
+import { parseIsoTime, UNKNOWN_METADATA } from '../shared/entries.ts'
 
 const DIGITS = /^\d{1,16}$/
 

@@ -1,16 +1,15 @@
-import { isStorageError } from '../../errors.ts'
-import type { ConnectContext, LoginFlowConnect, ObjectSchema, ParsedCredentials } from '../../core/provider.ts'
+import type { Call } from '../../core/backend.ts'
+import type { LoginFlowConnect, ObjectSchema, ParsedCredentials } from '../../core/provider.ts'
 import { Secret } from '../../core/secret.ts'
-import { MAX_BASE_URL_LENGTH } from '../dav/paths.ts'
-import { propfindHeaders } from '../dav/client.ts'
+import { isStorageError } from '../../errors.ts'
 import { readException } from '../dav/errors.ts'
-import { getResource } from '../dav/session.ts'
+import { type DavSession, getResource, propfindRequest } from '../dav/session.ts'
+import { MAX_BASE_URL_LENGTH } from '../dav/settings.ts'
+import { readEnteredCredentials, readStoredCredentials } from '../shared/credentials.ts'
 import { httpFailure } from '../shared/errors.ts'
-import { readStoredCredentials, readEnteredCredentials } from '../shared/credentials.ts'
 import { begin, poll } from './login-flow.ts'
-import { deleteAppPassword, fetchUser } from './login-flow.ts'
-import { openSession } from './session.ts'
-import { accountIdOf, labelOf, type NextcloudSettings, noNextcloud, readSettings, writeSettings } from './settings.ts'
+import { deleteAppPassword, fetchUser, openSession } from './session.ts'
+import { accountOf, type NextcloudSettings, noNextcloud, readSettings, writeSettings } from './settings.ts'
 
 const schema: ObjectSchema = {
   type: 'object',
@@ -44,16 +43,17 @@ export const connect: LoginFlowConnect = {
     toParsed(readEnteredCredentials(() => readSettings({ baseUrl, username, password, isIssued }))),
   async complete({ credentials }, context) {
     const entered = readStoredCredentials(credentials, readSettings)
-    const hasUserFolder = await findUserFolder(entered, context)
-    const { uid } = await fetchUser(entered, context.egress, context).catch((error: unknown) => {
+    const session = openSession(entered, context)
+    const hasUserFolder = await findUserFolder(session, context)
+    const { uid } = await fetchUser(session.client, entered.base, context).catch((error: unknown) => {
       // WebDAV works, but the OCS API is missing or unknown.
       if (isStorageError(error, 'FOLDER_NOT_FOUND', 'UNSUPPORTED', 'PROVIDER_ERROR')) throw noNextcloud(error)
       throw error
     })
     const settings = readStoredCredentials(new Secret({ ...writeSettings(entered), uid }), readSettings)
     if (!hasUserFolder || uid !== entered.username) {
-      const session = openSession(settings, context)
-      await getResource(session, session.paths.base, context, 'FOLDER_NOT_FOUND')
+      const userSession = openSession(settings, context)
+      await getResource(userSession, userSession.paths.base, context, 'FOLDER_NOT_FOUND')
     }
     return toParsed(settings)
   },
@@ -61,16 +61,12 @@ export const connect: LoginFlowConnect = {
   poll,
   async revoke(credentials, context) {
     const settings = readStoredCredentials(credentials, readSettings)
-    if (settings.isIssued) await deleteAppPassword(settings, context.egress, context)
+    if (settings.isIssued) await deleteAppPassword(openSession(settings, context).client, settings.base, context)
   }
 }
 
 function toParsed(settings: NextcloudSettings): ParsedCredentials {
-  return {
-    credentials: new Secret(writeSettings(settings)),
-    accountId: accountIdOf(settings),
-    label: labelOf(settings)
-  }
+  return { credentials: new Secret(writeSettings(settings)), ...accountOf(settings) }
 }
 
 /**
@@ -80,22 +76,19 @@ function toParsed(settings: NextcloudSettings): ParsedCredentials {
  * @returns false if the login name is not the name of the folder, which only OCS reports
  * @throws StorageError `INVALID_ADDRESS`, `ACCESS_DENIED`, `ACCOUNT_DISABLED` and other errors of the server
  */
-async function findUserFolder(settings: NextcloudSettings, context: ConnectContext): Promise<boolean> {
-  const { client, paths, propfind } = openSession(settings, context)
-  const { signal, timeouts } = context
-  const response = await client
-    .send({ method: 'PROPFIND', url: paths.base, signal, headers: propfindHeaders(0), body: propfind })
-    .catch((error: unknown) => {
-      // Redirected to another host, or not HTTP.
-      if (isStorageError(error, 'PROVIDER_ERROR')) throw noNextcloud(error)
-      throw error
-    })
+async function findUserFolder({ client, paths, propfind }: DavSession, { signal }: Call): Promise<boolean> {
+  const request = propfindRequest({ url: paths.base, signal, depth: 0, body: propfind })
+  const response = await client.send(request).catch((error: unknown) => {
+    // Redirected to another host, or not HTTP.
+    if (isStorageError(error, 'PROVIDER_ERROR')) throw noNextcloud(error)
+    throw error
+  })
   const { status } = response
   if (status === 207) {
     await response.discard()
     return true
   }
-  const exception = await readException(response, timeouts.idleMs)
+  const exception = await readException(response, client.timeouts.idleMs)
   signal.throwIfAborted()
   if (exception !== null && (status === 403 || status === 404)) return false
   if (status === 401 || status === 429 || status >= 500) throw httpFailure('PROPFIND', response, 'FOLDER_NOT_FOUND')

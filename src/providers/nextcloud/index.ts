@@ -1,16 +1,14 @@
-import { defineProvider, type TypedProvider } from '../../core/provider.ts'
 import type { Capabilities } from '../../core/backend.ts'
-import { DavBackend } from '../dav/backend.ts'
+import { defineProvider, type TypedProvider } from '../../core/provider.ts'
+import { DavBackend } from '../dav/index.ts'
+import { createPageOwner, listCompleteFolder } from '../dav/list.ts'
 import { checkFolderId } from '../dav/paths.ts'
 import { getResource } from '../dav/session.ts'
-import { listCompleteFolder, createPageOwner } from '../dav/list.ts'
-import { connect } from './connect.ts'
-import { fetchUser } from './login-flow.ts'
-import { openSession, uploadPathsOf } from './session.ts'
-import { accountIdOf, readSettings } from './settings.ts'
-import { uploadFile } from './upload.ts'
-import { listingPager } from '../shared/paging.ts'
 import { readStoredCredentials } from '../shared/credentials.ts'
+import { connect } from './connect.ts'
+import { fetchUser, openSession, uploadPathsOf } from './session.ts'
+import { accountOf, readSettings } from './settings.ts'
+import { uploadFile } from './upload.ts'
 
 const capabilities: Capabilities = {
   // Nextcloud's pages (X-NC-Paginate) are lost without a memory cache, and cost as much as the whole folder.
@@ -40,13 +38,13 @@ export const provider: TypedProvider = defineProvider({
     return new DavBackend(openSession(settings, { egress, timeouts }), {
       provider: 'nextcloud',
       capabilities,
-      list: (session, folderId, call) => listCompleteFolder(listingPager, owner, session, folderId, call),
+      list: (session, folderId, call) => listCompleteFolder(owner, session, folderId, call),
       upload: (session, target, source, call) => uploadFile(session, uploads, target, source, call),
       async account(session, call) {
         // OCS answers 401 for a disabled account too, as for a revoked password.
         await getResource(session, session.paths.base, call, 'FOLDER_NOT_FOUND')
-        const { uid, name, email, quota } = await fetchUser(settings, egress, call)
-        return { id: accountIdOf({ ...settings, uid }), name, email, quota }
+        const { uid, name, email, quota } = await fetchUser(session.client, settings.base, call)
+        return { id: accountOf({ ...settings, uid }).accountId, name, email, quota }
       }
     })
   }

@@ -1,15 +1,12 @@
-import type { Account, Call } from '../../core/backend.ts'
-import type { Egress, HttpResponse } from '../../core/egress.ts'
 import type { BegunLogin, ConnectContext } from '../../core/provider.ts'
 import { Secret } from '../../core/secret.ts'
 import { isStorageError, providerFailure, StorageError } from '../../errors.ts'
 import { isOtherScheme, isSameOrigin } from '../../net/http-client.ts'
-import { createAuthorizer } from '../dav/authorization.ts'
 import { findSpecificError } from '../dav/errors.ts'
 import { readEnteredCredentials } from '../shared/credentials.ts'
 import { failure, httpFailure } from '../shared/errors.ts'
 import { asObject, readJson } from '../shared/rest-client.ts'
-import { type NextcloudSettings, noNextcloud, readServerUrl, UID } from './settings.ts'
+import { noNextcloud, readServerUrl } from './settings.ts'
 
 const MAX_RESPONSE_BYTES = 64 * 1024
 
@@ -92,73 +89,4 @@ function requireSameOrigin(value: unknown, base: URL): URL {
   if (url !== null && isSameOrigin(url, base) && url.username === '' && url.password === '') return url
   if (url !== null && isOtherScheme(url, base)) throw providerFailure('SCHEME_MISMATCH', { responded: true })
   throw new StorageError('ENDPOINT_FORBIDDEN', 'The server refers to another host. Check the address.')
-}
-
-export interface OcsUser {
-  /** The name of the user's folder. It may differ from the login name. */
-  readonly uid: string
-  readonly name: string
-  readonly email: string | null
-  readonly quota: Account['quota']
-}
-
-const MAX_OCS_BYTES = 1024 * 1024
-/** Deadline for reading the body of an error response. */
-const ERROR_BODY_TIMEOUT_MS = 10_000
-
-/** Returns the current user from the server's OCS API. */
-export async function fetchUser(settings: NextcloudSettings, egress: Egress, call: Call): Promise<OcsUser> {
-  const response = await requestOcs(settings, egress, call, 'GET', 'cloud/user?format=json')
-  const data = asObject(asObject((await readJson(response))['ocs'])['data'])
-  const { id, email } = data
-  if (typeof id !== 'string' || !UID.test(id) || !id.isWellFormed())
-    throw failure('PROVIDER_ERROR', 'The server returned no valid user id')
-  const name = data['displayname'] ?? data['display-name']
-  return {
-    uid: id,
-    name: typeof name === 'string' && name !== '' ? name : id,
-    email: typeof email === 'string' && email !== '' ? email : null,
-    quota: readQuota(asObject(data['quota']))
-  }
-}
-
-/** Revokes the app password of these settings. */
-export async function deleteAppPassword(settings: NextcloudSettings, egress: Egress, call: Call): Promise<void> {
-  await (await requestOcs(settings, egress, call, 'DELETE', 'core/apppassword?format=json')).discard()
-}
-
-/** @returns a successful response with an unread body */
-async function requestOcs(
-  { base, username, password }: NextcloudSettings,
-  egress: Egress,
-  { signal }: Call,
-  method: 'GET' | 'DELETE',
-  path: string
-): Promise<HttpResponse> {
-  const url = new URL(`ocs/v2.php/${path}`, base)
-  const authorization =
-    createAuthorizer({ type: 'basic', username, password }).authorize({ method, uri: url.pathname }) ?? ''
-  const response = await egress.request({
-    method,
-    url,
-    headers: { accept: 'application/json', 'ocs-apirequest': 'true', authorization },
-    maxBytes: MAX_OCS_BYTES,
-    signal
-  })
-  if (response.status === 200) return response
-  const specificError = await findSpecificError({ method }, response, ERROR_BODY_TIMEOUT_MS)
-  signal.throwIfAborted()
-  if (specificError !== null) throw specificError
-  await response.discard()
-  throw httpFailure(method, response, 'FOLDER_NOT_FOUND')
-}
-
-/** In bytes. A negative total means unlimited, unknown or not computed. */
-function readQuota({ used, total }: Readonly<Record<string, unknown>>): Account['quota'] {
-  if (!isCount(used)) return null
-  return { used, total: isCount(total) ? total : null }
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 }

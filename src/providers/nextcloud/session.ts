@@ -1,46 +1,22 @@
-import type { Entry } from '../../core/entry.ts'
-import type { Egress } from '../../core/egress.ts'
-import type { Timeouts } from '../../core/stores.ts'
-import { createAuthorizer } from '../dav/authorization.ts'
-import { DavClient } from '../dav/client.ts'
-import { davEntry } from '../dav/entries.ts'
-import type { DavResource } from '../dav/multistatus.ts'
+import type { Account, Call } from '../../core/backend.ts'
+import type { HttpResponse } from '../../core/egress.ts'
+import { propfindBody } from '../dav/entries.ts'
 import { DavPaths } from '../dav/paths.ts'
-import { type DavMetadata, propfindBody, readText } from '../dav/entries.ts'
-import type { DavSession } from '../dav/session.ts'
-import { asObject } from '../shared/rest-client.ts'
-import type { NextcloudSettings } from './settings.ts'
+import { DavClient, type DavSession, type Network } from '../dav/session.ts'
+import { isText } from '../dav/settings.ts'
+import { failure } from '../shared/errors.ts'
+import { asObject, readJson, sizeOf, textOf } from '../shared/rest-client.ts'
+import { EXTRA_PROPERTIES, nextcloudEntry } from './entries.ts'
+import { type NextcloudSettings, UID } from './settings.ts'
 
-const OWNCLOUD_PROPERTIES = ['fileid', 'permissions', 'checksums']
-const NEXTCLOUD_PROPERTIES = ['is-encrypted', 'share-attributes']
-const EXTRA_PROPERTIES =
-  OWNCLOUD_PROPERTIES.map((name) => `<o:${name} xmlns:o="http://owncloud.org/ns"/>`).join('') +
-  NEXTCLOUD_PROPERTIES.map((name) => `<n:${name} xmlns:n="http://nextcloud.org/ns"/>`).join('')
-
-/** The digests that clients send with uploads, the strongest first, with their lengths in hexadecimal digits. */
-const DIGESTS = [
-  ['SHA3-256', 64],
-  ['SHA256', 64],
-  ['SHA1', 40],
-  ['MD5', 32]
-] as const
-const CHECKSUM = /^([A-Z0-9-]{1,16}):([0-9a-f]{8,128})$/i
-/** Maximum length of a property. Servers send shorter texts. */
-const MAX_PROPERTY_LENGTH = 16 * 1024
-
-/** Opens a connection without making a request. */
-export function openSession(
-  settings: NextcloudSettings,
-  { egress, timeouts }: { readonly egress: Egress; readonly timeouts: Timeouts }
-): DavSession {
-  const { base, username, password, uid } = settings
-  egress.assertAllowed(base)
+/** Opens a connection without making a request. @throws StorageError `ENDPOINT_FORBIDDEN` */
+export function openSession({ base, username, password, uid }: NextcloudSettings, network: Network): DavSession {
   const paths = new DavPaths(new URL(`remote.php/dav/files/${encodeURIComponent(uid ?? username)}/`, base), 'NFC')
   return {
-    client: new DavClient({ egress, timeouts, authorizer: createAuthorizer({ type: 'basic', username, password }) }),
+    client: new DavClient(base, { type: 'basic', username, password }, network),
     paths,
     propfind: propfindBody(EXTRA_PROPERTIES),
-    toEntry: (id, resource, metadata, folder) => toEntry({ base, paths, folder }, id, resource, metadata),
+    toEntry: (id, resource, metadata, folder) => nextcloudEntry({ base, paths, folder }, id, resource, metadata),
     // All ids are NFC, as Nextcloud lists them.
     listedId: async (id) => paths.normalize(id),
     hasVersions: true
@@ -52,67 +28,50 @@ export function uploadPathsOf({ base, username, uid }: NextcloudSettings): DavPa
   return new DavPaths(new URL(`remote.php/dav/uploads/${encodeURIComponent(uid ?? username)}/`, base))
 }
 
-function toEntry(
-  { base, paths, folder }: { readonly base: URL; readonly paths: DavPaths; readonly folder: DavResource | undefined },
-  id: string,
-  { properties }: DavResource,
-  metadata: DavMetadata
-): Entry {
-  const entry = davEntry(paths, id, metadata)
-  const fileId = readText(properties['fileid'])
-  // Letters: G allows reading, W writing, C and K creating files and folders. An empty text grants nothing.
-  const permissions = typeof properties['permissions'] === 'string' ? properties['permissions'] : null
-  // ownCloud and old Nextclouds have no letter for reading.
-  const canRead = permissions?.includes('G') === true ? true : null
-  const canWrite = permissions === null ? null : (metadata.isCollection ? /[CK]/ : /W/).test(permissions)
-  // Nextcloud marks end-to-end encrypted folders, but not the files in them, which only the user's own devices can
-  // decrypt.
-  const isDownloadBlocked =
-    folder?.properties['is-encrypted'] === '1' || forbidsDownload(properties['share-attributes'])
+export interface OcsUser {
+  /** The name of the user's folder. It may differ from the login name. */
+  readonly uid: string
+  readonly name: string
+  readonly email: string | null
+  readonly quota: Account['quota']
+}
+
+const MAX_OCS_BYTES = 1024 * 1024
+
+/** Returns the current user from the server's OCS API. */
+export async function fetchUser(client: DavClient, base: URL, call: Call): Promise<OcsUser> {
+  const response = await requestOcs(client, base, call, 'GET', 'cloud/user')
+  const data = asObject(asObject((await readJson(response))['ocs'])['data'])
+  const { id, email, quota } = data
+  if (!isText(id, UID)) throw failure('PROVIDER_ERROR', 'The server returned no valid user id')
   return {
-    ...entry,
-    hash: metadata.isCollection ? null : readHash(properties['checksums']),
-    webUrl: fileId !== null && /^\d{1,20}$/.test(fileId) ? new URL(`index.php/f/${fileId}`, base).href : null,
-    can: {
-      list: entry.can.list === true ? canRead : false,
-      download: entry.can.download === true && !isDownloadBlocked ? canRead : false,
-      write: canWrite
-    }
+    uid: id,
+    name: textOf(data['displayname'] ?? data['display-name']) ?? id,
+    email: textOf(email),
+    quota: readQuota(asObject(quota))
   }
 }
 
-/** Returns the strongest digest of `<o:checksum>SHA1:… MD5:… ADLER32:…</o:checksum>`. */
-function readHash(checksums: unknown): Entry['hash'] {
-  const text = asObject(checksums)['checksum']
-  if (typeof text !== 'string' || text.length > MAX_PROPERTY_LENGTH) return null
-  const values = new Map<string, string>()
-  for (const checksum of text.split(' ')) {
-    const [, name, value] = CHECKSUM.exec(checksum) ?? []
-    if (name !== undefined && value !== undefined) values.set(name.toUpperCase(), value.toLowerCase())
-  }
-  for (const [name, length] of DIGESTS) {
-    const value = values.get(name)
-    if (value?.length === length) return { algorithm: name.toLowerCase(), value }
-  }
-  return null
+/** Revokes the app password of the client. */
+export async function deleteAppPassword(client: DavClient, base: URL, call: Call): Promise<void> {
+  await (await requestOcs(client, base, call, 'DELETE', 'core/apppassword')).discard()
 }
 
-/** Returns whether the share forbids downloads: `enabled` until Nextcloud 29, `value` since. */
-function forbidsDownload(attributes: unknown): boolean {
-  if (typeof attributes !== 'string' || attributes.length > MAX_PROPERTY_LENGTH) return false
-  const parsed = parseJson(attributes)
-  return (
-    Array.isArray(parsed) &&
-    parsed.map(asObject).some(({ scope, key, value, enabled }) => {
-      return scope === 'permissions' && key === 'download' && (value ?? enabled) === false
-    })
-  )
+/** @returns a successful response with an unread body */
+function requestOcs(
+  client: DavClient,
+  base: URL,
+  { signal }: Call,
+  method: 'GET' | 'DELETE',
+  path: string
+): Promise<HttpResponse> {
+  const url = new URL(`ocs/v2.php/${path}?format=json`, base)
+  const headers = { accept: 'application/json', 'ocs-apirequest': 'true' }
+  return client.expect({ method, url, headers, maxBytes: MAX_OCS_BYTES, signal }, [200], 'FOLDER_NOT_FOUND')
 }
 
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
+/** In bytes. A negative total means unlimited, unknown or not computed. */
+function readQuota({ used, total }: Readonly<Record<string, unknown>>): Account['quota'] {
+  const usedBytes = sizeOf(used)
+  return usedBytes === null ? null : { used: usedBytes, total: sizeOf(total) }
 }

@@ -1,7 +1,6 @@
+import type { Secret } from '../../core/secret.ts'
 import { StorageError } from '../../errors.ts'
-import { Secret } from '../../core/secret.ts'
-import { PASSWORD, USERNAME } from '../dav/authorization.ts'
-import { readBaseUrl } from '../dav/paths.ts'
+import { accountAt, isText, readBaseUrl, readLogin } from '../dav/settings.ts'
 import { InvalidSettingError } from '../shared/credentials.ts'
 
 /** One user of one Nextcloud. */
@@ -27,24 +26,21 @@ const KNOWN_PATHS =
  * Validates settings, entered by a user or stored by {@link writeSettings}. Older versions also stored `paginates`,
  * which is ignored.
  *
- * @throws UnusableSetting
+ * @throws InvalidSettingError
  */
 export function readSettings(raw: Readonly<Record<string, unknown>>): NextcloudSettings {
-  const { username, password, uid } = raw
-  if (!isText(username, USERNAME))
-    throw new InvalidSettingError('The field "username" must be 1 to 255 characters without ":".')
-  if (!isText(password, PASSWORD)) throw new InvalidSettingError('The field "password" must be 1 to 1024 characters.')
+  const { uid } = raw
+  const login = readLogin(raw)
   if (uid != null && !isText(uid, UID)) throw new InvalidSettingError('The field "uid" is not valid.')
   return {
     base: readServerUrl(raw['baseUrl']),
-    username,
-    password: new Secret(password),
+    ...login,
     uid: uid ?? null,
     isIssued: raw['isIssued'] === true
   }
 }
 
-/** Returns the root of a server from the URL of any of its pages. @throws UnusableSetting */
+/** Returns the root of a server from the URL of any of its pages. @throws InvalidSettingError */
 export function readServerUrl(value: unknown): URL {
   const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : null
   if (url !== null && KNOWN_PATHS.test(url.pathname)) {
@@ -68,14 +64,6 @@ export function noNextcloud(cause?: unknown): StorageError {
   return new StorageError('INVALID_ADDRESS', 'There is no Nextcloud at this address. Check the address.', { cause })
 }
 
-export function accountIdOf({ base, username, uid }: NextcloudSettings): string {
-  return `${base.href}#${encodeURIComponent(uid ?? username)}`
-}
-
-export function labelOf({ base, username, uid }: NextcloudSettings): string {
-  return `${uid ?? username} at ${base.host}${base.pathname === '/' ? '' : base.pathname.slice(0, -1)}`
-}
-
-function isText(value: unknown, pattern: RegExp): value is string {
-  return typeof value === 'string' && pattern.test(value) && value.isWellFormed()
+export function accountOf({ base, username, uid }: NextcloudSettings): ReturnType<typeof accountAt> {
+  return accountAt(base, uid ?? username)
 }

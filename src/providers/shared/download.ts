@@ -4,6 +4,7 @@ import type { Entry } from '../../core/entry.ts'
 import { StorageError } from '../../errors.ts'
 import { connectionFailure } from '../../net/errors.ts'
 import { parseProviderUrl } from './bearer.ts'
+import { readCount } from './entries.ts'
 import { failure } from './errors.ts'
 import type { RestClient, RestRequest } from './rest-client.ts'
 import { TransferBody } from './transfer-body.ts'
@@ -162,13 +163,11 @@ function matchesRequestedRange(
 
 type ResponseHead = Pick<HttpResponse, 'headers'>
 
-const COUNT = /^\d{1,15}$/
 const CHUNKED = /(?:^|[\s,])chunked\s*$/i
 
 /** Returns `Content-Length` in bytes, or `null` if it is missing or malformed. */
 export function readContentLength({ headers }: ResponseHead): number | null {
-  const length = headers['content-length']
-  return length !== undefined && COUNT.test(length) ? Number(length) : null
+  return readCount(headers['content-length'])
 }
 
 /** Returns whether the body has a content encoding (compression): its bytes then differ from the content. */

@@ -1,4 +1,3 @@
-import type { Entry } from '../../core/entry.ts'
 import { StorageError } from '../../errors.ts'
 
 const LONE_SURROGATE = /\p{Surrogate}/u
@@ -72,37 +71,4 @@ export function compareUtf8(a: string, b: string): number {
 function utf8Rank(unit: number): number {
   if (unit >= 0xe000) return unit - 0x800
   return unit >= 0xd800 ? unit + 0x2000 : unit
-}
-
-/** Metadata of an entry with every optional field unknown. Frozen, because all entries share it. */
-export const UNKNOWN_METADATA = Object.freeze({
-  parentId: null,
-  driveId: null,
-  mimeType: null,
-  size: null,
-  createdAt: null,
-  modifiedAt: null,
-  version: null,
-  hash: null,
-  exportFormats: Object.freeze([]),
-  target: null,
-  webUrl: null,
-  thumbnailUrl: null,
-  path: null,
-  can: Object.freeze({ list: null, download: null, write: null })
-} as const satisfies Omit<Entry, 'id' | 'name' | 'kind'>)
-
-const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d/
-/** Values that servers send for unknown times: the epochs of Unix, Windows and .NET. */
-const UNKNOWN_TIMES: ReadonlySet<number> = new Set([0, Date.UTC(1601, 0, 1), Date.parse('0001-01-01T00:00:00Z')])
-
-/** Formats a time in milliseconds since 1970 as ISO 8601. Returns `null` for invalid and unknown times. */
-export function formatTime(time: number): string | null {
-  const date = new Date(time)
-  return Number.isNaN(date.getTime()) || UNKNOWN_TIMES.has(time) ? null : date.toISOString()
-}
-
-/** Parses an RFC 3339 time of a JSON API into UTC with milliseconds. Returns `null` for invalid and unknown times. */
-export function parseIsoTime(value: unknown): string | null {
-  return typeof value === 'string' && RFC3339.test(value) ? formatTime(Date.parse(value)) : null
 }

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import type { UploadCall } from '../../core/backend.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
+import { readMediaType } from './entries.ts'
 
 /**
  * Stores the bytes of `body` and always destroys `body` on failure or abort: an idle stream does not notice that its
@@ -150,18 +151,15 @@ export function skipBytes(pieces: readonly Buffer[], count: number): readonly Bu
   return rest
 }
 
-/** RFC 6838, 4.2, with parameters. The value is sent as a header. */
-const MEDIA_TYPE = /^[\w!#$&^.+-]{1,127}\/[\w!#$&^.+-]{1,127}(?:\s?;[\x20-\x7e]{0,255})?$/
-
 /** Validates a media type. @throws StorageError `INVALID_REQUEST` if it cannot be the type of an upload */
 export function requireMediaType(mimeType: string | undefined): void {
-  if (mimeType !== undefined && !MEDIA_TYPE.test(mimeType)) {
+  if (mimeType !== undefined && readMediaType(mimeType) === null) {
     throw new StorageError('INVALID_REQUEST', 'This is not a valid media type.')
   }
 }
 
 /**
- * Returns whether `look` finds the object; `undefined` if it fails. Used only to describe a completed write, which
+ * Returns whether `stat` finds the object; `undefined` if it fails. Used only to describe a completed write, which
  * must not fail because of it.
  */
 export async function exists(stat: () => Promise<unknown>): Promise<boolean | undefined> {

@@ -1,18 +1,15 @@
-import type { Egress } from '../../core/egress.ts'
 import type { ConnectContext, CredentialsConnect, ObjectSchema, ParsedCredentials } from '../../core/provider.ts'
 import { Secret } from '../../core/secret.ts'
-import type { Timeouts } from '../../core/stores.ts'
 import { StorageError } from '../../errors.ts'
-import { chooseAuthentication, createAuthorizer } from '../dav/authorization.ts'
-import { DavClient } from '../dav/client.ts'
-import { davEntry, propfindBody } from '../dav/entries.ts'
-import { NameForms } from '../dav/name-forms.ts'
-import { DavPaths, MAX_BASE_URL_LENGTH } from '../dav/paths.ts'
+import { chooseAuthentication } from '../dav/authorization.ts'
+import { propfindBody } from '../dav/entries.ts'
 import { probeServer } from '../dav/probe.ts'
-import type { DavSession } from '../dav/session.ts'
-import { readStoredCredentials, readEnteredCredentials } from '../shared/credentials.ts'
+import { propfindRequest } from '../dav/session.ts'
+import { MAX_BASE_URL_LENGTH } from '../dav/settings.ts'
+import { readEnteredCredentials, readStoredCredentials } from '../shared/credentials.ts'
 import { httpFailure } from '../shared/errors.ts'
-import { accountIdOf, labelOf, readSettings, TOKEN, type WebdavSettings, writeSettings } from './settings.ts'
+import { openSession } from './session.ts'
+import { accountOf, readSettings, TOKEN, type WebdavSettings, writeSettings } from './settings.ts'
 
 const schema: ObjectSchema = {
   type: 'object',
@@ -51,11 +48,7 @@ export const connect: CredentialsConnect = {
 }
 
 function toParsed(settings: WebdavSettings): ParsedCredentials {
-  return {
-    credentials: new Secret(writeSettings(settings)),
-    accountId: accountIdOf(settings),
-    label: labelOf(settings)
-  }
+  return { credentials: new Secret(writeSettings(settings)), ...accountOf(settings) }
 }
 
 async function negotiateAuthentication(
@@ -63,13 +56,7 @@ async function negotiateAuthentication(
   { egress, signal }: ConnectContext
 ): Promise<WebdavSettings['authentication']> {
   if (authentication.type === 'bearer') return authentication
-  const response = await egress.request({
-    method: 'PROPFIND',
-    url: base,
-    headers: { 'content-type': 'application/xml; charset=utf-8', depth: '0' },
-    body: propfindBody(),
-    signal
-  })
+  const response = await egress.request(propfindRequest({ url: base, signal, depth: 0, body: propfindBody() }))
   await response.discard()
   if (response.status !== 401 && response.status !== 207) throw httpFailure('PROPFIND', response, 'FOLDER_NOT_FOUND')
   const type = chooseAuthentication(response.headers['www-authenticate'], base.protocol === 'https:')
@@ -78,23 +65,4 @@ async function negotiateAuthentication(
     throw new StorageError('INVALID_CREDENTIALS', message)
   }
   return { ...authentication, type }
-}
-
-/** Opens a connection without making a request. */
-export function openSession(
-  { base, authentication, versions }: WebdavSettings,
-  { egress, timeouts }: { readonly egress: Egress; readonly timeouts: Timeouts }
-): DavSession {
-  egress.assertAllowed(base)
-  const paths = new DavPaths(base)
-  const nameForms = new NameForms()
-  const session: DavSession = {
-    client: new DavClient({ egress, timeouts, authorizer: createAuthorizer(authentication) }),
-    paths,
-    propfind: propfindBody(),
-    toEntry: (id, _resource, metadata) => davEntry(paths, id, metadata),
-    listedId: (id, call) => nameForms.findListedId(session, id, call),
-    hasVersions: versions !== 'none'
-  }
-  return session
 }

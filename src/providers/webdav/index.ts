@@ -1,23 +1,23 @@
-import { defineProvider, type TypedProvider } from '../../core/provider.ts'
-import type { Entry, EntryPage } from '../../core/entry.ts'
-import { StorageError } from '../../errors.ts'
 import type { Account, Call, Capabilities, UploadCall } from '../../core/backend.ts'
-import { DavBackend } from '../dav/backend.ts'
+import type { Entry, EntryPage } from '../../core/entry.ts'
+import { defineProvider, type TypedProvider } from '../../core/provider.ts'
+import { StorageError } from '../../errors.ts'
+import { propfindBody } from '../dav/entries.ts'
+import { DavBackend } from '../dav/index.ts'
+import { createPageOwner, listCompleteFolder } from '../dav/list.ts'
 import { checkFolderId } from '../dav/paths.ts'
 import type { ServerFeatures } from '../dav/probe.ts'
-import { propfindBody, readCount } from '../dav/entries.ts'
 import { type DavSession, getResource } from '../dav/session.ts'
 import { type DavTarget, isTemporaryName, uploadByMove, uploadInPlace } from '../dav/upload.ts'
-import { listCompleteFolder, createPageOwner } from '../dav/list.ts'
-import { listingPager } from '../shared/paging.ts'
+import { readStoredCredentials } from '../shared/credentials.ts'
+import { readCount } from '../shared/entries.ts'
 import { failure } from '../shared/errors.ts'
 import { nameOf, parentOf } from '../shared/names.ts'
-import { readStoredCredentials } from '../shared/credentials.ts'
 import type { UploadSource } from '../shared/upload.ts'
 import { connect } from './connect.ts'
-import { openSession } from './connect.ts'
+import { openSession } from './session.ts'
+import { accountOf, readSettings, type WebdavSettings } from './settings.ts'
 import { StaleUploads } from './stale-uploads.ts'
-import { accountIdOf, labelOf, readSettings, type WebdavSettings } from './settings.ts'
 
 /** Emulated conditions are checked before the write, also those with weak ETags, which no server may accept. */
 function capabilitiesOf({ checksPreconditions, moves, versions }: ServerFeatures): Capabilities {
@@ -53,7 +53,7 @@ export const provider: TypedProvider = defineProvider({
       provider: 'webdav',
       capabilities: capabilitiesOf(settings),
       list: async (session, folderId, call) =>
-        withoutTemporaryFiles(await listCompleteFolder(listingPager, owner, session, folderId, call)),
+        withoutTemporaryFiles(await listCompleteFolder(owner, session, folderId, call)),
       upload: (session, target, source, call) => upload(settings, staleUploads, session, target, source, call),
       account: (session, call) => account(settings, session, call)
     })
@@ -94,9 +94,10 @@ async function account(settings: WebdavSettings, session: DavSession, call: Call
   if (!metadata.isCollection) throw failure('FOLDER_NOT_FOUND')
   const used = readCount(resource.properties['quota-used-bytes'])
   const available = readCount(resource.properties['quota-available-bytes'])
+  const { accountId, label } = accountOf(settings)
   return {
-    id: accountIdOf(settings),
-    name: labelOf(settings),
+    id: accountId,
+    name: label,
     email: null,
     quota: used === null ? null : { used, total: available === null ? null : used + available }
   }

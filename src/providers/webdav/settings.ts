@@ -1,7 +1,7 @@
 import { Secret } from '../../core/secret.ts'
-import { type DavAuthentication, PASSWORD, USERNAME } from '../dav/authorization.ts'
-import { readBaseUrl } from '../dav/paths.ts'
+import type { DavAuthentication } from '../dav/authorization.ts'
 import type { ServerFeatures } from '../dav/probe.ts'
+import { accountAt, isText, readBaseUrl, readLogin } from '../dav/settings.ts'
 import type { MoveSupport } from '../dav/upload.ts'
 import { InvalidSettingError } from '../shared/credentials.ts'
 
@@ -37,14 +37,9 @@ export function writeSettings({ base, authentication, ...features }: WebdavSetti
   return { baseUrl: base.href, authentication: type, ...secrets, ...features }
 }
 
-/** Identifies the account by server and user. A token does not identify its user. */
-export function accountIdOf({ base, authentication }: WebdavSettings): string {
-  return `${base.href}#${authentication.type === 'bearer' ? '' : encodeURIComponent(authentication.username)}`
-}
-
-export function labelOf({ base, authentication }: WebdavSettings): string {
-  const location = base.host + (base.pathname === '/' ? '' : base.pathname.slice(0, -1))
-  return authentication.type === 'bearer' ? location : `${authentication.username} at ${location}`
+/** A token does not identify its user. */
+export function accountOf({ base, authentication }: WebdavSettings): ReturnType<typeof accountAt> {
+  return accountAt(base, authentication.type === 'bearer' ? null : authentication.username)
 }
 
 /** Returns `null` also for connections stored before servers were tested for MOVE, which still upload by PUT. */
@@ -54,29 +49,12 @@ function readMoveSupport(value: unknown): MoveSupport | null {
   return { checksOverwrite: checksOverwrite === true, checksIf: checksIf === true }
 }
 
-function readAuthentication({
-  authentication,
-  username,
-  password,
-  token
-}: Readonly<Record<string, unknown>>): DavAuthentication {
-  if (token !== undefined && username === undefined && password === undefined) {
-    return { type: 'bearer', token: readSecret('token', token, TOKEN, 'a bearer token') }
+function readAuthentication(raw: Readonly<Record<string, unknown>>): DavAuthentication {
+  const { authentication, username, password, token } = raw
+  if (token === undefined) return { type: authentication === 'digest' ? 'digest' : 'basic', ...readLogin(raw) }
+  if (username !== undefined || password !== undefined) {
+    throw new InvalidSettingError('Give "token", or "username" and "password".')
   }
-  if (token !== undefined) throw new InvalidSettingError('Give "token", or "username" and "password".')
-  if (typeof username !== 'string' || !USERNAME.test(username) || !username.isWellFormed()) {
-    throw new InvalidSettingError('The field "username" must be 1 to 255 characters without ":".')
-  }
-  return {
-    type: authentication === 'digest' ? 'digest' : 'basic',
-    username,
-    password: readSecret('password', password, PASSWORD, '1 to 1024 characters')
-  }
-}
-
-function readSecret(field: string, value: unknown, pattern: RegExp, expected: string): Secret<string> {
-  if (typeof value !== 'string' || !pattern.test(value) || !value.isWellFormed()) {
-    throw new InvalidSettingError(`The field "${field}" must be ${expected}.`)
-  }
-  return new Secret(value)
+  if (!isText(token, TOKEN)) throw new InvalidSettingError('The field "token" must be a bearer token.')
+  return { type: 'bearer', token: new Secret(token) }
 }

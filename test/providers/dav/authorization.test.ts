@@ -1,9 +1,14 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { Secret } from '../../../src/core/secret.ts'
-import { chooseAuthentication, createAuthorizer, isStale } from '../../../src/providers/dav/authorization.ts'
-import { readChallenges } from '../../../src/providers/dav/authorization.ts'
-import { DigestSession, isSupported } from '../../../src/providers/dav/authorization.ts'
+import {
+  chooseAuthentication,
+  createAuthorizer,
+  DigestSession,
+  isStale,
+  isSupported,
+  readChallenges
+} from '../../../src/providers/dav/authorization.ts'
 import { digestResponse } from '../../support/dav/digest-response.ts'
 
 const DIGEST = 'Digest realm="r", nonce="n", qop="auth"'

@@ -1,6 +1,4 @@
 import type { Readable } from 'node:stream'
-import type { Entry, EntryPage } from '../../core/entry.ts'
-import { StorageError } from '../../errors.ts'
 import type {
   Account,
   Call,
@@ -12,15 +10,13 @@ import type {
   UploadCall,
   UploadTarget
 } from '../../core/backend.ts'
-import { providerFailure } from '../../errors.ts'
+import type { Entry, EntryPage } from '../../core/entry.ts'
+import { StorageError } from '../../errors.ts'
 import { failure, httpFailure } from '../shared/errors.ts'
-import { requireMediaType } from '../shared/upload.ts'
 import { requireLimit } from '../shared/paging.ts'
-import { nameOf } from '../shared/names.ts'
-import { uploadFrom, type UploadSource } from '../shared/upload.ts'
+import { requireMediaType, uploadFrom, type UploadSource } from '../shared/upload.ts'
 import { downloadFile } from './download.ts'
-import { findResource } from './upload.ts'
-import { type DavSession, getResource } from './session.ts'
+import { type DavSession, findResource, getResource, toListedEntry } from './session.ts'
 import type { DavTarget } from './upload.ts'
 
 /** The differences between the services that use WebDAV. */
@@ -58,17 +54,15 @@ export class DavBackend implements StorageBackend {
   async stat(id: string, call: Call): Promise<Entry> {
     call.signal.throwIfAborted()
     const { paths } = this.#session
-    const { resource, metadata } = await getResource(this.#session, paths.urlOf(id), call, 'OBJECT_NOT_FOUND')
+    const item = await getResource(this.#session, paths.urlOf(id), call, 'OBJECT_NOT_FOUND')
     // Servers find a folder without its slash, and a file with one. As ids the two differ.
-    if (metadata.isCollection !== id.endsWith('/')) throw failure('OBJECT_NOT_FOUND')
-    return this.#session.toEntry(await this.#session.listedId(id, call), resource, metadata)
+    if (item.metadata.isCollection !== id.endsWith('/')) throw failure('OBJECT_NOT_FOUND')
+    return toListedEntry(this.#session, id, item, call)
   }
 
   async download(id: string, call: DownloadCall): Promise<Download> {
     call.signal.throwIfAborted()
-    const url = this.#session.paths.urlOf(id)
-    if (id.endsWith('/')) throw failure('OBJECT_NOT_FOUND')
-    return { ...(await downloadFile(this.#session, url, call)), name: nameOf(id) }
+    return downloadFile(this.#session, id, call)
   }
 
   async upload(target: UploadTarget, body: Readable, call: UploadCall): Promise<Entry> {
@@ -100,7 +94,7 @@ export class DavBackend implements StorageBackend {
     const { client, paths } = this.#session
     const id = `${paths.childId(parentId, name)}/`
     const url = paths.urlOf(id)
-    const alreadyExists = providerFailure('ALREADY_EXISTS')
+    const alreadyExists = failure('ALREADY_EXISTS')
     // RFC 4918 forbids creating an existing folder; rclone's server (1.60) reports success.
     if ((await findResource(this.#session, url, call)) !== null) throw alreadyExists
     const response = await client.send({ method: 'MKCOL', url, signal: call.signal })
@@ -110,8 +104,7 @@ export class DavBackend implements StorageBackend {
       throw alreadyExists
     if (response.status === 409) throw failure('FOLDER_NOT_FOUND')
     if (response.status !== 200 && response.status !== 201) throw httpFailure('MKCOL', response, 'FOLDER_NOT_FOUND')
-    const { resource, metadata } = await getResource(this.#session, url, call, 'OBJECT_NOT_FOUND')
-    return this.#session.toEntry(await this.#session.listedId(id, call), resource, metadata)
+    return toListedEntry(this.#session, id, await getResource(this.#session, url, call, 'OBJECT_NOT_FOUND'), call)
   }
 
   async account(call: Call): Promise<Account> {
