@@ -3,10 +3,10 @@
 
 FROM node:22-slim AS build
 WORKDIR /app
-COPY package.json package-lock.json .npmrc prisma.config.ts ./
+COPY package.json package-lock.json .npmrc prisma.config.ts openapi.json ./
 COPY scripts ./scripts
 COPY prisma ./prisma
-# No package runs a script of its own here; ours generates the database client from the schema.
+# No package runs a script of its own here; ours generates src/generated.
 RUN npm ci --ignore-scripts --no-audit --no-fund && npm run prepare
 COPY tsconfig.json tsconfig.server.json ./
 COPY src ./src

@@ -13,7 +13,6 @@ export default tseslint.config(
       '.cache/',
       'data/',
       'src/generated/',
-      'src/client/api-types.ts',
       'node_modules/'
     ]
   },

@@ -1,5 +1,5 @@
-// Runs the tests that call routes with every request sent through Prism, which compares it and its response with
-// openapi.json. Prism must be on the PATH, where `npm run test:prism` puts it. Test files may be named.
+// Runs the tests that call routes with every request sent through Prism, which compares it and its response with the
+// description of the ready-made server: it also contains the plugin's routes. Prism must be on the PATH, where `npm run test:prism` puts it. Test files may be named.
 import { readArguments } from './arguments.mjs'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { tsImport } from 'tsx/esm/api'
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
 const OF_SERVER = [
@@ -49,13 +50,17 @@ const switchboard = createServer((asked, answer) => {
 }).listen(0, '127.0.0.1')
 await once(switchboard, 'listening')
 
+const folder = mkdtempSync(join(tmpdir(), 'prism-'))
+const description = join(folder, 'openapi.json')
+const { describeServer } = await tsImport('../test/support/openapi/describe-server.ts', import.meta.url)
+writeFileSync(description, await describeServer())
+
 const upstream = `http://127.0.0.1:${switchboard.address().port}`
-const prism = spawn('prism', ['proxy', 'openapi.json', upstream, '--port=0', '--cors=false'], {
+const prism = spawn('prism', ['proxy', description, upstream, '--port=0', '--cors=false'], {
   cwd: ROOT,
   stdio: ['ignore', 'pipe', 'inherit']
 })
 let run
-const folder = mkdtempSync(join(tmpdir(), 'prism-'))
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1))
 process.once('exit', () => {
   prism.kill()

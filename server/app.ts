@@ -136,7 +136,6 @@ export function buildApp(config: AppConfig, deps: AppDeps): FastifyInstance {
     ...(leaseMs !== undefined && { leaseMs })
   })
   app.register(apiDocs, {
-    publicUrl,
     loadProviders: () =>
       Promise.all([...checkProviders(providers)].map(([id, { provider }]) => createLoader(id, provider)()))
   })

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import swagger from '@fastify/swagger'
+import swagger, { type FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance, FastifySchema } from 'fastify'
 import { isOAuthProvider, type ProviderDefinition } from '../src/core/provider.ts'
@@ -21,10 +21,15 @@ const PAGE_POLICY = [
   "frame-ancestors 'none'"
 ].join('; ')
 
-const TAGS = [
+/** The tags of the plugin's routes. */
+export const PLUGIN_TAGS = [
   { name: 'Listings', description: 'Cached listings of folders in users’ clouds.' },
   { name: 'Content', description: 'Downloads, uploads and removals of files in users’ clouds; new folders.' },
-  { name: 'Connections', description: 'Enabled providers, and the user’s connections to them.' },
+  { name: 'Connections', description: 'Enabled providers, and the user’s connections to them.' }
+]
+
+const TAGS = [
+  ...PLUGIN_TAGS,
   { name: 'Documents', description: 'The user’s documents, on this server or in clouds.' },
   { name: 'Server', description: 'Health checks and this API description.' }
 ]
@@ -122,34 +127,40 @@ const pagePaths = () => ({
   }
 })
 
+/** How routes become a document, of this server or of the plugin alone. */
+export const DOCUMENT_OPTIONS: FastifyDynamicSwaggerOptions = {
+  exposeHeadRoutes: true,
+  convertConstToEnum: false,
+  refResolver: {
+    buildLocalReference: ({ $id }, _base, reference) =>
+      (typeof $id === 'string' ? $id : reference).replace(MODEL_PREFIX, '')
+  },
+  transform: ({ schema, url, route }) => ({ url, schema: route.method === 'HEAD' ? withoutBodies(schema) : schema })
+}
+
+export const documentInfo = (description: string) => ({
+  title: 'fastify-cloud-storage',
+  version: packageVersion(),
+  summary: 'Cached folder listings and storage backends of users’ clouds',
+  description: `Every error is \`application/problem+json\` (RFC 9457); act on its \`code\`. \`null\` means unknown, never "none". ${description}`,
+  license: { name: 'MIT', identifier: 'MIT' }
+})
+
 export interface ApiDocsOptions {
-  /** The URL at which browsers reach the application. */
-  readonly publicUrl: string | undefined
   readonly loadProviders: () => Promise<readonly ProviderDefinition[]>
 }
 
-/** Collects the descriptions of routes that are registered afterwards. */
+/**
+ * Collects the descriptions of routes that are registered afterwards.
+ * @param publicUrl the URL at which browsers reach the application
+ */
 export function describeRoutes(app: FastifyInstance, publicUrl: string | undefined): void {
   app.register(swagger, {
-    exposeHeadRoutes: true,
+    ...DOCUMENT_OPTIONS,
     stripBasePath: false,
-    convertConstToEnum: false,
-    refResolver: {
-      buildLocalReference: ({ $id }, _base, reference) =>
-        (typeof $id === 'string' ? $id : reference).replace(MODEL_PREFIX, '')
-    },
-    transform: ({ schema, url, route }) => ({ url, schema: route.method === 'HEAD' ? withoutBodies(schema) : schema }),
     openapi: {
       openapi: '3.1.0',
-      info: {
-        title: 'fastify-cloud-storage',
-        version: packageVersion(),
-        summary: 'Cached folder listings and storage backends of users’ clouds',
-        description:
-          'Every error is `application/problem+json` (RFC 9457); act on its `code`. `null` means unknown, never "none". ' +
-          'Every response of the ready-made server has `X-Request-Id`, which is also in the log.',
-        license: { name: 'MIT', identifier: 'MIT' }
-      },
+      info: documentInfo('Every response of the ready-made server has `X-Request-Id`, which is also in the log.'),
       servers: [
         { url: publicUrl?.replace(/(?<!\/)\/+$/, '') ?? '/', description: 'The public URL of the application.' }
       ],
@@ -171,7 +182,7 @@ export async function apiDocs(app: FastifyInstance, { loadProviders }: ApiDocsOp
   /** Loads the providers at the first request, not at start-up. */
   const getDocument = (): Promise<ApiDocument> =>
     (completedDocument ??= loadProviders().then((providers) =>
-      completeDocument(app.swagger() as ApiDocument, providers)
+      completeDocument(app.swagger() as unknown as ApiDocument, providers)
     ))
 
   const schema = {
@@ -234,28 +245,20 @@ export function packageVersion(): string {
   return manifest.version
 }
 
-interface Media {
-  schema: unknown
-}
-
-interface Operation {
-  requestBody?: { required?: boolean; content: Record<string, Media> }
-}
-
-/** The parts of an OpenAPI document that this module changes. */
+/** The parts of an OpenAPI document that are changed after its generation. */
 export interface ApiDocument {
-  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>> | undefined>>
-  readonly components: { readonly schemas: Record<string, unknown> }
+  readonly paths: Readonly<Record<string, Readonly<Record<string, ApiOperation>>>>
+  readonly components: Record<string, Record<string, unknown>> & { readonly schemas: Record<string, unknown> }
 }
 
-const CONNECT_PATH = '/cloud/connections/{id}'
-/** Bodies that may be missing: OAuth requires no field, and an empty file is uploaded without a body. */
-const OPTIONAL_BODIES = [
-  ['/cloud/connections/{provider}/authorize', 'post'],
-  ['/cloud/{provider}/content', 'put'],
-  ['/documents/{id}/content', 'put']
-] as const
-const JSON_TYPE = 'application/json'
+interface ApiOperation {
+  readonly operationId: string
+  readonly requestBody?: { required?: boolean; readonly content: Readonly<Record<string, { schema: unknown }>> }
+  readonly responses: Record<string, object>
+}
+
+/** Operations whose body may be missing: OAuth requires no field, and an empty file is uploaded without a body. */
+const OPTIONAL_BODIES: ReadonlySet<string> = new Set(['authorize', 'upload', 'uploadDocument'])
 
 /** Adds what the routes do not describe: the fields that connect each enabled provider. */
 export function completeDocument(document: ApiDocument, providers: readonly ProviderDefinition[]): ApiDocument {
@@ -264,14 +267,14 @@ export function completeDocument(document: ApiDocument, providers: readonly Prov
     ({ id, connect }) => [schemaNameOf(id), credentialsSchema(connect.schema)] as const
   )
   Object.assign(document.components.schemas, Object.fromEntries(credentials))
-  const connectBody = document.paths[CONNECT_PATH]?.['post']?.requestBody?.content[JSON_TYPE]
-  if (connectBody !== undefined && credentials.length > 0) {
-    // `anyOf`: the same credentials may be valid for several providers.
-    connectBody.schema = { anyOf: credentials.map(([name]) => ({ $ref: `#/components/schemas/${name}` })) }
-  }
-  for (const [path, method] of OPTIONAL_BODIES) {
-    const body = document.paths[path]?.[method]?.requestBody
-    if (body !== undefined) body.required = false
+  for (const { operationId, requestBody } of Object.values(document.paths).flatMap((path) => Object.values(path))) {
+    if (requestBody === undefined) continue
+    if (OPTIONAL_BODIES.has(operationId)) requestBody.required = false
+    const media = requestBody.content['application/json']
+    if (operationId === 'connect' && media !== undefined && credentials.length > 0) {
+      // `anyOf`: the same credentials may be valid for several providers.
+      media.schema = { anyOf: credentials.map(([name]) => ({ $ref: `#/components/schemas/${name}` })) }
+    }
   }
   return document
 }

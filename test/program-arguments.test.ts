@@ -20,7 +20,7 @@ const PROGRAMS = [
   'scripts/build-picker.mjs',
   'scripts/check-package-types.mjs',
   'scripts/db-check.mjs',
-  'scripts/prisma-generate.mjs',
+  'scripts/generate.mjs',
   'scripts/server-dependencies.mjs',
   'scripts/test-prism.mjs',
   'scripts/tests/run.mjs',

@@ -13,9 +13,9 @@ async function scripted(t: Test, routePrefix = '/cloud') {
   const provider = scriptedProvider(backend).provider
   const { app } = await testApp(t, { routePrefix, transfers: true, providers: { scripted: provider } })
   await app.listen({ host: '127.0.0.1', port: 0 })
-  const baseUrl = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
-  const client = createCloudStorageClient({ baseUrl, routePrefix, headers: ANN })
-  const { response } = await client.POST('/cloud/connections/{id}', {
+  const baseUrl = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}${routePrefix}`
+  const client = createCloudStorageClient({ baseUrl, headers: ANN })
+  const { response } = await client.POST('/connections/{id}', {
     params: { path: { id: 'scripted' } },
     // A host's own provider has fields that are not in the description.
     body: { account: 'main', token: 'a' } as never
@@ -24,7 +24,7 @@ async function scripted(t: Test, routePrefix = '/cloud') {
   return { backend, baseUrl, client }
 }
 
-const LISTING = '/cloud/{provider}/listing'
+const LISTING = '/{provider}/listing'
 const SCRIPTED = { provider: 'scripted' }
 
 t.test('a folder is listed page by page', async (t) => {
@@ -59,20 +59,20 @@ t.test('an error is returned as data with a code, and nothing is thrown', async 
 })
 
 t.test('a rejection of `fetch` rejects the call', async (t) => {
-  const client = createCloudStorageClient({ baseUrl: 'http://127.0.0.1:1' })
-  await t.rejects(client.GET('/cloud/providers'), TypeError)
+  const client = createCloudStorageClient({ baseUrl: 'http://127.0.0.1:1/cloud' })
+  await t.rejects(client.GET('/providers'), TypeError)
   const reason = new Error('enough')
-  await t.rejects(client.GET('/cloud/providers', { signal: AbortSignal.abort(reason) }), reason)
+  await t.rejects(client.GET('/providers', { signal: AbortSignal.abort(reason) }), reason)
 })
 
 t.test('content is uploaded and downloaded unchanged, whatever its name is', async (t) => {
   const { fake, app } = await davTransfers(t)
-  const baseUrl = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}/`
+  const baseUrl = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}/cloud/`
   const client = createCloudStorageClient({ baseUrl, headers: ANN })
   const name = 'ä & "ü" ?#%$&.bin'
   const content = Buffer.from([0, 255, 128, 10, 13])
   const path = { provider: 'webdav' }
-  const stored = await client.PUT('/cloud/{provider}/content', {
+  const stored = await client.PUT('/{provider}/content', {
     params: { path, query: { name }, header: { 'If-None-Match': '*' } },
     headers: { 'content-type': 'application/octet-stream' },
     body: content,
@@ -81,7 +81,7 @@ t.test('content is uploaded and downloaded unchanged, whatever its name is', asy
   t.match(stored.data, { name, size: 5 })
   t.same(fake.tree.read(name), content)
 
-  const again = await client.PUT('/cloud/{provider}/content', {
+  const again = await client.PUT('/{provider}/content', {
     params: { path, query: { name }, header: { 'If-None-Match': '*' } },
     body: content,
     bodySerializer: (body) => body
@@ -89,21 +89,21 @@ t.test('content is uploaded and downloaded unchanged, whatever its name is', asy
   t.equal(again.error?.code, 'PRECONDITION_FAILED')
 
   const params = { path, query: { id: stored.data?.id ?? '' } }
-  const { data, response } = await client.GET('/cloud/{provider}/content', { params, parseAs: 'arrayBuffer' })
+  const { data, response } = await client.GET('/{provider}/content', { params, parseAs: 'arrayBuffer' })
   t.same(Buffer.from(data ?? new ArrayBuffer(0)), content)
   t.match(response.headers.get('content-disposition'), /^attachment/)
 
-  const link = await fetch(client.urlOf('/cloud/{provider}/content', params), { headers: ANN })
+  const link = await fetch(client.urlOf('/{provider}/content', params), { headers: ANN })
   t.same(Buffer.from(await link.arrayBuffer()), content, 'a link leads to the same content')
 })
 
 t.test('routes are found under the prefix of the application', async (t) => {
   const { baseUrl, client } = await scripted(t, '/api/files')
-  const { data } = await client.GET('/cloud/providers')
+  const { data } = await client.GET('/providers')
   t.match(data, { providers: [{ id: 'scripted' }] })
   t.equal((await client.GET(LISTING, { params: { path: SCRIPTED } })).response.status, 200)
   const url = client.urlOf(LISTING, { path: { provider: 'a/b' }, query: { folder: 'c&d', cursor: undefined } })
-  t.equal(url, `${baseUrl}/api/files/a%2Fb/listing?folder=c%26d`)
+  t.equal(url, `${baseUrl}/a%2Fb/listing?folder=c%26d`)
 })
 
 t.test('a middleware sees each request and may replace it', async (t) => {
@@ -115,8 +115,8 @@ t.test('a middleware sees each request and may replace it', async (t) => {
       return new Request(request, { headers: { 'x-user': '' } })
     }
   })
-  t.equal((await client.GET('/cloud/connections')).error?.code, 'UNAUTHENTICATED')
-  t.same(seen, ['/cloud/connections /files/connections'])
+  t.equal((await client.GET('/connections')).error?.code, 'UNAUTHENTICATED')
+  t.same(seen, ['/connections /files/connections'])
 })
 
 t.test('getHeaders is called for each request, and the custom fetch sends it', async (t) => {
@@ -132,7 +132,7 @@ t.test('getHeaders is called for each request, and the custom fetch sends it', a
       return fetch(request)
     }
   })
-  await client.GET('/cloud/connections')
-  await client.GET('/cloud/connections')
+  await client.GET('/connections')
+  await client.GET('/connections')
   t.same(sent, ['ann1 stays', 'ann2 stays'])
 })

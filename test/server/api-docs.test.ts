@@ -1,65 +1,128 @@
 import { readFileSync } from 'node:fs'
+import openapiTS, { astToString } from 'openapi-typescript'
 import t from 'tap'
-import { generateTypes } from '../../scripts/write-openapi.ts'
+import { describePlugin } from '../../scripts/write-openapi.ts'
 import { STORAGE_ERROR_CODES, StorageError } from '../../src/errors.ts'
 import { PROVIDERS } from '../../src/providers/registry.ts'
 import { buildApp } from '../../server/app.ts'
-import { describeServer } from '../../server/describe-server.ts'
-import { type ApiDescription, OpenApiDocument } from '../support/openapi/api-description.ts'
+import type { ApiDescription } from '../support/openapi/api-description.ts'
+import { describeServer } from '../support/openapi/describe-server.ts'
+import { pluginDescription, serverDescription } from '../support/openapi/response-checks.ts'
 import { emptyDatabase } from '../support/database/database.ts'
 import { appConfig, serverApp } from '../support/app/server-app.ts'
 
-const written = readFileSync(new URL('../../openapi.json', import.meta.url), 'utf8')
-const description = new OpenApiDocument(JSON.parse(written) as ApiDescription)
+const ROOT = new URL('../../', import.meta.url)
+const written = readFileSync(new URL('openapi.json', ROOT), 'utf8')
+const description = await serverDescription()
+const DESCRIPTIONS = new Map([
+  ['of the plugin', pluginDescription()],
+  ['of the server', description]
+])
 
 t.test('openapi.json is up to date; `npm run openapi` regenerates it', async (t) => {
-  const now = await describeServer()
+  const now = await describePlugin()
   t.ok(now === written, 'openapi.json is up to date')
-  t.equal(await describeServer(), now, 'the output is deterministic')
+  t.equal(await describePlugin(), now, 'the output is deterministic')
+  t.equal(await describeServer(), await describeServer())
 })
 
-t.test('the types of the client are those of openapi.json', async (t) => {
-  const types = readFileSync(new URL('../../src/client/api-types.ts', import.meta.url), 'utf8')
-  t.ok((await generateTypes(written)) === types, 'the types are up to date')
+t.test('the types of the client are those of openapi.json; `npm run prepare` regenerates them', async (t) => {
+  const types = readFileSync(new URL('src/generated/openapi.ts', ROOT), 'utf8')
+  t.ok(types.endsWith(astToString(await openapiTS(written))), 'the types are up to date')
 })
 
-t.test('every example matches its schema, and every response and body has one', async (t) => {
-  let count = 0
-  const check = (pointer: readonly string[], value: unknown): void => {
-    count++
-    t.same(description.violations(pointer, value), [])
+t.test('openapi.json describes the plugin’s routes as the server does, relative to the prefix', async (t) => {
+  const { paths, servers } = pluginDescription().document
+  t.same(
+    servers?.map(({ url }) => url),
+    ['/cloud']
+  )
+  const ofServer = Object.entries(description.document.paths).filter(([path]) => path.startsWith('/cloud/'))
+  t.same(paths, Object.fromEntries(ofServer.map(([path, item]) => [path.slice('/cloud'.length), item])))
+})
+
+t.test('openapi.json repeats no response with a model, and uses each of its components', async (t) => {
+  const { paths, components } = JSON.parse(written) as ApiDescription
+  const responses = Object.values(paths).flatMap((path) =>
+    Object.values(path).flatMap((operation) => Object.values(operation.responses))
+  )
+  const bodies = responses.flatMap(({ content, headers }) => (content === undefined ? [] : [{ content, headers }]))
+  const models = bodies
+    .map((body) => JSON.stringify(body))
+    .filter((body) => body.includes('"$ref":"#/components/schemas/'))
+  t.equal(new Set(models).size, models.length)
+  const references = new Set(written.match(/(?<="\$ref": ")[^"]+/g))
+  for (const kind of ['responses', 'headers'] as const) {
+    const names = Object.keys(components[kind] ?? {})
+    t.ok(names.length > 10)
+    for (const name of names) t.ok(references.has(`#/components/${kind}/${name}`), `${name} is used`)
   }
-  const { schemas } = description.document.components
-  for (const [name, { examples = [] }] of Object.entries(schemas)) {
-    for (const example of examples) check(['components', 'schemas', name], example)
-  }
-  for (const [path, method, { parameters = [], requestBody, responses }] of description.operations) {
-    const where = ['paths', path, method]
-    parameters.forEach(({ schema, example }, i) => {
-      const given = [...(schema.examples ?? []), ...(example === undefined ? [] : [example])]
-      for (const one of given) check([...where, 'parameters', String(i), 'schema'], one)
-    })
-    const bodies = Object.entries(responses).map(([status, { content = {} }]) => ({
-      at: ['responses', status],
-      content
-    }))
-    if (requestBody !== undefined) bodies.push({ at: ['requestBody'], content: requestBody.content })
-    for (const { at, content } of bodies) {
-      for (const [type, { schema, example, examples }] of Object.entries(content)) {
-        const pointer = [...where, ...at, 'content', type, 'schema']
-        const given = [
-          ...Object.values(examples ?? {}).map(({ value }) => value),
-          ...(example === undefined ? [] : [example])
-        ]
-        for (const one of given) check(pointer, one)
-        const { $ref = '' } = schema as { $ref?: string }
-        const ofModel = schemas[$ref.replace('#/components/schemas/', '')]?.examples ?? []
-        t.ok(!type.endsWith('json') || given.length + ofModel.length > 0, `${pointer.join(' ')} has an example`)
+})
+
+for (const [owner, described] of DESCRIPTIONS) {
+  t.test(`every example matches its schema, and every response and body ${owner} has one`, async (t) => {
+    let count = 0
+    const check = (pointer: readonly string[], value: unknown): void => {
+      count++
+      t.same(described.violations(pointer, value), [])
+    }
+    const { schemas } = described.document.components
+    for (const [name, { examples = [] }] of Object.entries(schemas)) {
+      for (const example of examples) check(['components', 'schemas', name], example)
+    }
+    for (const [path, method, { parameters = [], requestBody, responses }] of described.operations) {
+      const where = ['paths', path, method]
+      parameters.forEach(({ schema, example }, i) => {
+        const given = [...(schema.examples ?? []), ...(example === undefined ? [] : [example])]
+        for (const one of given) check([...where, 'parameters', String(i), 'schema'], one)
+      })
+      const bodies = Object.entries(responses).map(([status, { content = {} }]) => ({
+        at: ['responses', status],
+        content
+      }))
+      if (requestBody !== undefined) bodies.push({ at: ['requestBody'], content: requestBody.content })
+      for (const { at, content } of bodies) {
+        for (const [type, { schema, example, examples }] of Object.entries(content)) {
+          const pointer = [...where, ...at, 'content', type, 'schema']
+          const given = [
+            ...Object.values(examples ?? {}).map(({ value }) => value),
+            ...(example === undefined ? [] : [example])
+          ]
+          for (const one of given) check(pointer, one)
+          const { $ref = '' } = schema as { $ref?: string }
+          const ofModel = schemas[$ref.replace('#/components/schemas/', '')]?.examples ?? []
+          t.ok(!type.endsWith('json') || given.length + ofModel.length > 0, `${pointer.join(' ')} has an example`)
+        }
       }
     }
-  }
-  t.ok(count > 60)
-})
+    t.ok(count > 60)
+  })
+
+  t.test(
+    `every operation ${owner} has a unique id, a summary and one tag, and documents its error responses`,
+    async (t) => {
+      const names = described.operations.map(([, , { operationId }]) => operationId)
+      t.equal(new Set(names).size, names.length)
+      for (const [path, method, { summary = '', tags = [], responses, security }] of described.operations) {
+        t.ok(summary.length > 3, `${method} ${path}`)
+        t.equal(tags.length, 1)
+        t.equal(
+          security === undefined,
+          '401' in responses,
+          `${method} ${path} requires a user or says that it does not`
+        )
+        for (const [status, { content = {} }] of Object.entries(responses)) {
+          const types =
+            method === 'head' || Number(status) < 400 || status === '405' ? [] : ['application/problem+json']
+          // A browser shows the body of a missing page to people.
+          if (path === '/' && method === 'get' && status === '503') t.same(Object.keys(content), ['text/plain'])
+          else if (Number(status) >= 400) t.same(Object.keys(content), types, `${method} ${path} ${status}`)
+          if (method === 'head') t.same(content, {}, `HEAD ${path} has no body`)
+        }
+      }
+    }
+  )
+}
 
 t.test('an invalid example is detected', async (t) => {
   const { examples = [] } = description.document.components.schemas['Entry']!
@@ -86,23 +149,6 @@ t.test('the document lists each status with all of its codes and no other', asyn
   t.equal(stated.length, STORAGE_ERROR_CODES.length)
 })
 
-t.test('every operation has a unique id, a summary and one tag, and documents its error responses', async (t) => {
-  const names = description.operations.map(([, , { operationId }]) => operationId)
-  t.equal(new Set(names).size, names.length)
-  for (const [path, method, { summary = '', tags = [], responses, security }] of description.operations) {
-    t.ok(summary.length > 3, `${method} ${path}`)
-    t.equal(tags.length, 1)
-    t.equal(security === undefined, '401' in responses, `${method} ${path} requires a user or says that it does not`)
-    for (const [status, { content = {} }] of Object.entries(responses)) {
-      const types = method === 'head' || Number(status) < 400 || status === '405' ? [] : ['application/problem+json']
-      // A browser shows the body of a missing page to people.
-      if (path === '/' && method === 'get' && status === '503') t.same(Object.keys(content), ['text/plain'])
-      else if (Number(status) >= 400) t.same(Object.keys(content), types, `${method} ${path} ${status}`)
-      if (method === 'head') t.same(content, {}, `HEAD ${path} has no body`)
-    }
-  }
-})
-
 t.test('every route of the server is described, except those that serve the description', async (t) => {
   const app = buildApp(appConfig(), { database: await emptyDatabase() })
   t.teardown(() => app.close())
@@ -127,9 +173,9 @@ t.test('every route of the server is described, except those that serve the desc
 })
 
 t.test('the fields that connect a provider are described by the schema that validates them', async (t) => {
-  const { content } = description.document.paths['/cloud/connections/{id}']!['post']!.requestBody!
+  const { content } = pluginDescription().document.paths['/connections/{id}']!['post']!.requestBody!
   const { anyOf } = content['application/json']!.schema as { anyOf: { $ref: string }[] }
-  const described = anyOf.map(({ $ref }) => description.document.components.schemas[$ref.split('/').at(-1)!])
+  const described = anyOf.map(({ $ref }) => pluginDescription().document.components.schemas[$ref.split('/').at(-1)!])
   const checked = []
   for (const { load } of Object.values(PROVIDERS)) {
     const { connect } = (await load()).provider

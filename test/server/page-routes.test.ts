@@ -11,7 +11,7 @@ import { buildPicker } from '../../scripts/build-picker.mjs'
 import { sendProblem } from '../../src/http/problem.ts'
 import { pageRoutes, readPageFiles, WEB_ROOT } from '../../server/page-routes.ts'
 import { startRawClient } from '../support/app/raw-client.ts'
-import { checkResponses } from '../support/openapi/response-checks.ts'
+import { checkResponses, serverDescription } from '../support/openapi/response-checks.ts'
 import { proxyThroughPrism } from '../support/openapi/prism-proxy.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'built-'))
@@ -23,10 +23,11 @@ await writeFile(join(folder, 'picker/cloud-folder-picker.d.ts'), 'export {}')
 t.teardown(() => rm(folder, { recursive: true }))
 
 async function serve(t: Test, built = folder, isDemo = false): Promise<FastifyInstance> {
+  const description = await serverDescription()
   const app = Fastify({ pluginTimeout: 0 })
   t.teardown(() => app.close())
   app.setErrorHandler(sendProblem)
-  checkResponses(t, app, (path) => path === '/')
+  checkResponses(t, app, description)
   proxyThroughPrism(t, app, false)
   app.register(async (child) => {
     pageRoutes(child, await readPageFiles(pathToFileURL(`${built}/`), isDemo))

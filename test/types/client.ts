@@ -14,7 +14,7 @@ import type { StorageErrorCode } from '../../src/errors.ts'
 const client = createCloudStorageClient({ baseUrl: '' })
 const params = { path: { provider: 's3' } }
 
-const listed = await client.GET('/cloud/{provider}/listing', { params })
+const listed = await client.GET('/{provider}/listing', { params })
 if (listed.error === undefined) expectTypeOf(listed.data).toEqualTypeOf<Listing>()
 else expectTypeOf(listed.error.code).extract<'CURSOR_EXPIRED'>().toEqualTypeOf<'CURSOR_EXPIRED'>()
 
@@ -29,16 +29,16 @@ expectTypeOf<Connection['status']>().toEqualTypeOf<ConnectionStatus>()
 expectTypeOf<Problem['code']>().toEqualTypeOf<StorageErrorCode>()
 
 // @ts-expect-error -- there is no such route
-await client.GET('/cloud/{provider}/listings', { params })
+await client.GET('/{provider}/listings', { params })
 // @ts-expect-error -- a route of the ready-made server is not the plugin's
 await client.GET('/health/live')
 // @ts-expect-error -- a provider must be named
-await client.GET('/cloud/{provider}/listing', { params: {} })
+await client.GET('/{provider}/listing', { params: {} })
 // @ts-expect-error -- no such kind
-await client.GET('/cloud/{provider}/listing', { params: { ...params, query: { kind: 'drive' } } })
+await client.GET('/{provider}/listing', { params: { ...params, query: { kind: 'drive' } } })
 // @ts-expect-error -- a folder has a name
-await client.POST('/cloud/{provider}/folders', { params, body: { parentId: null } })
+await client.POST('/{provider}/folders', { params, body: { parentId: null } })
 // @ts-expect-error -- there is no such route
-client.urlOf('/cloud/nothing')
+client.urlOf('/nothing')
 // @ts-expect-error -- the base URL is required
 createCloudStorageClient({})

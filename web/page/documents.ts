@@ -1,13 +1,31 @@
-import type { paths } from '../../src/client/api-types.ts'
 import { bodyLength, type OnProgress, putFile } from '../picker/api.ts'
 import { downloadName } from '../picker/files.ts'
 import { readProblem } from '../picker/problem.ts'
 import { Task, type TaskOptions } from '../picker/state/task.ts'
 
-type DocumentPage = paths['/documents']['get']['responses'][200]['content']['application/json']
-
 /** A document, as the server's routes return it. */
-export type DocumentView = DocumentPage['documents'][number]
+export interface DocumentView {
+  readonly id: string
+  readonly name: string
+  readonly mimeType: string | null
+  /** In bytes; `null` if it is unknown. */
+  readonly size: number | null
+  /** The provider that stores it; `null` if the server stores it. */
+  readonly provider: string | null
+  readonly connectionId: string | null
+  readonly objectKey: string | null
+  /** `false` until content is uploaded. */
+  readonly hasContent: boolean
+  readonly createdAt: string
+  readonly updatedAt: string
+}
+
+interface DocumentPage {
+  readonly documents: readonly DocumentView[]
+  readonly page: { readonly next: string | null }
+  /** `null` if the server accepts no uploads. */
+  readonly uploads: { readonly maxBytes: number | null } | null
+}
 
 /** A file of a cloud to add as a document. */
 export interface CloudFile {

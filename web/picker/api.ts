@@ -1,7 +1,7 @@
-import type { components } from '../../src/client/api-types.ts'
 import { fileNameOf } from '../../src/client/file-name.ts'
 import {
   type CloudStorageClient,
+  type components,
   type Connection,
   createCloudStorageClient,
   type HeaderValues,
@@ -94,7 +94,6 @@ export function httpApi({ base, headers, usesCookies, credentials, fetch }: Http
     createCloudStorageClient({
       credentials: mode,
       baseUrl: base(),
-      routePrefix: '',
       headers: { accept: 'application/json' },
       getHeaders: headers,
       fetch: async (request) => {
@@ -106,7 +105,7 @@ export function httpApi({ base, headers, usesCookies, credentials, fetch }: Http
       }
     })
   const contentUrl = (provider: string, query: Record<string, string | undefined>): string =>
-    client().urlOf('/cloud/{provider}/content', { path: { provider }, query })
+    client().urlOf('/{provider}/content', { path: { provider }, query })
   /** Starts OAuth or a login flow, depending on the provider. */
   const startLogin = async (
     provider: string,
@@ -115,16 +114,16 @@ export function httpApi({ base, headers, usesCookies, credentials, fetch }: Http
   ) => {
     const params = { path: { provider } }
     // Cross-origin too: the response sets the cookie that the OAuth callback requires.
-    const request = client('include').POST('/cloud/connections/{provider}/authorize', { params, body, signal })
+    const request = client('include').POST('/connections/{provider}/authorize', { params, body, signal })
     return (await readData(request)) as { authorizationUrl: string; loginUrl: string; flowId: string }
   }
 
   return {
     async providers(signal) {
-      return (await readData(client().GET('/cloud/providers', { signal }))).providers
+      return (await readData(client().GET('/providers', { signal }))).providers
     },
     async connections(signal) {
-      return (await readData(client().GET('/cloud/connections', { signal }))).connections
+      return (await readData(client().GET('/connections', { signal }))).connections
     },
     async list({ provider, connectionId, folderId }, { cursor, limit, refresh }, signal) {
       const query = {
@@ -135,13 +134,13 @@ export function httpApi({ base, headers, usesCookies, credentials, fetch }: Http
         ...(refresh === true && { refresh })
       }
       const params = { path: { provider }, query }
-      const listing = await readData(client().GET('/cloud/{provider}/listing', { params, signal }))
+      const listing = await readData(client().GET('/{provider}/listing', { params, signal }))
       return { ...listing, entries: listing.entries.map(withSafeLinks) }
     },
     async connect(id, body, signal) {
       const params = { path: { id } }
       // The fields follow the provider's own schema, which the static types do not know.
-      return await readData(client().POST('/cloud/connections/{id}', { params, body: body as never, signal }))
+      return await readData(client().POST('/connections/{id}', { params, body: body as never, signal }))
     },
     async authorize(provider, returnTo, signal) {
       return (await startLogin(provider, returnTo === undefined ? {} : { returnTo }, signal)).authorizationUrl
@@ -151,19 +150,19 @@ export function httpApi({ base, headers, usesCookies, credentials, fetch }: Http
     },
     async pollLogin(provider, flowId, signal) {
       const params = { path: { provider, flowId } }
-      const request = client().POST('/cloud/connections/{provider}/authorize/{flowId}/poll', { params, signal })
+      const request = client().POST('/connections/{provider}/authorize/{flowId}/poll', { params, signal })
       const result = await readData(request)
       if ('id' in result) return result
       const { response } = await request
       return { retryAfterMs: 1000 * Math.max(1, Number(response.headers.get('retry-after') ?? 2)) }
     },
     async verify(id, signal) {
-      return await readData(client().POST('/cloud/connections/{id}/verify', { params: { path: { id } }, signal }))
+      return await readData(client().POST('/connections/{id}/verify', { params: { path: { id } }, signal }))
     },
     async createFolder({ provider, connectionId, folderId }, name, signal) {
       const params = { path: { provider }, query: { connection: connectionId } }
       const body = { parentId: folderId, name }
-      return withSafeLinks(await readData(client().POST('/cloud/{provider}/folders', { params, body, signal })))
+      return withSafeLinks(await readData(client().POST('/{provider}/folders', { params, body, signal })))
     },
     async upload({ provider, connectionId, folderId }, file, onProgress, signal) {
       const url = contentUrl(provider, { parent: folderId ?? undefined, name: file.name, connection: connectionId })
@@ -177,7 +176,7 @@ export function httpApi({ base, headers, usesCookies, credentials, fetch }: Http
     },
     async download({ provider, connectionId }, id, onProgress, signal) {
       const params = { path: { provider }, query: { id, connection: connectionId } }
-      const request = client().GET('/cloud/{provider}/content', { params, parseAs: 'stream', signal })
+      const request = client().GET('/{provider}/content', { params, parseAs: 'stream', signal })
       return await collect((await request).response, onProgress)
     }
   }

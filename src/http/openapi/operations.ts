@@ -1,15 +1,16 @@
 import { loginFlowSchema, oauthFlowSchema } from '../schemas.ts'
+import { closedObject, connectionExample, type Schema } from './models.ts'
 import {
+  CODES,
   emptyResponse,
   jsonResponse,
   LISTING_HEADERS,
   modelResponse,
   NO_STORE_HEADERS,
-  PRIVATE_HEADERS
+  PRIVATE_HEADERS,
+  problemResponses,
+  problemResponsesWith
 } from './responses.ts'
-import { connectionExample } from './models.ts'
-import { closedObject, type Schema } from './models.ts'
-import { CODES, problemResponses, problemResponsesWith } from './responses.ts'
 
 /** The description of a route, without the schemas by which it validates. */
 export interface Operation {

@@ -6,7 +6,7 @@ type Headers = Readonly<Record<string, Schema>>
 
 const header = (description: string): Schema => ({ type: 'string', description })
 
-export const NO_STORE_HEADERS: Headers = { 'Cache-Control': header('`no-store`') }
+export const NO_STORE_HEADERS: Headers = { 'Cache-Control': { type: 'string', const: 'no-store' } }
 
 const VARY_HEADERS: Headers = {
   Vary: header('Request headers that affect the response: at least `Authorization, Cookie`.')
@@ -68,7 +68,6 @@ export function bytesResponse(description: string, headers: Headers): Schema {
 }
 
 const PROBLEM_TYPE = 'application/problem+json'
-const PROBLEM_CACHE_HEADERS = { 'Cache-Control': { type: 'string', const: 'no-store' } }
 
 /** The additional headers of a problem, by status. */
 const PROBLEM_HEADERS: Readonly<Record<number, Schema>> = {
@@ -156,7 +155,7 @@ export function problemResponsesWith(
       status,
       {
         description: group.map((code) => `\`${code}\``).join(', '),
-        headers: { ...PROBLEM_CACHE_HEADERS, ...headers, ...PROBLEM_HEADERS[status] },
+        headers: { ...NO_STORE_HEADERS, ...headers, ...PROBLEM_HEADERS[status] },
         content: { [PROBLEM_TYPE]: { schema: ref(problemModelName(status)) } }
       }
     ])

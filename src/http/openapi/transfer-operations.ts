@@ -1,17 +1,18 @@
+import { folderExample, type Schema } from './models.ts'
+import { type Operation, providerPath } from './operations.ts'
 import {
   bytesResponse,
+  CODES,
   CONTENT_HEADERS,
-  emptyResponse,
   CONTENT_SECURITY_HEADERS,
+  emptyResponse,
+  FULL_CONTENT_HEADERS,
   modelResponse,
   NO_STORE_HEADERS,
-  RANGE_HEADERS,
-  FULL_CONTENT_HEADERS
+  problemResponses,
+  problemResponsesWith,
+  RANGE_HEADERS
 } from './responses.ts'
-import { folderExample } from './models.ts'
-import type { Schema } from './models.ts'
-import { type Operation, providerPath } from './operations.ts'
-import { CODES, problemResponses, problemResponsesWith } from './responses.ts'
 
 /** Returns the schema of optional request headers with these descriptions. */
 export const headersSchema = (descriptions: Readonly<Record<string, string>>): Schema => ({

@@ -33,7 +33,11 @@ export interface Operation {
 export interface ApiDescription {
   readonly openapi: string
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>
-  readonly components: { readonly schemas: Readonly<Record<string, { readonly examples?: readonly unknown[] }>> }
+  readonly components: {
+    readonly schemas: Readonly<Record<string, { readonly examples?: readonly unknown[] }>>
+    readonly responses?: Readonly<Record<string, object>>
+    readonly headers?: Readonly<Record<string, object>>
+  }
   readonly servers?: readonly { readonly url: string }[]
 }
 
@@ -46,15 +50,15 @@ export interface ActualResponse {
   readonly body: string
 }
 
-/** An OpenAPI document. Checks responses against it. */
+/** An OpenAPI document, with all responses and headers inline. Checks responses against it. */
 export class OpenApiDocument {
   readonly document: ApiDescription
   readonly #ajv = new Ajv2020({ strict: false, allErrors: true })
 
   constructor(document: ApiDescription) {
-    this.document = document
+    this.document = withoutSharedComponents(document)
     this.#ajv.addFormat('date-time', /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
-    this.#ajv.addSchema(document, 'api')
+    this.#ajv.addSchema(this.document, 'api')
   }
 
   get operations(): readonly (readonly [path: string, method: string, operation: Operation])[] {
@@ -106,6 +110,23 @@ export class OpenApiDocument {
     // Prefer literal segments to parameters.
     return candidates.sort(([one], [other]) => one.split('{').length - other.split('{').length)[0]?.[0]
   }
+}
+
+/** Replaces references to responses and headers by what they refer to, with the description of the reference. */
+function withoutSharedComponents({ components, ...document }: ApiDescription): ApiDescription {
+  const resolve = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(resolve)
+    if (typeof value !== 'object' || value === null) return value
+    const { $ref, ...siblings } = value as { readonly $ref?: unknown }
+    const [, kind, name = ''] = /^#\/components\/(responses|headers)\/(.+)$/.exec(String($ref)) ?? []
+    if (kind === 'responses' || kind === 'headers') {
+      const component = components[kind]?.[name]
+      if (component === undefined) throw new Error(`there is no ${String($ref)}`)
+      return resolve({ ...component, ...siblings })
+    }
+    return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, resolve(member)]))
+  }
+  return { ...(resolve(document) as Omit<ApiDescription, 'components'>), components: { schemas: components.schemas } }
 }
 
 /**

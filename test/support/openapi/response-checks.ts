@@ -2,30 +2,40 @@ import { readFileSync } from 'node:fs'
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import { type ApiDescription, OpenApiDocument } from './api-description.ts'
+import { describeServer } from './describe-server.ts'
 
-let shared: OpenApiDocument | undefined
+const PREFIX = '/cloud'
 
-/** Returns the published description of the API. */
-export function apiDescription(): OpenApiDocument {
-  const text = readFileSync(new URL('../../../openapi.json', import.meta.url), 'utf8')
-  return (shared ??= new OpenApiDocument(JSON.parse(text) as ApiDescription))
+let ofPlugin: OpenApiDocument | undefined
+let ofServer: Promise<OpenApiDocument> | undefined
+
+/** Returns the published description of the plugin's routes. Its paths are relative to the prefix. */
+export function pluginDescription(): OpenApiDocument {
+  return (ofPlugin ??= parse(readFileSync(new URL('../../../openapi.json', import.meta.url), 'utf8')))
+}
+
+/** Returns the description of the ready-made server with all of its features. */
+export async function serverDescription(): Promise<OpenApiDocument> {
+  return await (ofServer ??= describeServer().then(parse))
+}
+
+function parse(document: string): OpenApiDocument {
+  return new OpenApiDocument(JSON.parse(document) as ApiDescription)
 }
 
 /**
  * Compares each response of the plugin's routes with the published description, in every test.
- * @param isPluginPath whether a path belongs to the plugin: a host has routes too
+ * @param hostDescription the description of the host's own routes, if there is one
  */
-export function checkResponses(
-  t: Test,
-  app: FastifyInstance,
-  isPluginPath = (path: string): boolean => path.startsWith('/cloud/')
-): void {
-  const description = apiDescription()
+export function checkResponses(t: Test, app: FastifyInstance, hostDescription?: OpenApiDocument): void {
   app.addHook('onSend', async (request, reply, payload) => {
-    const path = (request.routeOptions.url ?? '').replace(/:(\w+)/g, '{$1}')
+    const route = (request.routeOptions.url ?? '').replace(/:(\w+)/g, '{$1}')
+    const isPluginRoute = route.startsWith(`${PREFIX}/`)
+    const description = isPluginRoute ? pluginDescription() : hostDescription
+    const path = isPluginRoute ? route.slice(PREFIX.length) : route
     const { statusCode: status } = reply
     // Status 499 is never sent: the client has disconnected.
-    if (!isPluginPath(path) || !(path in description.document.paths) || status === 499) return
+    if (description === undefined || !(path in description.document.paths) || status === 499) return
     // CORS headers belong to the application, and only browsers use them.
     const headers = Object.fromEntries(
       Object.entries(reply.getHeaders()).filter(([name]) => !name.startsWith('access-control-'))

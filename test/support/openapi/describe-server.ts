@@ -1,28 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { tmpdir } from 'node:os'
-import type { AppConfig } from './config.ts'
-import { Secret } from '../src/core/secret.ts'
-import { PROVIDERS } from '../src/providers/registry.ts'
-import { type AppDeps, buildApp } from './app.ts'
+import { STUB_PRISMA } from '../../../scripts/write-openapi.ts'
+import { type AppDeps, buildApp } from '../../../server/app.ts'
+import type { AppConfig } from '../../../server/config.ts'
+import { Secret } from '../../../src/core/secret.ts'
+import { PROVIDERS } from '../../../src/providers/registry.ts'
 
-/** The database objects that the plugin checks at start. */
-const SCHEMA = [
-  'cloud_connections',
-  'oauth_states',
-  'cloud_connections_keep_versions',
-  'cloud_connections_announce_update',
-  'cloud_connections_announce_delete'
-].map((name) => ({ name }))
-
-/** A stub, never read: the routes are described, not used. */
-const STUB_DATABASE = {
-  prisma: {
-    cloudConnection: {},
-    oAuthState: {},
-    $transaction: () => {},
-    $executeRaw: () => {},
-    $queryRaw: async () => SCHEMA
-  },
+const DATABASE = {
+  prisma: STUB_PRISMA,
   listen: () => Promise.reject(new Error('There is no database'))
 } as unknown as AppDeps['database']
 
@@ -58,7 +43,7 @@ function createFullConfig(): AppConfig {
 
 /** Returns the OpenAPI document of the server with all providers, as `GET /openapi.json` sends it. */
 export async function describeServer(): Promise<string> {
-  const app = buildApp(createFullConfig(), { database: STUB_DATABASE })
+  const app = buildApp(createFullConfig(), { database: DATABASE })
   try {
     const { statusCode, body } = await app.inject('/openapi.json')
     if (statusCode !== 200) throw new Error(`The server returned no OpenAPI document: ${body}`)
