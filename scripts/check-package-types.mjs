@@ -27,6 +27,8 @@ execFileSync('tar', ['-xzf', join(HOST, filename), '--strip-components=1', '-C',
 const specifiers = Object.entries(exports)
   .filter(([, target]) => target.types !== undefined)
   .map(([path]) => path.replace('.', name))
+// A package of its own: in ours, the name leads to dist/ itself, and nothing that was packed is read.
+writeFileSync(join(HOST, 'package.json'), '{}\n')
 const host = join(HOST, 'host.mts')
 writeFileSync(host, specifiers.map((specifier, at) => `export * as entry${at} from '${specifier}'\n`).join(''))
 
@@ -56,7 +58,7 @@ for (const resolution of RESOLUTIONS) {
       getNewLine: () => '\n'
     })
   )
-  if (findings.length > 0) process.exitCode = 1
+  if (findings.length > 0 || own.length <= specifiers.length) process.exitCode = 1
   const label = ts.ModuleResolutionKind[resolution.moduleResolution]
   console.log(`${label}: ${specifiers.length} entry points, ${own.length - 1} files, ${findings.length} errors`)
 }
