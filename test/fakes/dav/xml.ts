@@ -50,12 +50,13 @@ interface Element extends QName {
 function parseXml(text: string): Element {
   const document: Element = { namespace: '', name: '', children: [] }
   const open = [document]
+  let withoutNamespace: string | undefined
   const parser = new SaxesParser({ xmlns: true })
   parser.on('error', () => {
     throw new DavMistake(400, 'a body that is not well-formed')
   })
   parser.on('opentag', ({ uri, local }) => {
-    if (uri === '') throw new DavMistake(400, `${local} in no namespace`)
+    if (uri === '') withoutNamespace ??= local
     const element = { namespace: uri, name: local, children: [] }
     open.at(-1)!.children.push(element)
     open.push(element)
@@ -64,6 +65,7 @@ function parseXml(text: string): Element {
     open.pop()
   })
   parser.write(text).close()
+  if (withoutNamespace !== undefined) throw new DavMistake(400, `${withoutNamespace} in no namespace`)
   // A document without a root is not well-formed.
   return document.children[0]!
 }
