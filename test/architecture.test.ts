@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { LONG_FILE_LINES, MAX_LINES, checkArchitecture, longFiles } from './support/source/architecture.ts'
-import type { Rule } from './support/source/architecture.ts'
+import { checkArchitecture, LONG_FILE_LINES, longFiles, MAX_LINES, type Rule } from './support/source/architecture.ts'
 import type { SourceText } from './support/source/source-file.ts'
 import { ROOT, sourcePaths } from './support/source/source-tree.ts'
 

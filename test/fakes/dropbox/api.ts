@@ -27,7 +27,10 @@ export interface DropboxState {
 }
 
 /** The responses that can be lost. */
-type LossCounter = Extract<keyof FakeDropboxKnobs, 'lostAppendResponses' | 'lostFinishResponses' | 'lostUploadResponses'>
+type LossCounter = Extract<
+  keyof FakeDropboxKnobs,
+  'lostAppendResponses' | 'lostFinishResponses' | 'lostUploadResponses'
+>
 
 /** Dispatches allowed requests. */
 export class FakeDropboxApi {
