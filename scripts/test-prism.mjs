@@ -14,12 +14,12 @@ import { tsImport } from 'tsx/esm/api'
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
 const OF_SERVER = [
   'api-docs',
+  'app',
   'authentication',
-  'build-app',
   'content-route',
   'documents-routes',
   'documents-uploads',
-  'page'
+  'page-routes'
 ]
 
 const tests = (folder) =>

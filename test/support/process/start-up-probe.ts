@@ -1,11 +1,11 @@
 /** Runs in its own process, for `start-up.test.ts`: starts an app, lists a bucket folder, and marks each step. */
+import { randomBytes } from 'node:crypto'
 import { appendFileSync } from 'node:fs'
 import { buildApp } from 'fauxqs'
 import Fastify from 'fastify'
 import cloudStorage from '../../../src/index.ts'
 import { openDatabase } from '../../../src/db/open-database.ts'
 import { migratedImage } from '../database/database-image.ts'
-import { encryption } from '../app/app.ts'
 
 function mark(step: string): void {
   appendFileSync(process.env.IMPORT_LOG ?? '', `# ${step}\n`)
@@ -21,7 +21,7 @@ const app = Fastify({ pluginTimeout: 0 })
 await app.register(cloudStorage, {
   prisma: db.prisma,
   authenticate: () => 'ann',
-  encryption,
+  encryption: { current: 'k1', keys: { k1: randomBytes(32).toString('base64') } },
   managed: {
     minio: { type: 's3', endpoint, bucket: 'bucket', credentials: { accessKeyId: 'a', secretAccessKey: 's' } }
   },
