@@ -5,7 +5,7 @@ import type { OAuthClient } from '../core/oauth.ts'
 import type { Secret } from '../core/secret.ts'
 import { bindingOf, type ConnectionStore, type CredentialCipher } from '../core/stores.ts'
 import type { Metrics, TokenRefresh, Tracing } from '../core/telemetry.ts'
-import { type Clock, raceSignal, withTimeout } from '../core/time.ts'
+import { type Clock, Deadline, raceSignal } from '../core/time.ts'
 import { isStorageError, StorageError } from '../errors.ts'
 import { parseTokens, serialiseTokens, type StoredTokens, toStoredTokens } from './tokens.ts'
 
@@ -256,10 +256,14 @@ export class TokenRefresher {
     const { clientOf, timeoutMs } = this.#options
     const toError = (): StorageError =>
       new StorageError('PROVIDER_UNAVAILABLE', 'The provider did not refresh the token in time.')
-    return await withTimeout(timeoutMs, null, toError, async (signal) => {
+    // Not raced against its timeout: tokens that have arrived must be stored, since the old refresh token is spent.
+    const deadline = new Deadline(timeoutMs, null, toError)
+    try {
       const client = await clientOf(row.provider)
-      return await client.refresh(refreshToken, signal)
-    })
+      return await client.refresh(refreshToken, deadline.signal)
+    } finally {
+      deadline.clear()
+    }
   }
 }
 

@@ -39,7 +39,8 @@ export class RedisGate {
   async run<T>(work: (redis: RedisClient) => Promise<T>): Promise<T | typeof UNAVAILABLE> {
     if (this.#isClosed) return UNAVAILABLE
     if (this.#breaker.state !== 'closed') {
-      if (this.#breaker.waitMs === 0) void this.#probe()
+      // `onRecovered` may throw: it calls the host's logger.
+      if (this.#breaker.waitMs === 0) this.#probe().catch(() => {})
       return UNAVAILABLE
     }
     const { signal } = this.#inFlight

@@ -15,6 +15,7 @@ import { openEgress } from '../support/backend/egress.ts'
 import { MemoryConnections } from '../support/database/memory-connections.ts'
 import { ScriptedBackend } from '../support/backend/scripted-backend.ts'
 import { TEST_SPOOL } from '../support/backend/spool.ts'
+import { ManualClock } from '../support/time/clock.ts'
 import { TEST_TIMEOUTS } from '../support/time/timeouts.ts'
 
 const cipher = createCredentialCipher(
@@ -22,6 +23,7 @@ const cipher = createCredentialCipher(
 )
 
 function make() {
+  const clock = new ManualClock()
   const connections = new MemoryConnections()
   const managedBackend = new ScriptedBackend()
   const counts = { managed: 0, imported: 0, resealed: new Array<string>() }
@@ -82,7 +84,7 @@ function make() {
         }
       ]
     ]),
-    createTestConnections({ store: connections, providers, opener })
+    createTestConnections({ store: connections, providers, opener, clock })
   )
   const connect = (over: Partial<SealedConnection> = {}, credentials: unknown = { token: 't' }): SealedConnection => {
     const row = connections.add(over)
@@ -99,7 +101,7 @@ function make() {
       return isStorageError(error) ? error.code : error
     }
   }
-  return { connections, counts, opened, users, resolve, connect, codeOf, managedBackend, opener }
+  return { clock, connections, counts, opened, users, resolve, connect, codeOf, managedBackend, opener }
 }
 
 function document(over: Partial<StoredDocument> = {}): StoredDocument {
@@ -115,6 +117,19 @@ t.test('a managed document needs no database and opens its store once; a failure
   t.equal(counts.managed, 2)
   t.equal(counts.imported, 0)
   t.same(connections.reads, [])
+})
+
+t.test('an unexpected error of the database after a call is PROVIDER_ERROR, without its message', async (t) => {
+  const { clock, connect, connections, resolve } = make()
+  connect()
+  const backend = await resolve(document(), { id: 'ann' })
+  clock.tick(60_000)
+  const broken = () => Promise.reject(new Error('SECRET'))
+  Object.assign(connections, { find: broken, findSealed: broken })
+  const call = { signal: new AbortController().signal }
+  const withoutMessage = { code: 'PROVIDER_ERROR', message: /^((?!SECRET).)*$/ }
+  await t.rejects(backend.stat('a', call), withoutMessage)
+  await t.rejects(backend.listFolder(null, { ...call, limit: 1 }), withoutMessage)
 })
 
 t.test('a document is opened for its owner only', async (t) => {

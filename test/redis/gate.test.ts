@@ -5,6 +5,7 @@ import t from 'tap'
 import { RedisGate, UNAVAILABLE } from '../../src/redis/gate.ts'
 import { ManualClock } from '../support/time/clock.ts'
 import { nextTurn } from '../support/time/deferred.ts'
+import { until } from '../support/time/until.ts'
 import { useManualTimers } from '../support/time/manual-timers.ts'
 import { MemoryRedis } from '../support/redis/memory-redis.ts'
 
@@ -42,6 +43,25 @@ t.test('the gate returns the response of Redis', async (t) => {
   redis.mode = 'up'
   t.equal(await ask(), 'x')
   t.equal(troubles.length, 0)
+})
+
+t.test('a logger that throws after an outage does not end the process', async (t) => {
+  const clock = new ManualClock()
+  const redis = new MemoryRedis(clock)
+  const gate = new RedisGate({
+    redis,
+    responseTimeoutMs: ANSWER_MS,
+    clock,
+    onUnavailable: () => {},
+    onRecovered: () => {
+      throw new Error('no logger')
+    }
+  })
+  redis.mode = 'fails'
+  t.equal(await gate.run((client) => client.get('a')), UNAVAILABLE)
+  redis.mode = 'up'
+  clock.tick(60_000)
+  await until(async () => (await gate.run((client) => client.get('a'))) === null)
 })
 
 t.test('an outage costs one timeout: waiting calls fail with the first, later ones fail at once', async (t) => {
