@@ -47,7 +47,7 @@ export interface FoundListing {
  * Fetches a value.
  *
  * @param signal aborts when no caller waits any more
- * @param aged reports the age of a value from another cache: the milliseconds since its load began there
+ * @param reportAge reports the age of a value from another cache: the milliseconds since its load began there
  */
 export type Fetch<T> = (signal: AbortSignal, reportAge: (ageMs: number) => void) => Promise<T>
 

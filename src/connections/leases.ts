@@ -155,7 +155,7 @@ export class Leases {
 
   /**
    * Resolves if a connection is still ACTIVE and belongs to the same account, according to a read within the last
-   * `withinMs`. A connection that was renewed meanwhile is accepted.
+   * `maxAgeMs`. A connection that was renewed meanwhile is accepted.
    *
    * @throws StorageError `CONNECTION_INACTIVE` otherwise; `DATABASE_UNAVAILABLE`
    */

@@ -81,7 +81,7 @@ export interface AccessTokens {
    */
   current(signal: AbortSignal): Promise<Secret<string>>
   /**
-   * Returns a token other than `refused`, to which the provider has just responded with 401.
+   * Returns a token other than `rejectedToken`, to which the provider has just responded with 401.
    *
    * @throws StorageError as `current`, and `ACCESS_DENIED` if new tokens are refused immediately, too
    */

@@ -97,7 +97,7 @@ export interface ConnectionStore {
   reseal(connection: Connection, sealedCredentials: string): Promise<boolean>
   /**
    * Runs `work` on the current row while holding a lock that excludes other processes from the same connection. It
-   * holds a transaction meanwhile: `work` must end within `withinMs`.
+   * holds a transaction meanwhile: `work` must end within `timeoutMs`.
    *
    * @param work receives `null` if the user has no such connection (any more). Its writes become visible to others
    * when this promise resolves, not before.
@@ -116,7 +116,7 @@ export interface ConnectionStore {
    * @returns the row, or `null` if it has changed since it was read
    */
   recordVerification(connection: Connection, failure: StorageErrorCode | null): Promise<Connection | null>
-  /** Records a use of the connection, unless any process has recorded one within the last `stepMs`. */
+  /** Records a use of the connection, unless any process has recorded one within the last `minIntervalMs`. */
   recordUse(userId: string, id: string, minIntervalMs: number): Promise<void>
   /** Removes and returns the row; `null` if the user has no such connection. */
   remove(userId: string, id: string): Promise<SealedConnection | null>

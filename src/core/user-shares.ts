@@ -92,7 +92,10 @@ export class UserShares<E extends UserEntry<E>> {
     return this.#usages.get(userId)?.bytes ?? 0
   }
 
-  /** Returns the least recently used entry of a user that exceeds the share; `undefined` for any other user. */
+  /**
+   * Returns the least recently used entry of a user that exceeds the share; `undefined` for any other user. It is never
+   * the newest one, which fits by itself: callers evict before their cache contains that.
+   */
   evictionCandidate(userId: string): E | undefined {
     const usage = this.#usages.get(userId)
     const exceeds = usage !== undefined && (usage.entries > this.#maxEntries || usage.bytes > this.#maxBytes)

@@ -6,7 +6,7 @@ import { interceptCalls, type BackendMethod } from './layer.ts'
 
 export interface LeaseVerifier {
   /**
-   * Resolves if the connection may be used, according to information that is at most `withinMs` old.
+   * Resolves if the connection may be used, according to information that is at most `maxAgeMs` old.
    *
    * @throws StorageError if it may not be used, or if that is unknown
    */
@@ -74,7 +74,7 @@ async function monitorBody(body: Readable, { confirm }: LeaseVerifier, intervalM
   }
 }
 
-/** @throws StorageError also if there is no result within `shareMs` */
+/** @throws StorageError also if there is no result within `intervalMs` */
 async function confirmWithTimeout(
   confirm: LeaseVerifier['confirm'],
   intervalMs: number,

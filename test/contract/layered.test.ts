@@ -24,12 +24,12 @@ type Layer = (backend: StorageBackend) => StorageBackend
 
 const LAYERS: Readonly<Record<string, (throttle: Throttle) => Layer>> = {
   spans: () => (backend) => withSpans(backend, NO_TRACING, 'managed'),
-  'known errors': () => (backend) => withStorageErrors(backend),
-  'penalty gate': (throttle) => (backend) => withThrottleGate(backend, throttle),
+  'storage errors': () => (backend) => withStorageErrors(backend),
+  'throttle gate': (throttle) => (backend) => withThrottleGate(backend, throttle),
   breaker: () => (backend) => withBreaker(backend, new Breaker(clock)),
   deadline: () => (backend) => withDeadline(backend, deadlineMs),
   retry: (throttle) => (backend) => withRetry(backend, { clock, deadlineMs, throttle }),
-  'penalty watch': (throttle) => (backend) => withThrottleDetection(backend, throttle),
+  'throttle detection': (throttle) => (backend) => withThrottleDetection(backend, throttle),
   'page guard': () => (backend) => withPageGuard(backend)
 }
 

@@ -15,8 +15,8 @@ function throttled(retryAfterMs?: number): StorageError {
 function arrange(onThrottled?: () => void) {
   const bare = new ScriptedBackend()
   const clock = new ManualClock()
-  const penalty = new Throttle(clock, onThrottled)
-  return { bare, clock, penalty, backend: withThrottleGate(withThrottleDetection(bare, penalty), penalty) }
+  const throttle = new Throttle(clock, onThrottled)
+  return { bare, clock, throttle, backend: withThrottleGate(withThrottleDetection(bare, throttle), throttle) }
 }
 
 t.test('while the provider is throttling no call is made, and the error has the remaining time', async (t) => {
@@ -36,31 +36,31 @@ t.test('while the provider is throttling no call is made, and the error has the 
 })
 
 t.test('a later shorter wait does not shorten a longer one, and a longer one extends it', async (t) => {
-  const { clock, penalty } = arrange()
-  penalty.extend(10_000)
-  penalty.extend(1_000)
-  t.equal(penalty.remainingMs(), 10_000)
+  const { clock, throttle } = arrange()
+  throttle.extend(10_000)
+  throttle.extend(1_000)
+  t.equal(throttle.remainingMs(), 10_000)
   clock.tick(5_000)
-  penalty.extend(10_000)
-  t.equal(penalty.remainingMs(), 10_000)
+  throttle.extend(10_000)
+  t.equal(throttle.remainingMs(), 10_000)
 })
 
 t.test('a server cannot block a connection for more than an hour', async (t) => {
-  const { clock, penalty } = arrange()
-  penalty.extend(Number.MAX_SAFE_INTEGER)
-  t.equal(penalty.remainingMs(), 3_600_000)
-  penalty.extend(Infinity)
+  const { clock, throttle } = arrange()
+  throttle.extend(Number.MAX_SAFE_INTEGER)
+  t.equal(throttle.remainingMs(), 3_600_000)
+  throttle.extend(Infinity)
   clock.tick(3_600_000)
-  t.equal(penalty.remainingMs(), 0)
+  t.equal(throttle.remainingMs(), 0)
 })
 
 t.test('a throttle without a time is waited out by its connection, twice as long each time', async (t) => {
-  const { bare, clock, penalty, backend } = arrange()
+  const { bare, clock, throttle, backend } = arrange()
   bare.list = () => Promise.reject(throttled())
   for (const waitMs of [5_000, 10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000]) {
     const calls = [backend.listFolder('a', list), backend.listFolder('b', list)]
     for (const call of calls) await t.rejects(call, { code: 'PROVIDER_THROTTLED', retryAfterMs: waitMs })
-    t.equal(penalty.remainingMs(), waitMs, 'concurrent calls double it once')
+    t.equal(throttle.remainingMs(), waitMs, 'concurrent calls double it once')
     const asked = bare.listCalls.length
     await t.rejects(backend.listFolder(null, list), { code: 'PROVIDER_THROTTLED', retryAfterMs: waitMs })
     t.equal(bare.listCalls.length, asked, 'the provider is not called')
@@ -70,35 +70,35 @@ t.test('a throttle without a time is waited out by its connection, twice as long
   await backend.listFolder(null, list)
   bare.list = () => Promise.reject(throttled())
   await t.rejects(backend.listFolder(null, list))
-  t.equal(penalty.remainingMs(), 5_000, 'a success resets it')
+  t.equal(throttle.remainingMs(), 5_000, 'a success resets it')
 })
 
 t.test('an error without a wait sets none', async (t) => {
-  const { bare, penalty, backend } = arrange()
-  for (const waitMs of [0, -1, NaN]) penalty.extend(waitMs)
+  const { bare, throttle, backend } = arrange()
+  for (const waitMs of [0, -1, NaN]) throttle.extend(waitMs)
   bare.list = () => Promise.reject(throttled(0))
   await t.rejects(backend.listFolder(null, list), { code: 'PROVIDER_THROTTLED', retryAfterMs: 0 })
   bare.list = () => Promise.reject(new StorageError('PROVIDER_UNAVAILABLE', 'scripted', { retryAfterMs: 5_000 }))
   await t.rejects(backend.listFolder(null, list), { code: 'PROVIDER_UNAVAILABLE' })
-  t.equal(penalty.remainingMs(), 0)
+  t.equal(throttle.remainingMs(), 0)
 })
 
 t.test('the wall clock has no influence', async (t) => {
-  const { clock, penalty } = arrange()
-  penalty.extend(10_000)
+  const { clock, throttle } = arrange()
+  throttle.extend(10_000)
   clock.setBack(3_600_000)
-  t.equal(penalty.remainingMs(), 10_000)
+  t.equal(throttle.remainingMs(), 10_000)
   clock.suspend(7_200_000)
-  t.equal(penalty.remainingMs(), 10_000)
+  t.equal(throttle.remainingMs(), 10_000)
 })
 
 t.test('an inner retry blocks other calls at once, and is not refused itself', async (t) => {
   const bare = new ScriptedBackend()
   const clock = new ManualClock()
-  const penalty = new Throttle(clock)
+  const throttle = new Throttle(clock)
   const refused: unknown[] = []
   const backend = withThrottleGate(
-    withRetry(withThrottleDetection(bare, penalty), {
+    withRetry(withThrottleDetection(bare, throttle), {
       clock,
       deadlineMs: 30_000,
       random: () => 0,
@@ -107,7 +107,7 @@ t.test('an inner retry blocks other calls at once, and is not refused itself', a
         clock.tick(waitMs)
       }
     }),
-    penalty
+    throttle
   )
   bare.list = async () => {
     if (bare.listCalls.length === 1) throw throttled(3_000)
@@ -120,7 +120,7 @@ t.test('an inner retry blocks other calls at once, and is not refused itself', a
 
 t.test('each throttling response is reported once', async (t) => {
   let told = 0
-  const { bare, clock, penalty, backend } = arrange(() => {
+  const { bare, clock, throttle, backend } = arrange(() => {
     told += 1
   })
   bare.list = () => Promise.reject(throttled(1_000))
@@ -140,12 +140,12 @@ t.test('each throttling response is reported once', async (t) => {
   bare.list = () => Promise.reject(shared)
   await Promise.allSettled([backend.listFolder('a', list), backend.listFolder('b', list)])
   t.equal(told, 3, 'a response that two calls share')
-  t.equal(penalty.remainingMs(), 1_000)
+  t.equal(throttle.remainingMs(), 1_000)
 })
 
 t.test('an aborted signal takes precedence over the throttle', async (t) => {
-  const { penalty, backend } = arrange()
-  penalty.extend(1_000)
+  const { throttle, backend } = arrange()
+  throttle.extend(1_000)
   const left = AbortSignal.abort(new Error('left'))
   await t.rejects(backend.listFolder(null, { limit: 1, signal: left }), { message: 'left' })
 })

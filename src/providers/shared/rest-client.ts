@@ -7,7 +7,7 @@ import { type ErrorResponse, failure, type NotFoundCode } from './errors.ts'
 /** A JSON object of a response, unchecked. */
 export type JsonObject = Readonly<Record<string, unknown>>
 
-/** Maps an error response to a StorageError. @param problem the body as JSON; `undefined` if it is not JSON */
+/** Maps an error response to a StorageError. @param errorBody the body as JSON; `undefined` if it is not JSON */
 export type ToError = (
   method: string,
   response: ErrorResponse,
