@@ -8,8 +8,7 @@ import type { DavPaths } from './paths.ts'
 export function davEntry(paths: DavPaths, id: string, metadata: DavMetadata): Entry {
   const isUsable = paths.isUsable(id)
   return {
-    ...pathMetadata(id),
-    kind: metadata.isCollection ? 'folder' : 'file',
+    ...pathMetadata(id, metadata.isCollection ? 'folder' : 'file'),
     mimeType: metadata.mimeType,
     size: metadata.size,
     createdAt: metadata.createdAt,

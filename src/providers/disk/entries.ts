@@ -4,8 +4,7 @@ import { formatTime, pathMetadata } from '../shared/entries.ts'
 
 export function fileEntry(id: string, stats: BigIntStats, isUsable: boolean): Entry {
   return {
-    ...pathMetadata(id),
-    kind: 'file',
+    ...pathMetadata(id, 'file'),
     size: Number(stats.size),
     modifiedAt: modifiedAt(stats),
     version: versionOf(stats),
@@ -15,8 +14,7 @@ export function fileEntry(id: string, stats: BigIntStats, isUsable: boolean): En
 
 export function folderEntry(id: string, stats: BigIntStats, isUsable: boolean): Entry {
   return {
-    ...pathMetadata(id),
-    kind: 'folder',
+    ...pathMetadata(id, 'folder'),
     modifiedAt: modifiedAt(stats),
     can: { list: isUsable, download: false, write: isUsable }
   }

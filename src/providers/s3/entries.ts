@@ -21,8 +21,7 @@ export function fileEntry(keys: Keys, id: string, metadata: ObjectMetadata): Ent
   const isRestored = metadata.restore?.includes('ongoing-request="false"') ?? false
   const isArchived = ARCHIVED.has(metadata.storageClass ?? '') && !isRestored
   return {
-    ...pathMetadata(id),
-    kind: 'file',
+    ...pathMetadata(id, 'file'),
     mimeType: metadata.mimeType ?? null,
     size: Number.isSafeInteger(metadata.size) ? (metadata.size ?? null) : null,
     modifiedAt: formatLastModified(metadata.modified),
@@ -34,8 +33,7 @@ export function fileEntry(keys: Keys, id: string, metadata: ObjectMetadata): Ent
 /** Converts a common prefix of keys, with or without an object of its own. */
 export function folderEntry(keys: Keys, id: string): Entry {
   return {
-    ...pathMetadata(id),
-    kind: 'folder',
+    ...pathMetadata(id, 'folder'),
     can: { list: keys.isUsable(id), download: false, write: null }
   }
 }

@@ -20,8 +20,9 @@ export const UNKNOWN_METADATA = Object.freeze({
 } as const satisfies Omit<Entry, 'id' | 'name' | 'kind'>)
 
 /** Returns the metadata of an entry whose id is its path, as far as the id contains it. */
-export function pathMetadata(id: string) {
-  return { ...UNKNOWN_METADATA, id, parentId: parentOf(id), name: nameOf(id), path: id }
+export function pathMetadata(id: string, kind: 'file' | 'folder') {
+  // This order is that of the JSON that people read.
+  return { id, name: nameOf(id), kind, ...UNKNOWN_METADATA, parentId: parentOf(id), path: id }
 }
 
 /** Returns the listed folder, if ids are paths. @param id `null` for the root */
