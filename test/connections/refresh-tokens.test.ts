@@ -325,3 +325,23 @@ t.test('a token endpoint that exceeds the deadline is aborted, and the lock is r
   world.endpoint.respond = () => world.endpoint.rotated()
   t.equal((await world.tokensOf(row).current(neverAborted)).reveal(), 'SECRET-access-2')
 })
+
+t.test('tokens that arrive together with the deadline are stored: the old refresh token is spent', async (t) => {
+  const tick = useManualTimers(t)
+  const world = new RefreshWorld()
+  const row = world.add(EXPIRED)
+  world.endpoint.respond = (_token, signal) =>
+    new Promise((resolve) => {
+      // The response is complete, and its body is still being parsed.
+      signal.addEventListener('abort', () => {
+        setImmediate(() => {
+          resolve(world.endpoint.rotated())
+        })
+      })
+    })
+  const call = world.tokensOf(row).current(neverAborted)
+  await nextTurn()
+  tick(10_000)
+  t.equal((await call).reveal(), 'SECRET-access-1')
+  t.equal(world.stored(row).refreshToken, 'SECRET-refresh-1')
+})
