@@ -95,7 +95,7 @@ const PERMANENT_FAILURES: readonly StorageErrorCode[] = [
 const LAST_USED_PRECISION_MS = 3_600_000
 const MAX_TRACKED_CONNECTIONS = 10_000
 
-/** The users' connections. Every change drops what is cached for the connection, and is reported to the host. */
+/** The users' connections. Every change drops the connection's cached data, and is reported to the host. */
 export class Connections {
   readonly #options: ConnectionsOptions
   /** The last recorded use of each connection. */

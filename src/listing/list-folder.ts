@@ -55,7 +55,7 @@ export interface FolderListingsOptions {
   readonly metrics: Pick<Metrics, 'listingLoaded'>
 }
 
-/** A request, and what was found for it in this turn of the event loop. */
+/** A request with its lease and its cached page, both read in the same turn of the event loop. */
 export interface ListingLookup {
   readonly request: ListFolderRequest
   /** The cached listing of a leased connection; `undefined` if it takes a load. */

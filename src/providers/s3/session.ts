@@ -48,7 +48,7 @@ interface S3Agents {
 
 export interface OpenOptions extends S3Agents {
   readonly timeouts: Timeouts
-  /** Defaults to what is known about the endpoint. */
+  /** Default: `native` for AWS, `emulated` for all other endpoints. */
   readonly preconditions?: Preconditions
 }
 

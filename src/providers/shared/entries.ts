@@ -19,7 +19,7 @@ export const UNKNOWN_METADATA = Object.freeze({
   can: Object.freeze({ list: null, download: null, write: null })
 } as const satisfies Omit<Entry, 'id' | 'name' | 'kind'>)
 
-/** Returns the metadata of an entry whose id is its path, as far as the id contains it. */
+/** Returns the metadata of an entry with its path as the id: its name, parent and path. All else is unknown. */
 export function pathMetadata(id: string, kind: 'file' | 'folder') {
   // This order is that of the JSON that people read.
   return { id, name: nameOf(id), kind, ...UNKNOWN_METADATA, parentId: parentOf(id), path: id }
