@@ -19,7 +19,7 @@ import {
 import { type Clock, Moment } from '../core/time.ts'
 import type { MinuteLimit } from '../core/user-limits.ts'
 import { isStorageError, StorageError, type StorageErrorCode } from '../errors.ts'
-import { withStorageErrors } from '../layers/layer.ts'
+import { interceptCalls, runCall, withStorageErrors } from '../layers/layer.ts'
 import { withLease } from '../layers/lease.ts'
 import type { Leases } from './leases.ts'
 import type { ConnectionOpener } from './open.ts'
@@ -129,9 +129,10 @@ export class Connections {
     // Checked first: a provider that is not enabled has no connections either.
     providers.get(selector.provider)
     const connection = await leases.selectSealed(selector)
-    const leased = withLease(await this.open(connection), leases.verifierOf(connection))
+    const backend = await this.open(connection)
     // A confirmation may fail in ways that the layers of the connection, which it encloses, have not seen.
-    return { connection, backend: withStorageErrors(leased) }
+    const runner = withStorageErrors(withLease(runCall, leases.verifierOf(connection)))
+    return { connection, backend: interceptCalls(backend, runner) }
   }
 
   /**

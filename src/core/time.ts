@@ -105,6 +105,7 @@ export async function raceSignal<T>(
  */
 export class Deadline {
   readonly #controller = new AbortController()
+  readonly signal = this.#controller.signal
   readonly #caller: AbortSignal | null
   readonly #timer: NodeJS.Timeout
   #immediate: NodeJS.Immediate | undefined
@@ -119,10 +120,6 @@ export class Deadline {
     }, timeoutMs)
     caller?.addEventListener('abort', this.#onAbort, { once: true })
     if (caller?.aborted) this.#onAbort()
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal
   }
 
   /** Lets the process end before the timeout. */

@@ -1,6 +1,5 @@
 import type { Readable } from 'node:stream'
-import type { Download, StorageBackend } from '../core/backend.ts'
-import type { HostTrail } from '../core/host-trail.ts'
+import type { Call, Download, StorageBackend } from '../core/backend.ts'
 import type { Tracing } from '../core/telemetry.ts'
 import type { Permit } from '../core/user-limits.ts'
 import { type FailureDetails, StorageError } from '../errors.ts'
@@ -9,54 +8,45 @@ import { type FailureDetails, StorageError } from '../errors.ts'
 export type BackendMethod =
   'listFolder' | 'stat' | 'download' | 'upload' | 'remove' | 'createFolder' | 'downloadUrl' | 'account'
 
-/** Runs one call of a backend, with the caller's signal or one of its own. */
-export type CallInterceptor = <T>(
-  method: BackendMethod,
-  signal: AbortSignal,
-  run: (signal: AbortSignal) => Promise<T>
-) => Promise<T>
+/** Runs one call of a backend. `run` makes the call, with the caller's options or with others. */
+export type CallRunner = <C extends Call, T>(method: BackendMethod, call: C, run: (call: C) => Promise<T>) => Promise<T>
 
-/** Wraps each call of a backend in `intercept`. Methods that the backend lacks stay absent. */
-export function interceptCalls(backend: StorageBackend, intercept: CallInterceptor): StorageBackend {
+/** Encloses a runner in another one, which runs each call through `next`: once, several times or not at all. */
+export type Layer = (next: CallRunner) => CallRunner
+
+/** The innermost runner. */
+export const runCall: CallRunner = (_method, call, run) => run(call)
+
+/** Returns a backend whose calls are run by `runner`. Methods that the backend lacks stay absent. */
+export function interceptCalls(backend: StorageBackend, runner: CallRunner): StorageBackend {
+  const upload = backend.upload?.bind(backend)
+  const remove = backend.remove?.bind(backend)
+  const createFolder = backend.createFolder?.bind(backend)
+  const downloadUrl = backend.downloadUrl?.bind(backend)
   return {
     provider: backend.provider,
     capabilities: backend.capabilities,
-    listFolder: (folderId, call) =>
-      intercept('listFolder', call.signal, (signal) => backend.listFolder(folderId, { ...call, signal })),
-    stat: (id, call) => intercept('stat', call.signal, (signal) => backend.stat(id, { ...call, signal })),
-    download: (id, call) => intercept('download', call.signal, (signal) => backend.download(id, { ...call, signal })),
-    account: (call) => intercept('account', call.signal, (signal) => backend.account({ ...call, signal })),
-    ...(backend.upload && {
+    listFolder: (folderId, call) => runner('listFolder', call, (call) => backend.listFolder(folderId, call)),
+    stat: (id, call) => runner('stat', call, (call) => backend.stat(id, call)),
+    download: (id, call) => runner('download', call, (call) => backend.download(id, call)),
+    account: (call) => runner('account', call, (call) => backend.account(call)),
+    ...(upload && {
       upload: (target, body, call) =>
-        destroySourceOnError(body, () =>
-          intercept('upload', call.signal, (signal) =>
-            requireMethod(backend.upload?.(target, body, { ...call, signal }))
-          )
-        )
+        destroySourceOnError(body, () => runner('upload', call, (call) => upload(target, body, call)))
     }),
-    ...(backend.remove && {
-      remove: (id, call) =>
-        intercept('remove', call.signal, (signal) => requireMethod(backend.remove?.(id, { ...call, signal })))
+    ...(remove && { remove: (id, call) => runner('remove', call, (call) => remove(id, call)) }),
+    ...(createFolder && {
+      createFolder: (parentId, name, call) => runner('createFolder', call, (call) => createFolder(parentId, name, call))
     }),
-    ...(backend.createFolder && {
-      createFolder: (parentId, name, call) =>
-        intercept('createFolder', call.signal, (signal) =>
-          requireMethod(backend.createFolder?.(parentId, name, { ...call, signal }))
-        )
-    }),
-    ...(backend.downloadUrl && {
-      downloadUrl: (id, call) =>
-        intercept('downloadUrl', call.signal, (signal) => requireMethod(backend.downloadUrl?.(id, { ...call, signal })))
+    ...(downloadUrl && {
+      downloadUrl: (id, call) => runner('downloadUrl', call, (call) => downloadUrl(id, call))
     })
   }
 }
 
-const ignoreError = (): void => {}
-
 /** Handles errors of an upload's source while layers wait, and destroys the source if they reject. */
 async function destroySourceOnError<T>(source: Readable, upload: () => Promise<T>): Promise<T> {
-  // Once for all layers: Node warns of a leak above ten listeners.
-  if (!source.listeners('error').includes(ignoreError)) source.on('error', ignoreError)
+  source.on('error', () => {})
   try {
     return await upload()
   } catch (error) {
@@ -65,27 +55,18 @@ async function destroySourceOnError<T>(source: Readable, upload: () => Promise<T
   }
 }
 
-/** The method existed when the layer was applied. */
-function requireMethod<T>(promise: Promise<T> | undefined): Promise<T> {
-  if (promise === undefined) throw new TypeError('A backend must not lose a method after layers are applied')
-  return promise
-}
-
 /**
  * Adds details to each error, for the log. Also covers the body of a download, which may fail later.
  *
  * @param detailsOf called with the signal of a call that has failed
  */
-export function withDetails(
-  backend: StorageBackend,
-  detailsOf: (signal: AbortSignal) => FailureDetails
-): StorageBackend {
-  return interceptCalls(backend, async (method, signal, run) => {
+export function withDetails(next: CallRunner, detailsOf: (signal: AbortSignal) => FailureDetails): CallRunner {
+  return async (method, call, run) => {
     const addContext = (error: unknown): void => {
-      if (error instanceof StorageError) error.about(detailsOf(signal))
+      if (error instanceof StorageError) error.about(detailsOf(call.signal))
     }
     try {
-      const result = await run(signal)
+      const result = await next(method, call, run)
       // Before the listeners of the reader, which may log the error.
       if (method === 'download') (result as Download).body.prependListener('error', addContext)
       return result
@@ -93,27 +74,22 @@ export function withDetails(
       addContext(error)
       throw error
     }
-  })
-}
-
-/** Adds the host. Must be the innermost layer: only there a call's signal is the one passed to the egress. */
-export function withHost(backend: StorageBackend, hosts: HostTrail): StorageBackend {
-  return withDetails(backend, (signal) => ({ host: hosts.hostOf(signal) }))
+  }
 }
 
 /**
  * Encloses all layers that may fail: every error is a `StorageError`. Other errors of a backend (a host application's
  * own provider may throw anything) become `PROVIDER_ERROR` with the original as the cause.
  */
-export function withStorageErrors(backend: StorageBackend): StorageBackend {
-  return interceptCalls(backend, async (_method, signal, run) => {
+export function withStorageErrors(next: CallRunner): CallRunner {
+  return async (method, call, run) => {
     try {
-      return await run(signal)
+      return await next(method, call, run)
     } catch (error) {
-      if (error instanceof StorageError || signal.aborted) throw error
+      if (error instanceof StorageError || call.signal.aborted) throw error
       throw new StorageError('PROVIDER_ERROR', 'The provider failed with an unknown error.', { cause: error })
     }
-  })
+  }
 }
 
 const SPAN_NAMES: Readonly<Record<BackendMethod, string>> = {
@@ -135,30 +111,30 @@ type Outcome<T> = { readonly result: T } | { readonly abortError: unknown }
  *
  * @param provider the provider's name in the spans
  */
-export function withSpans(backend: StorageBackend, tracing: Tracing, provider: string): StorageBackend {
+export function withSpans(next: CallRunner, tracing: Tracing, provider: string): CallRunner {
   const attributes = { 'cloud_storage.provider': provider }
-  return interceptCalls(backend, async (method, signal, run) => {
+  return async (method, call, run) => {
     type Result = Awaited<ReturnType<typeof run>>
     const outcome = await tracing.span(SPAN_NAMES[method], attributes, async (): Promise<Outcome<Result>> => {
       try {
-        return { result: await run(signal) }
+        return { result: await next(method, call, run) }
       } catch (error) {
         // An aborted call says nothing about the provider's health: its span must not be an error.
-        if (signal.aborted) return { abortError: error }
+        if (call.signal.aborted) return { abortError: error }
         throw error
       }
     })
     if ('abortError' in outcome) throw outcome.abortError
     return outcome.result
-  })
+  }
 }
 
 /** Holds `permit` during each call, and until the body of a download has closed. */
 export function withPermit(backend: StorageBackend, permit: Permit): StorageBackend {
-  return interceptCalls(backend, async (method, signal, run) => {
+  return interceptCalls(backend, async (method, call, run) => {
     const release = permit.hold()
     try {
-      const result = await run(signal)
+      const result = await run(call)
       if (method === 'download') (result as Download).body.once('close', permit.hold())
       return result
     } finally {

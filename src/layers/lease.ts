@@ -1,8 +1,8 @@
 import type { Readable } from 'node:stream'
-import type { Download, StorageBackend } from '../core/backend.ts'
+import type { Download } from '../core/backend.ts'
 import { sleep, withTimeout } from '../core/time.ts'
 import { isStorageError, StorageError } from '../errors.ts'
-import { interceptCalls, type BackendMethod } from './layer.ts'
+import type { BackendMethod, CallRunner } from './layer.ts'
 
 export interface LeaseVerifier {
   /**
@@ -34,11 +34,11 @@ const MIN_INTERVAL_MS = 10
  * Returns no data of a connection that was changed or removed meanwhile, and ends a body in progress when that
  * happens. A body is also ended if the connection cannot be confirmed.
  */
-export function withLease(backend: StorageBackend, verifier: LeaseVerifier): StorageBackend {
+export function withLease(next: CallRunner, verifier: LeaseVerifier): CallRunner {
   const leaseMs = verifier.leaseMs === 0 ? DEFAULT_BODY_LEASE_MS : verifier.leaseMs
   const intervalMs = Math.max(MIN_INTERVAL_MS, leaseMs / INTERVALS_PER_LEASE)
-  return interceptCalls(backend, async (method, signal, run) => {
-    const result = await run(signal)
+  return async (method, call, run) => {
+    const result = await next(method, call, run)
     if (!DISCLOSING_METHODS.has(method)) return result
     const body = method === 'download' ? (result as Download).body : null
     try {
@@ -49,7 +49,7 @@ export function withLease(backend: StorageBackend, verifier: LeaseVerifier): Sto
     }
     if (body !== null) void monitorBody(body, verifier, intervalMs)
     return result
-  })
+  }
 }
 
 async function monitorBody(body: Readable, { confirm }: LeaseVerifier, intervalMs: number): Promise<void> {

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
-import type { StorageBackend } from '../core/backend.ts'
+import type { Call, ListCall } from '../core/backend.ts'
 import type { Entry, EntryPage, IncompleteReason } from '../core/entry.ts'
 import { StorageError } from '../errors.ts'
-import { interceptCalls } from './layer.ts'
+import type { CallRunner } from './layer.ts'
 
 /** Limits of a chain of pages. The page that reaches a limit is returned whole and is the last one. */
 export interface PageGuardLimits {
@@ -15,39 +15,42 @@ export interface PageGuardLimits {
  * repeats an entry, and `complete` is true only without evidence to the contrary. A repeated entry is such evidence:
  * a provider with shifting pages repeats entries or omits them.
  */
-export function withPageGuard(backend: StorageBackend, limits: PageGuardLimits = {}): StorageBackend {
-  const { maxPages = 10_000, maxEntries = 1_000_000 } = limits
-  return {
-    ...interceptCalls(backend, async (_method, signal, run) => await run(signal)),
-    async listFolder(folderId, call) {
-      call.signal.throwIfAborted()
-      const chain = PageChain.parse(call.cursor)
-      const page = await backend.listFolder(folderId, {
-        ...call,
-        ...(chain.cursor !== undefined && { cursor: chain.cursor })
-      })
-      const entries = dedupeById(page.entries).filter(({ id }) => !chain.hasSeen(id))
-      const hasDuplicates = chain.hasDuplicates || entries.length < page.entries.length
-      // The provider's cursor points past the entries that are cut off here.
-      if (entries.length > call.limit)
-        return endChain({ ...page, entries: entries.slice(0, call.limit) }, 'provider-partial')
-
-      const dedupedPage = { ...page, entries }
-      if (page.next === null && page.complete && page.reason === null && !hasDuplicates) return dedupedPage
-      // An empty cursor would request the first page again.
-      if (page.next === null || page.next === '') return endChain(dedupedPage, endReason(page.reason))
-      const next = isRepeatedPage(chain, page.entries, entries)
-        ? null
-        : chain.extend(
-            page.entries.map(({ id }) => id),
-            page.next,
-            hasDuplicates
-          )
-      if (next === null) return endChain(dedupedPage, 'duplicate-cursor')
-      if (next.pageCount >= maxPages || next.entryCount >= maxEntries) return endChain(dedupedPage, 'page-cap')
-      return { ...dedupedPage, next: next.toCursor(), complete: false, reason: page.reason ?? 'more' }
-    }
+export function withPageGuard(next: CallRunner, limits: PageGuardLimits = {}): CallRunner {
+  return async (method, call, run) => {
+    if (method !== 'listFolder') return await next(method, call, run)
+    call.signal.throwIfAborted()
+    const { cursor, limit } = call as Call as ListCall
+    const chain = PageChain.parse(cursor)
+    const result = await next(method, chain.cursor === undefined ? call : { ...call, cursor: chain.cursor }, run)
+    return guardPage(result as EntryPage, chain, limit, limits) as typeof result
   }
+}
+
+function guardPage(
+  page: EntryPage,
+  chain: PageChain,
+  limit: number,
+  { maxPages = 10_000, maxEntries = 1_000_000 }: PageGuardLimits
+): EntryPage {
+  const entries = dedupeById(page.entries).filter(({ id }) => !chain.hasSeen(id))
+  const hasDuplicates = chain.hasDuplicates || entries.length < page.entries.length
+  // The provider's cursor points past the entries that are cut off here.
+  if (entries.length > limit) return endChain({ ...page, entries: entries.slice(0, limit) }, 'provider-partial')
+
+  const dedupedPage = { ...page, entries }
+  if (page.next === null && page.complete && page.reason === null && !hasDuplicates) return dedupedPage
+  // An empty cursor would request the first page again.
+  if (page.next === null || page.next === '') return endChain(dedupedPage, endReason(page.reason))
+  const next = isRepeatedPage(chain, page.entries, entries)
+    ? null
+    : chain.extend(
+        page.entries.map(({ id }) => id),
+        page.next,
+        hasDuplicates
+      )
+  if (next === null) return endChain(dedupedPage, 'duplicate-cursor')
+  if (next.pageCount >= maxPages || next.entryCount >= maxEntries) return endChain(dedupedPage, 'page-cap')
+  return { ...dedupedPage, next: next.toCursor(), complete: false, reason: page.reason ?? 'more' }
 }
 
 /** Returns true if the page repeats earlier entries under a new cursor. */

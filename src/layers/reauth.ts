@@ -1,8 +1,8 @@
-import { isStorageError, StorageError } from '../errors.ts'
 import type { StorageBackend } from '../core/backend.ts'
 import { raceSignal } from '../core/time.ts'
 import type { Attempt } from '../core/user-limits.ts'
-import { interceptCalls } from './layer.ts'
+import { isStorageError, StorageError } from '../errors.ts'
+import type { CallRunner } from './layer.ts'
 
 /** Limits the refused logins of one user at one host. */
 export interface FailedLoginLimit {
@@ -12,27 +12,42 @@ export interface FailedLoginLimit {
   limitError(): StorageError | undefined
 }
 
+export interface ReauthOptions {
+  /** Stores that the connection must be made again. */
+  readonly requireReauth: () => Promise<void>
+  /** Limits how often refused credentials are sent to a host that may lock out all users of this server. */
+  readonly limit: FailedLoginLimit | undefined
+}
+
 /**
  * Distinguishes invalid credentials from a single refused call: after a 401 it calls `account()`, and gives the
  * credentials up only if that is refused with a 401, too. One such check serves all waiting calls, including calls
  * that begin meanwhile. Credentials known to be invalid are never sent again.
  *
- * @param requireReauth stores that the connection must be made again
- * @param limit limits how often refused credentials are sent to a host that may lock out all users of this server
+ * @param account the backend's, for the check
  */
 export function withReauth(
-  backend: StorageBackend,
-  requireReauth: () => Promise<void>,
-  limit?: FailedLoginLimit
-): StorageBackend {
+  next: CallRunner,
+  account: StorageBackend['account'],
+  { requireReauth, limit }: ReauthOptions
+): CallRunner {
   let pendingCheck: Promise<boolean> | undefined
   let isVerified = false
   let needsCheck = false
   let isInvalid = false
 
+  /** Uses no caller's signal: several callers may wait. The deadline layer inside ends the call. */
+  async function areCredentialsRejected(): Promise<boolean> {
+    try {
+      await next('account', { signal: new AbortController().signal }, account)
+      return false
+    } catch (error) {
+      return isStorageError(error) && error.credentialsRefused
+    }
+  }
   async function checkCredentials(): Promise<boolean> {
     const attempt = limit?.begin()
-    isInvalid = await areCredentialsRejected(backend)
+    isInvalid = await areCredentialsRejected()
     attempt?.end(isInvalid)
     needsCheck = false
     return isInvalid
@@ -57,10 +72,10 @@ export function withReauth(
     if (limitError !== undefined) throw limitError
   }
 
-  return interceptCalls(backend, async (method, signal, run) => {
-    await assertUsable(signal)
+  return async (method, call, run) => {
+    await assertUsable(call.signal)
     try {
-      const result = await run(signal)
+      const result = await next(method, call, run)
       isVerified = true
       return result
     } catch (error) {
@@ -77,15 +92,5 @@ export function withReauth(
       if (!isInvalid) throw error
       return await throwInactive(error)
     }
-  })
-}
-
-/** Uses no caller's signal: several callers may wait. The deadline layer inside ends the call. */
-async function areCredentialsRejected(backend: StorageBackend): Promise<boolean> {
-  try {
-    await backend.account({ signal: new AbortController().signal })
-    return false
-  } catch (error) {
-    return isStorageError(error) && error.credentialsRefused
   }
 }

@@ -5,14 +5,20 @@ import type { Timeouts } from '../core/stores.ts'
 import type { Tracing } from '../core/telemetry.ts'
 import type { Clock } from '../core/time.ts'
 import type { FailureDetails } from '../errors.ts'
-import { type Health, withBreaker } from './breaker.ts'
-import { withDeadline } from './deadline.ts'
-import { withDetails, withHost, withSpans, withStorageErrors } from './layer.ts'
+import { type Health, withBreaker, withThrottleDetection, withThrottleGate } from './health.ts'
+import {
+  type CallRunner,
+  interceptCalls,
+  type Layer,
+  runCall,
+  withDetails,
+  withSpans,
+  withStorageErrors
+} from './layer.ts'
 import { withPageGuard } from './page-guard.ts'
-import { type FailedLoginLimit, withReauth } from './reauth.ts'
-import { withRetry } from './retry.ts'
+import { type ReauthOptions, withReauth } from './reauth.ts'
+import { withDeadline, withRetry } from './retry.ts'
 import { withSafeLinks } from './safe-links.ts'
-import { withThrottleDetection, withThrottleGate } from './throttle.ts'
 
 export interface LayerOptions {
   readonly clock: Clock
@@ -23,7 +29,7 @@ export interface LayerOptions {
   /** Returns the details of a failed call, for the log. */
   readonly detailsOf: (signal: AbortSignal) => FailureDetails
   /** Absent: credentials that are being verified. A refusal of theirs is the result. */
-  readonly reauth?: { readonly requireReauth: () => Promise<void>; readonly limit: FailedLoginLimit | undefined }
+  readonly reauth?: ReauthOptions
   /** The state of the connection or store. Absent: credentials that are being verified, in one call. */
   readonly health?: Health
   /** Checks links for browsers. Absent: a trusted store, or credentials that are being verified. */
@@ -31,8 +37,6 @@ export interface LayerOptions {
   /** Records the hosts of calls. Absent: a managed store, which has one host. */
   readonly hosts?: HostTrail
 }
-
-type Layer = (backend: StorageBackend) => StorageBackend
 
 /**
  * Applies the layers to a backend that was just opened. This is the list, outermost first, and its order matters:
@@ -52,18 +56,19 @@ export function applyLayers(backend: StorageBackend, options: LayerOptions): Sto
   const { clock, timeouts, tracing, provider, detailsOf, reauth, health, links, hosts } = options
   const deadlineMs = timeouts.totalMs
   const layers: (Layer | undefined)[] = [
-    (inner) => withDetails(inner, detailsOf),
+    (next) => withDetails(next, detailsOf),
     withStorageErrors,
-    reauth && ((inner) => withReauth(inner, reauth.requireReauth, reauth.limit)),
-    (inner) => withSpans(inner, tracing, provider),
-    health && ((inner) => withThrottleGate(inner, health.throttle)),
-    health && ((inner) => withBreaker(inner, health.breaker)),
-    (inner) => withDeadline(inner, deadlineMs),
-    health && ((inner) => withRetry(inner, { clock, deadlineMs, throttle: health.throttle })),
-    health && ((inner) => withThrottleDetection(inner, health.throttle)),
+    reauth && ((next) => withReauth(next, (call) => backend.account(call), reauth)),
+    (next) => withSpans(next, tracing, provider),
+    health && ((next) => withThrottleGate(next, health.throttle)),
+    health && ((next) => withBreaker(next, health.breaker)),
+    (next) => withDeadline(next, deadlineMs),
+    health && ((next) => withRetry(next, { clock, deadlineMs, throttle: health.throttle })),
+    health && ((next) => withThrottleDetection(next, health.throttle)),
     health && withPageGuard,
-    links && ((inner) => withSafeLinks(inner, links)),
-    hosts && ((inner) => withHost(inner, hosts))
+    links && ((next) => withSafeLinks(next, links)),
+    hosts && ((next) => withDetails(next, (signal) => ({ host: hosts.hostOf(signal) })))
   ]
-  return layers.reduceRight((inner, layer) => layer?.(inner) ?? inner, backend)
+  const runner = layers.reduceRight<CallRunner>((next, layer) => layer?.(next) ?? next, runCall)
+  return interceptCalls(backend, runner)
 }

@@ -1,8 +1,38 @@
-import { isStorageError, type StorageError } from '../errors.ts'
-import { backoffMs, type Clock, sleep } from '../core/time.ts'
-import type { StorageBackend } from '../core/backend.ts'
-import { interceptCalls, type BackendMethod } from './layer.ts'
-import type { Throttle } from './throttle.ts'
+import type { Download } from '../core/backend.ts'
+import { backoffMs, type Clock, Deadline, raceSignal, sleep, withTimeout } from '../core/time.ts'
+import { isStorageError, providerFailure, type StorageError } from '../errors.ts'
+import type { Throttle } from './health.ts'
+import type { BackendMethod, CallRunner } from './layer.ts'
+
+/**
+ * Limits each call except uploads to `totalMs`, even if the backend ignores its signal. For a download the deadline
+ * ends when its body begins. The backend itself detects a stalled body.
+ */
+export function withDeadline(next: CallRunner, totalMs: number): CallRunner {
+  const toError = (): StorageError => providerFailure('PROVIDER_TIMEOUT')
+  return async (method, call, run) => {
+    call.signal.throwIfAborted()
+    if (method === 'upload') return await next(method, call, run)
+    if (method !== 'download') {
+      return await withTimeout(totalMs, call.signal, toError, (signal) => next(method, { ...call, signal }, run))
+    }
+    const deadline = new Deadline(totalMs, call.signal, toError)
+    const { signal } = deadline
+    try {
+      const result = await raceSignal(next(method, { ...call, signal }, run), signal)
+      // The caller's signal must still reach the body.
+      deadline.clearTimer()
+      const { body } = result as Download
+      body.once('close', () => {
+        deadline.clear()
+      })
+      return result
+    } catch (error) {
+      deadline.clear()
+      throw error
+    }
+  }
+}
 
 /** Options of {@link withRetry}. */
 export interface RetryOptions {
@@ -37,21 +67,21 @@ const IDEMPOTENT_METHODS: ReadonlySet<BackendMethod> = new Set<BackendMethod>([
  * without one is not retried: services that lock out a client address count every attempt. A wait that would exceed
  * the deadline is not begun: the caller gets the original error at once and can wait itself.
  */
-export function withRetry(backend: StorageBackend, options: RetryOptions): StorageBackend {
+export function withRetry(next: CallRunner, options: RetryOptions): CallRunner {
   const { clock, deadlineMs } = options
-  return interceptCalls(backend, async (method, signal, run) => {
+  return async (method, call, run) => {
     const deadline = clock.now() + deadlineMs
     for (let retry = 0; ; retry += 1) {
       try {
-        return await run(signal)
+        return await next(method, call, run)
       } catch (error) {
         // The deadline layer ends a call through the signal, with an error that looks retryable.
-        signal.throwIfAborted()
+        call.signal.throwIfAborted()
         if (retry >= MAX_RETRIES || !IDEMPOTENT_METHODS.has(method) || !isTransient(error)) throw error
-        await waitBeforeRetry(retry, error, deadline, signal, options)
+        await waitBeforeRetry(retry, error, deadline, call.signal, options)
       }
     }
-  })
+  }
 }
 
 function isTransient(error: unknown): error is StorageError {

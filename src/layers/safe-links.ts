@@ -1,20 +1,20 @@
+import type { DownloadUrl } from '../core/backend.ts'
 import type { EgressPolicy } from '../core/egress.ts'
 import type { Entry, EntryPage } from '../core/entry.ts'
-import { StorageError } from '../errors.ts'
 import { parseOpenableLink } from '../core/provider-link.ts'
-import type { DownloadUrl, StorageBackend } from '../core/backend.ts'
-import { interceptCalls, type BackendMethod } from './layer.ts'
+import { StorageError } from '../errors.ts'
+import type { BackendMethod, CallRunner } from './layer.ts'
 
 /**
  * Removes links that a browser must not open from entries, and rejects such a download link: host applications put
  * them into their pages, where a `javascript:` link of a user's server would run. It must be inside of
  * all caches, so that they store no such links.
  */
-export function withSafeLinks(backend: StorageBackend, policy: EgressPolicy): StorageBackend {
-  return interceptCalls(backend, async (method, signal, run) => {
-    const result = await run(signal)
+export function withSafeLinks(next: CallRunner, policy: EgressPolicy): CallRunner {
+  return async (method, call, run) => {
+    const result = await next(method, call, run)
     return checkLinks(method, result, policy) as typeof result
-  })
+  }
 }
 
 function checkLinks(method: BackendMethod, result: unknown, policy: EgressPolicy): unknown {

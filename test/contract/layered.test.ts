@@ -1,13 +1,10 @@
 import t from 'tap'
-import type { StorageBackend } from '../../src/core/backend.ts'
 import { NO_TRACING } from '../../src/telemetry/tracing.ts'
 import { Breaker } from '../../src/core/breaker.ts'
-import { withBreaker } from '../../src/layers/breaker.ts'
-import { Throttle, withThrottleDetection, withThrottleGate } from '../../src/layers/throttle.ts'
-import { withDeadline } from '../../src/layers/deadline.ts'
-import { withSpans, withStorageErrors } from '../../src/layers/layer.ts'
+import { Throttle, withBreaker, withThrottleDetection, withThrottleGate } from '../../src/layers/health.ts'
+import { interceptCalls, type Layer, runCall, withSpans, withStorageErrors } from '../../src/layers/layer.ts'
 import { withPageGuard } from '../../src/layers/page-guard.ts'
-import { withRetry } from '../../src/layers/retry.ts'
+import { withDeadline, withRetry } from '../../src/layers/retry.ts'
 import { ManualClock } from '../support/time/clock.ts'
 import { TEST_TIMEOUTS } from '../support/time/timeouts.ts'
 import { backendContract } from './backend.ts'
@@ -20,22 +17,20 @@ import { withAllLayers } from './layers.ts'
 const clock = new ManualClock()
 const deadlineMs = TEST_TIMEOUTS.totalMs
 
-type Layer = (backend: StorageBackend) => StorageBackend
-
 const LAYERS: Readonly<Record<string, (throttle: Throttle) => Layer>> = {
-  spans: () => (backend) => withSpans(backend, NO_TRACING, 'managed'),
-  'storage errors': () => (backend) => withStorageErrors(backend),
-  'throttle gate': (throttle) => (backend) => withThrottleGate(backend, throttle),
-  breaker: () => (backend) => withBreaker(backend, new Breaker(clock)),
-  deadline: () => (backend) => withDeadline(backend, deadlineMs),
-  retry: (throttle) => (backend) => withRetry(backend, { clock, deadlineMs, throttle }),
-  'throttle detection': (throttle) => (backend) => withThrottleDetection(backend, throttle),
-  'page guard': () => (backend) => withPageGuard(backend)
+  spans: () => (next) => withSpans(next, NO_TRACING, 'managed'),
+  'storage errors': () => (next) => withStorageErrors(next),
+  'throttle gate': (throttle) => (next) => withThrottleGate(next, throttle),
+  breaker: () => (next) => withBreaker(next, new Breaker(clock)),
+  deadline: () => (next) => withDeadline(next, deadlineMs),
+  retry: (throttle) => (next) => withRetry(next, { clock, deadlineMs, throttle }),
+  'throttle detection': (throttle) => (next) => withThrottleDetection(next, throttle),
+  'page guard': () => (next) => withPageGuard(next)
 }
 
 for (const [name, layer] of Object.entries(LAYERS)) {
   t.test(`the contract holds through ${name} alone`, async (t) => {
-    backendContract(t, harness, { wrap: layer(new Throttle(clock)) })
+    backendContract(t, harness, { wrap: (backend) => interceptCalls(backend, layer(new Throttle(clock))(runCall)) })
   })
 }
 

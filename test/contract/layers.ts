@@ -1,6 +1,6 @@
 import type { StorageBackend } from '../../src/core/backend.ts'
 import type { Clock } from '../../src/core/time.ts'
-import { ConnectionHealth } from '../../src/layers/breaker.ts'
+import { ConnectionHealth } from '../../src/layers/health.ts'
 import { applyLayers } from '../../src/layers/resilient.ts'
 import { NO_TRACING } from '../../src/telemetry/tracing.ts'
 import { ManualClock } from '../support/time/clock.ts'

@@ -4,8 +4,9 @@ import t, { type Test } from 'tap'
 import { StorageError, type StorageErrorCode } from '../../src/errors.ts'
 import type { StorageBackend } from '../../src/core/backend.ts'
 import { Breaker } from '../../src/core/breaker.ts'
-import { withBreaker } from '../../src/layers/breaker.ts'
-import { withDeadline } from '../../src/layers/deadline.ts'
+import { withBreaker } from '../../src/layers/health.ts'
+import { interceptCalls, runCall } from '../../src/layers/layer.ts'
+import { withDeadline } from '../../src/layers/retry.ts'
 import { ManualClock } from '../support/time/clock.ts'
 import { Deferred } from '../support/time/deferred.ts'
 import { useManualTimers } from '../support/time/manual-timers.ts'
@@ -27,7 +28,7 @@ function arrange() {
       return entry('up')
     }
   })
-  const backend = withBreaker(full, breaker)
+  const backend = interceptCalls(full, withBreaker(runCall, breaker))
   const answer = (code?: StorageErrorCode): void => {
     bare.list = () => (code === undefined ? Promise.resolve(page([])) : Promise.reject(new StorageError(code, code)))
   }
@@ -233,7 +234,8 @@ t.test('the wall clock has no influence', async (t) => {
 t.test('an inner timeout is a failure, and a download is a success once its body begins', async (t) => {
   const tick = useManualTimers(t)
   const bare = new ScriptedBackend()
-  const backend = withBreaker(withDeadline(bare, 1_000), new Breaker(new ManualClock()))
+  const runner = withBreaker(withDeadline(runCall, 1_000), new Breaker(new ManualClock()))
+  const backend = interceptCalls(bare, runner)
   bare.list = () => new Promise(() => undefined)
   const timeOut = async (): Promise<void> => {
     const calls = bare.listCalls.length

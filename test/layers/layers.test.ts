@@ -4,18 +4,19 @@ import type { Egress, HttpRequest } from '../../src/core/egress.ts'
 import { StorageError } from '../../src/errors.ts'
 import { HostTrail } from '../../src/core/host-trail.ts'
 import type { StorageBackend } from '../../src/core/backend.ts'
+import { ConnectionHealth } from '../../src/layers/health.ts'
 import {
-  type CallInterceptor,
+  type CallRunner,
   interceptCalls,
+  type Layer,
+  runCall,
   withDetails,
-  withHost,
   withStorageErrors
 } from '../../src/layers/layer.ts'
-import { withDeadline } from '../../src/layers/deadline.ts'
+import { withDeadline } from '../../src/layers/retry.ts'
 import { useManualTimers } from '../support/time/manual-timers.ts'
 import { ScriptedBackend } from '../support/backend/scripted-backend.ts'
 import { Deferred, nextTurn } from '../support/time/deferred.ts'
-import { ConnectionHealth } from '../../src/layers/breaker.ts'
 import { ManualClock } from '../support/time/clock.ts'
 
 const signal = new AbortController().signal
@@ -59,7 +60,7 @@ t.test('a hanging call ends at its deadline, even if the backend ignores its sig
   const tick = useManualTimers(t)
   const bare = new ScriptedBackend()
   bare.list = () => new Promise(() => undefined)
-  const pending = withDeadline(bare, 30_000).listFolder(null, { limit: 1, signal })
+  const pending = interceptCalls(bare, withDeadline(runCall, 30_000)).listFolder(null, { limit: 1, signal })
   tick(29_999)
   t.equal(bare.listCalls[0]?.call.signal.aborted, false)
   tick(1)
@@ -71,13 +72,19 @@ t.test('an aborted call ends with the caller’s reason', async (t) => {
   const bare = new ScriptedBackend()
   bare.list = () => new Promise(() => undefined)
   const controller = new AbortController()
-  const pending = withDeadline(bare, 60_000).listFolder(null, { limit: 1, signal: controller.signal })
+  const pending = interceptCalls(bare, withDeadline(runCall, 60_000)).listFolder(null, {
+    limit: 1,
+    signal: controller.signal
+  })
   controller.abort(new Error('gone'))
   await t.rejects(pending, { message: 'gone' })
   t.equal(bare.listCalls[0]?.call.signal.aborted, true)
-  await t.rejects(withDeadline(bare, 60_000).listFolder(null, { limit: 1, signal: controller.signal }), {
-    message: 'gone'
-  })
+  await t.rejects(
+    interceptCalls(bare, withDeadline(runCall, 60_000)).listFolder(null, { limit: 1, signal: controller.signal }),
+    {
+      message: 'gone'
+    }
+  )
   t.equal(bare.listCalls.length, 1, 'an aborted signal starts no call')
 })
 
@@ -94,7 +101,9 @@ t.test('a download has the deadline until its body begins, and the caller’s si
     }
   })
   const controller = new AbortController()
-  const { body: got } = await withDeadline(backend, 30_000).download('a', { signal: controller.signal })
+  const { body: got } = await interceptCalls(backend, withDeadline(runCall, 30_000)).download('a', {
+    signal: controller.signal
+  })
   tick(60_000)
   t.equal(inner?.aborted, false, 'the deadline does not apply once the body has begun')
   const failed = new Promise((resolve) => got.once('error', resolve))
@@ -104,7 +113,7 @@ t.test('a download has the deadline until its body begins, and the caller’s si
 
 t.test('an unknown error becomes PROVIDER_ERROR with a message that reveals nothing', async (t) => {
   const bare = new ScriptedBackend()
-  const backend = withStorageErrors(bare)
+  const backend = interceptCalls(bare, withStorageErrors(runCall))
   bare.list = () => Promise.reject(new Error('Bearer SECRET'))
   await t.rejects(backend.listFolder(null, { limit: 1, signal }), {
     code: 'PROVIDER_ERROR',
@@ -117,19 +126,22 @@ t.test('an unknown error becomes PROVIDER_ERROR with a message that reveals noth
   await t.rejects(backend.listFolder(null, { limit: 1, signal: left }), { message: 'left' })
 })
 
-function uploading(...layers: CallInterceptor[]): StorageBackend {
+function uploading(...layers: Layer[]): StorageBackend {
   const bare: StorageBackend = Object.assign(new ScriptedBackend(), {
     upload: async (_target: unknown, body: PassThrough) => {
       body.resume()
       return new ScriptedBackend().stat('up')
     }
   })
-  return layers.reduce(interceptCalls, bare)
+  return interceptCalls(
+    bare,
+    layers.reduceRight<CallRunner>((next, layer) => layer(next), runCall)
+  )
 }
 
 t.test('a layer that refuses an upload destroys its source', async (t) => {
   const body = new PassThrough()
-  const backend = uploading(() => Promise.reject(new Error('refused')))
+  const backend = uploading(() => () => Promise.reject(new Error('refused')))
   await t.rejects(
     async () => {
       await backend.upload?.({ id: 'a' }, body, { signal })
@@ -141,9 +153,9 @@ t.test('a layer that refuses an upload destroys its source', async (t) => {
 
 t.test('an error of the source while a layer waits is handled', async (t) => {
   const waiting = new Deferred<undefined>()
-  const backend = uploading(async (_call, outer, run) => {
+  const backend = uploading((next) => async (...call) => {
     await waiting.promise
-    return run(outer)
+    return next(...call)
   })
   const body = new PassThrough()
   const work = backend.upload?.({ id: 'a' }, body, { signal })
@@ -154,9 +166,8 @@ t.test('an error of the source while a layer waits is handled', async (t) => {
 })
 
 t.test('the source has one error listener, whatever the number of layers', async (t) => {
-  const through: CallInterceptor = (_call, outer, run) => run(outer)
   const body = new PassThrough()
-  await uploading(...Array<CallInterceptor>(12).fill(through)).upload?.({ id: 'a' }, body, { signal })
+  await uploading(...Array<Layer>(12).fill(withStorageErrors)).upload?.({ id: 'a' }, body, { signal })
   t.equal(body.listenerCount('error'), 1)
 })
 
@@ -242,7 +253,8 @@ t.test('a failure names the host of its own call, even if concurrent calls reach
     throw new StorageError('PROVIDER_ERROR', 'no')
   }
   // The deadline layer in between replaces the signal of the call.
-  const backend = withDetails(withDeadline(withHost(bare, hosts), 60_000), (outer) => ({ host: hosts.hostOf(outer) }))
+  const withHost: Layer = (next) => withDetails(next, (outer) => ({ host: hosts.hostOf(outer) }))
+  const backend = interceptCalls(bare, withHost(withDeadline(withHost(runCall), 60_000)))
   const failures = Promise.allSettled(['one', 'two'].map((folder) => backend.listFolder(folder, { limit: 1, signal })))
   await nextTurn()
   reached.resolve(undefined)

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { PassThrough } from 'node:stream'
 import t from 'tap'
 import { StorageError } from '../../src/errors.ts'
+import { interceptCalls, runCall } from '../../src/layers/layer.ts'
 import { type LeaseVerifier, withLease } from '../../src/layers/lease.ts'
 import { Deferred, nextTurn } from '../support/time/deferred.ts'
 import { entry, page, ScriptedBackend } from '../support/backend/scripted-backend.ts'
@@ -24,7 +25,7 @@ function make(confirm: LeaseVerifier['confirm'], leaseMs = 60) {
       return confirm(withinMs)
     }
   }
-  return { bare, body, asked, backend: withLease(bare, watch) }
+  return { bare, body, asked, backend: interceptCalls(bare, withLease(runCall, watch)) }
 }
 
 t.test('calls that disclose data return while the connection may be used', async (t) => {
@@ -53,7 +54,8 @@ t.test('writes are reported as successful, and calls of account() are not checke
     createFolder: async () => entry('x'),
     upload: async () => entry('x')
   })
-  const backend = withLease(writable, { leaseMs: 60, confirm: () => Promise.reject(inactive()) })
+  const verifier = { leaseMs: 60, confirm: () => Promise.reject(inactive()) }
+  const backend = interceptCalls(writable, withLease(runCall, verifier))
   await backend.remove?.('x', { signal })
   await backend.createFolder?.(null, 'x', { signal })
   await backend.upload?.({ id: 'x' }, new PassThrough(), { signal })

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import type { EntryPage, IncompleteReason } from '../../src/core/entry.ts'
 import type { StorageBackend } from '../../src/core/backend.ts'
+import { interceptCalls, runCall } from '../../src/layers/layer.ts'
 import { withPageGuard } from '../../src/layers/page-guard.ts'
 import { entry, page, ScriptedBackend } from '../support/backend/scripted-backend.ts'
 
@@ -24,7 +25,7 @@ async function walk(backend: StorageBackend, maxPages = 10_000): Promise<EntryPa
   const shown: EntryPage[] = []
   let cursor: string | undefined
   do {
-    const guarded = withPageGuard(backend, { maxPages })
+    const guarded = interceptCalls(backend, withPageGuard(runCall, { maxPages }))
     const next = await guarded.listFolder(null, { limit: LIMIT, signal, ...(cursor !== undefined && { cursor }) })
     shown.push(next)
     cursor = next.next ?? undefined

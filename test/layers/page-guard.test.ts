@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { EntryPage } from '../../src/core/entry.ts'
 import type { ListCall, StorageBackend } from '../../src/core/backend.ts'
+import { interceptCalls, runCall } from '../../src/layers/layer.ts'
 import { type PageGuardLimits, withPageGuard } from '../../src/layers/page-guard.ts'
 import { entry, page, ScriptedBackend } from '../support/backend/scripted-backend.ts'
 
@@ -12,7 +13,7 @@ const names = (count: number) => Array.from({ length: count }, (_, index) => ent
 function always(answer: Partial<EntryPage>, limits?: PageGuardLimits) {
   const bare = new ScriptedBackend()
   bare.list = async () => ({ ...page([]), ...answer })
-  const backend = withPageGuard(bare, limits)
+  const backend = interceptCalls(bare, withPageGuard(runCall, limits))
   return { bare, list: (call: Partial<ListCall> = {}) => backend.listFolder(null, { limit: 10, signal, ...call }) }
 }
 
@@ -69,7 +70,7 @@ t.test('a cursor that the guard did not issue is refused', async (t) => {
 t.test('a cursor that refers to itself ends the chain at once', async (t) => {
   const bare = new ScriptedBackend()
   bare.list = async (_folder, { cursor }) => page([], cursor === undefined ? 'a' : cursor === 'a' ? 'b' : 'c')
-  const pages = await walk(withPageGuard(bare))
+  const pages = await walk(interceptCalls(bare, withPageGuard(runCall)))
   t.equal(pages.length, 4)
   t.match(pages.at(-1), { next: null, complete: false, reason: 'duplicate-cursor' })
 })
@@ -77,17 +78,21 @@ t.test('a cursor that refers to itself ends the chain at once', async (t) => {
 t.test('a chain is cut after a maximum of pages, unless that one is the last', async (t) => {
   const bare = new ScriptedBackend()
   bare.list = async (_folder, { cursor = '0' }) => page([], String(Number(cursor) + 1))
-  const cut = await walk(withPageGuard(bare, { maxPages: 3 }))
+  const cut = await walk(interceptCalls(bare, withPageGuard(runCall, { maxPages: 3 })))
   t.equal(cut.length, 3)
   t.match(cut.at(-1), { next: null, complete: false, reason: 'page-cap' })
   bare.list = async (_folder, { cursor = '0' }) => page([], cursor === '2' ? null : String(Number(cursor) + 1))
-  t.match((await walk(withPageGuard(bare, { maxPages: 3 }))).at(-1), { next: null, complete: true, reason: null })
+  t.match((await walk(interceptCalls(bare, withPageGuard(runCall, { maxPages: 3 })))).at(-1), {
+    next: null,
+    complete: true,
+    reason: null
+  })
 })
 
 t.test('a chain is cut after a maximum of entries', async (t) => {
   const bare = new ScriptedBackend()
   bare.list = async (_folder, { cursor = '0' }) => page(others(cursor, 4), String(Number(cursor) + 1))
-  const cut = await walk(withPageGuard(bare, { maxEntries: 11 }))
+  const cut = await walk(interceptCalls(bare, withPageGuard(runCall, { maxEntries: 11 })))
   t.equal(cut.length, 3)
   t.match(cut.at(-1), { next: null, complete: false, reason: 'page-cap' })
 })
@@ -95,9 +100,9 @@ t.test('a chain is cut after a maximum of entries', async (t) => {
 t.test('the limits are 10,000 pages and 1,000,000 entries', async (t) => {
   const bare = new ScriptedBackend()
   bare.list = async (_folder, { cursor = '0' }) => page([], String(Number(cursor) + 1))
-  t.equal((await walk(withPageGuard(bare))).length, 10_000)
+  t.equal((await walk(interceptCalls(bare, withPageGuard(runCall)))).length, 10_000)
   bare.list = async (_folder, { cursor = '0' }) => page(others(cursor, 1_000), String(Number(cursor) + 1))
-  t.equal((await walk(withPageGuard(bare), 1_000)).length, 1_000)
+  t.equal((await walk(interceptCalls(bare, withPageGuard(runCall)), 1_000)).length, 1_000)
 })
 
 t.test('a repeated id is listed once, with its first entry', async (t) => {
@@ -125,7 +130,7 @@ function pagesOf(...pages: readonly (readonly string[])[]) {
       at + 1 < pages.length ? String(at + 1) : null
     )
   }
-  return withPageGuard(bare)
+  return interceptCalls(bare, withPageGuard(runCall))
 }
 
 const shownOf = (pages: readonly EntryPage[]) => pages.map(({ entries }) => entries.map(({ id }) => id).join(''))
@@ -164,7 +169,7 @@ t.test('a page that is repeated under another cursor ends the chain', async (t) 
     const bare = new ScriptedBackend()
     bare.list = async (_folder, { cursor = '0' }) =>
       page(others(String(Number(cursor) % period), 30), String(Number(cursor) + 1))
-    const pages = await walk(withPageGuard(bare), 30)
+    const pages = await walk(interceptCalls(bare, withPageGuard(runCall)), 30)
     t.ok(pages.length <= 3 * period + 1, `a cycle of ${period} pages ends after ${pages.length}`)
     t.match(pages.at(-1), { next: null, complete: false, reason: 'duplicate-cursor' })
   }
@@ -234,7 +239,7 @@ t.test('the end of a page never contradicts its reason', async (t) => {
 
 t.test('other methods of a class instance are passed on, and missing ones stay absent', async (t) => {
   const bare = new ScriptedBackend()
-  const backend = withPageGuard(bare)
+  const backend = interceptCalls(bare, withPageGuard(runCall))
   t.equal((await backend.stat('a', { signal })).id, 'a')
   t.equal(backend.provider, 'scripted')
   t.equal(backend.capabilities, bare.capabilities)

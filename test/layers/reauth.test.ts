@@ -1,13 +1,21 @@
 import t from 'tap'
 import { StorageError } from '../../src/errors.ts'
 import { MinuteLimit } from '../../src/core/user-limits.ts'
-import { withReauth } from '../../src/layers/reauth.ts'
+import { interceptCalls, runCall } from '../../src/layers/layer.ts'
+import { type ReauthOptions, withReauth } from '../../src/layers/reauth.ts'
 import { ManualClock } from '../support/time/clock.ts'
 import { Deferred, nextTurn } from '../support/time/deferred.ts'
 import { page, ScriptedBackend } from '../support/backend/scripted-backend.ts'
 
 const signal = new AbortController().signal
 const refused = (): StorageError => new StorageError('ACCESS_DENIED', 'no', { credentialsRefused: true })
+
+function layered(bare: ScriptedBackend, options: ReauthOptions) {
+  return interceptCalls(
+    bare,
+    withReauth(runCall, (call) => bare.account(call), options)
+  )
+}
 
 /** A backend that refuses to list, and its connection. */
 function refusing() {
@@ -20,8 +28,11 @@ function refusing() {
       return account()
     }
   }
-  const backend = withReauth(bare, async () => {
-    state.givenUp += 1
+  const backend = layered(bare, {
+    requireReauth: async () => {
+      state.givenUp += 1
+    },
+    limit: undefined
   })
   return { bare, backend, state, answerAs, list: () => backend.listFolder(null, { limit: 1, signal }) }
 }
@@ -96,14 +107,13 @@ function budgeted(max: number) {
     }
     bare.list = () => login(page([]))
     bare.account = () => login({ id: 'a', name: 'A', email: null, quota: null })
-    const backend = withReauth(
-      bare,
-      async () => {
+    const backend = layered(bare, {
+      requireReauth: async () => {
         state.givenUp += 1
         await giveUp()
       },
-      budget
-    )
+      limit: budget
+    })
     return { bare, list: () => backend.listFolder(null, { limit: 1, signal }) }
   }
   return { clock, refusals, state, connection }

@@ -5,9 +5,9 @@ import t from 'tap'
 import { StorageError, type StorageErrorCode } from '../../src/errors.ts'
 import type { StorageBackend } from '../../src/core/backend.ts'
 import { backoffMs, sleep } from '../../src/core/time.ts'
-import { Throttle } from '../../src/layers/throttle.ts'
-import { withDeadline } from '../../src/layers/deadline.ts'
-import { type RetryOptions, withRetry } from '../../src/layers/retry.ts'
+import { Throttle } from '../../src/layers/health.ts'
+import { interceptCalls, runCall } from '../../src/layers/layer.ts'
+import { type RetryOptions, withDeadline, withRetry } from '../../src/layers/retry.ts'
 import { ManualClock } from '../support/time/clock.ts'
 import { nextTurn } from '../support/time/deferred.ts'
 import { useManualTimers } from '../support/time/manual-timers.ts'
@@ -30,7 +30,7 @@ function arrange(errors: readonly Error[], options: Partial<RetryOptions> = {}) 
     if (error !== undefined) throw error
     return page([])
   }
-  const backend = withRetry(bare, {
+  const runner = withRetry(runCall, {
     clock,
     deadlineMs: 30_000,
     random: () => 1,
@@ -40,7 +40,7 @@ function arrange(errors: readonly Error[], options: Partial<RetryOptions> = {}) 
     },
     ...options
   })
-  return { bare, clock, waits, backend }
+  return { bare, clock, waits, runner, backend: interceptCalls(bare, runner) }
 }
 
 t.test('a transient failure is attempted three times at most', async (t) => {
@@ -78,11 +78,12 @@ t.test('uploads and new folders are attempted once, everything else three times'
   const bare = new ScriptedBackend()
   const names = ['listFolder', 'stat', 'download', 'account', 'remove', 'downloadUrl', 'upload', 'createFolder']
   Object.assign(bare, Object.fromEntries(names.map((name) => [name, failing(name)])))
-  const backend: StorageBackend = withRetry(bare, {
+  const runner = withRetry(runCall, {
     clock: new ManualClock(),
     deadlineMs: 30_000,
     sleep: () => Promise.resolve()
   })
+  const backend: StorageBackend = interceptCalls(bare, runner)
   await Promise.allSettled([
     backend.listFolder(null, list),
     backend.stat('a', { signal }),
@@ -165,14 +166,14 @@ t.test('the deadline is that of the call, not of the attempt', async (t) => {
 
 t.test('an outer deadline ends the call, although its error is transient', async (t) => {
   const tick = useManualTimers(t)
-  const { backend, bare, waits } = arrange([])
+  const { runner, bare, waits } = arrange([])
   bare.list = (_folder, call) =>
     new Promise((_resolve, reject) => {
       call.signal.addEventListener('abort', () => {
         reject(call.signal.reason)
       })
     })
-  const work = withDeadline(backend, 30_000).listFolder(null, list)
+  const work = interceptCalls(bare, withDeadline(runner, 30_000)).listFolder(null, list)
   tick(30_000)
   await t.rejects(work, { code: 'PROVIDER_TIMEOUT' })
   await nextTurn()

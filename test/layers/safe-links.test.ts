@@ -3,6 +3,7 @@ import type { Entry } from '../../src/core/entry.ts'
 import { parseProviderLink } from '../../src/core/provider-link.ts'
 import type { StorageBackend } from '../../src/core/backend.ts'
 import { EgressRules } from '../../src/net/egress-rules.ts'
+import { interceptCalls, runCall } from '../../src/layers/layer.ts'
 import { withSafeLinks } from '../../src/layers/safe-links.ts'
 import { entry, page, ScriptedBackend } from '../support/backend/scripted-backend.ts'
 import { Readable } from 'node:stream'
@@ -48,7 +49,7 @@ function leadingTo(url: string, allowHosts: readonly string[] = []): Required<St
     createFolder: async () => made,
     downloadUrl: async () => ({ url, expiresAt: new Date(0) })
   })
-  return withSafeLinks(backend, new EgressRules(allowHosts)) as Required<StorageBackend>
+  return interceptCalls(backend, withSafeLinks(runCall, new EgressRules(allowHosts))) as Required<StorageBackend>
 }
 
 /** Returns the links of all entries that a backend returns. */

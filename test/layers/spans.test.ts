@@ -3,7 +3,7 @@ import t from 'tap'
 import { StorageError } from '../../src/errors.ts'
 import type { StorageBackend } from '../../src/core/backend.ts'
 import type { Tracing } from '../../src/core/telemetry.ts'
-import { withSpans } from '../../src/layers/layer.ts'
+import { interceptCalls, runCall, withSpans } from '../../src/layers/layer.ts'
 import { Deferred, nextTurn } from '../support/time/deferred.ts'
 import { entry, page, ScriptedBackend } from '../support/backend/scripted-backend.ts'
 
@@ -32,7 +32,7 @@ function arrange(bare: StorageBackend = new ScriptedBackend()) {
       }
     }
   }
-  return { spans, backend: withSpans(bare, tracing, 'somewhere') }
+  return { spans, backend: interceptCalls(bare, withSpans(runCall, tracing, 'somewhere')) }
 }
 
 t.test('each call has its own span with its operation and provider', async (t) => {

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { StorageError } from '../../src/errors.ts'
-import { Throttle, withThrottleDetection, withThrottleGate } from '../../src/layers/throttle.ts'
+import { Throttle, withThrottleDetection, withThrottleGate } from '../../src/layers/health.ts'
+import { interceptCalls, runCall } from '../../src/layers/layer.ts'
 import { withRetry } from '../../src/layers/retry.ts'
 import { ManualClock } from '../support/time/clock.ts'
 import { page, ScriptedBackend } from '../support/backend/scripted-backend.ts'
@@ -16,7 +17,8 @@ function arrange(onThrottled?: () => void) {
   const bare = new ScriptedBackend()
   const clock = new ManualClock()
   const throttle = new Throttle(clock, onThrottled)
-  return { bare, clock, throttle, backend: withThrottleGate(withThrottleDetection(bare, throttle), throttle) }
+  const runner = withThrottleGate(withThrottleDetection(runCall, throttle), throttle)
+  return { bare, clock, throttle, backend: interceptCalls(bare, runner) }
 }
 
 t.test('while the provider is throttling no call is made, and the error has the remaining time', async (t) => {
@@ -97,8 +99,8 @@ t.test('an inner retry blocks other calls at once, and is not refused itself', a
   const clock = new ManualClock()
   const throttle = new Throttle(clock)
   const refused: unknown[] = []
-  const backend = withThrottleGate(
-    withRetry(withThrottleDetection(bare, throttle), {
+  const runner = withThrottleGate(
+    withRetry(withThrottleDetection(runCall, throttle), {
       clock,
       deadlineMs: 30_000,
       random: () => 0,
@@ -109,6 +111,7 @@ t.test('an inner retry blocks other calls at once, and is not refused itself', a
     }),
     throttle
   )
+  const backend = interceptCalls(bare, runner)
   bare.list = async () => {
     if (bare.listCalls.length === 1) throw throttled(3_000)
     return page([])

@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import type { Entry } from '../../../src/core/entry.ts'
 import { isStorageError } from '../../../src/errors.ts'
 import type { ListCall, StorageBackend } from '../../../src/core/backend.ts'
+import { interceptCalls, runCall } from '../../../src/layers/layer.ts'
 import { withPageGuard } from '../../../src/layers/page-guard.ts'
 import { startDropbox } from '../../contract/harness/dropbox.ts'
 import { callOptions, listAll, rejectsWith } from '../../contract/suite/arrange.ts'
@@ -279,7 +280,7 @@ t.test('the page guard ends a cycle of pages', async (t) => {
   const { fake, tree, backend } = await startDropbox(t)
   tree.addFiles(9, (index) => ({ name: `file ${index}` }))
   fake.knobs.pageFault = 'loops'
-  const guarded = withPageGuard(backend)
+  const guarded = interceptCalls(backend, withPageGuard(runCall))
   let page = await list(guarded, null, { limit: 3 })
   while (page.next !== null) page = await list(guarded, null, { limit: 3, cursor: page.next })
   t.match(page, { complete: false, reason: 'duplicate-cursor' })

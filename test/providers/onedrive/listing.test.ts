@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import type { Entry, EntryPage } from '../../../src/core/entry.ts'
 import type { ListCall, StorageBackend } from '../../../src/core/backend.ts'
+import { interceptCalls, runCall } from '../../../src/layers/layer.ts'
 import { withPageGuard } from '../../../src/layers/page-guard.ts'
 import { idOf, openOneDrive } from '../../contract/harness/onedrive.ts'
 import { callOptions, listAll, rejectsWith } from '../../contract/suite/arrange.ts'
@@ -328,7 +329,7 @@ t.test('pages that skip or repeat entries do not make a complete listing', async
       Object.assign(fake.knobs, { pageFault, sendsCount })
       for (const id of [idOf(parent), null]) {
         if (id === null) tree.addFiles(10, (index) => ({ name: `file ${index}` }))
-        const pages = await walk(withPageGuard(backend), id, 4)
+        const pages = await walk(interceptCalls(backend, withPageGuard(runCall)), id, 4)
         t.match(pages.at(-1), { complete: false, reason: 'provider-partial', next: null }, `${pageFault} ${id}`)
         for (const page of pages) t.equal(page.complete, false)
       }
@@ -337,10 +338,10 @@ t.test('pages that skip or repeat entries do not make a complete listing', async
   const { fake, tree, backend } = await start(t)
   tree.addFiles(10, (index) => ({ name: `file ${index}` }))
   fake.knobs.pageFault = 'loops'
-  const pages = await walk(withPageGuard(backend), null, 4)
+  const pages = await walk(interceptCalls(backend, withPageGuard(runCall)), null, 4)
   t.match(pages.at(-1), { complete: false, reason: 'duplicate-cursor' })
   fake.knobs.pageFault = 'repeats'
-  const repeated = await walk(withPageGuard(backend, { maxPages: 20 }), null, 4)
+  const repeated = await walk(interceptCalls(backend, withPageGuard(runCall, { maxPages: 20 })), null, 4)
   t.match(repeated.at(-1), { complete: false, next: null })
 })
 

@@ -8,7 +8,8 @@ import type { StorageBackend } from '../../../src/core/backend.ts'
 import { callOptions, rejectsWith } from '../../contract/suite/arrange.ts'
 import { chunkedStream, upload } from '../../contract/suite/uploads.ts'
 import { Breaker } from '../../../src/core/breaker.ts'
-import { withBreaker } from '../../../src/layers/breaker.ts'
+import { withBreaker } from '../../../src/layers/health.ts'
+import { interceptCalls, runCall } from '../../../src/layers/layer.ts'
 import { ManualClock } from '../../support/time/clock.ts'
 import { openEgress } from '../../support/backend/egress.ts'
 import { FakeS3, FAKE_BUCKET, FAKE_CREDENTIALS, type S3Script } from '../../fakes/s3/fake-s3.ts'
@@ -115,7 +116,7 @@ t.test('an error is mapped by its name, or by its status where there is no body'
 
 t.test('a failure of one object keeps the endpoint in use, a gateway without a server opens the breaker', async (t) => {
   const fake = await FakeS3.start(t)
-  const backend = withBreaker(await openFakeS3(fake), new Breaker(new ManualClock()))
+  const backend = interceptCalls(await openFakeS3(fake), withBreaker(runCall, new Breaker(new ManualClock())))
   const callsOf = async (script: S3Script): Promise<number> => {
     fake.script = script
     fake.requests.length = 0
@@ -134,7 +135,7 @@ t.test('a failure of one object keeps the endpoint in use, a gateway without a s
     t.equal(await callsOf(refuse(status, name)), 10, `${status} ${name}`)
   }
   for (const status of [502, 503, 504]) {
-    const other = withBreaker(await openFakeS3(fake), new Breaker(new ManualClock()))
+    const other = interceptCalls(await openFakeS3(fake), withBreaker(runCall, new Breaker(new ManualClock())))
     fake.script = (_request, response) => {
       response.writeHead(status, { 'content-type': 'text/html' }).end('<html>no server is available</html>')
       return true
