@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
 import { FolderCache, jsonSize } from './cache/folder-cache.ts'
 import { ConnectionTokens } from './connections/access-tokens.ts'
-import { Connections, type ConnectionEvent, hostOf } from './connections/connections.ts'
+import { Connections, type ConnectionEvent } from './connections/connections.ts'
 import { Leases } from './connections/leases.ts'
 import { LoginFlow } from './connections/login-flow.ts'
 import { OAuthFlow } from './connections/oauth-flow.ts'
@@ -181,6 +181,10 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
   const opener: ConnectionOpener = new ConnectionOpener({
     cipher,
     providers,
+    clock,
+    tracing,
+    health,
+    failedAttempts,
     tokensOf: (connection, credentials) =>
       new ConnectionTokens(connection, parseTokens(credentials), {
         refreshes,
@@ -189,28 +193,6 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
       }),
     // No user has an empty id.
     spoolOf: (userId) => spool.forUser(userId ?? ''),
-    applyLayers: (backend, { connection, egress, hosts, enteredCredentials }) => {
-      const { provider } = backend
-      if (connection === null) {
-        return applyLayers(backend, { clock, timeouts, tracing, provider, hosts, detailsOf: () => ({ provider }) })
-      }
-      const { id, userId } = connection
-      const host = enteredCredentials && hostOf(connection.provider, enteredCredentials)
-      return applyLayers(backend, {
-        clock,
-        timeouts,
-        tracing,
-        provider: connection.provider,
-        detailsOf: (signal) => ({ ...failureDetailsOf(connection), host: hosts.hostOf(signal) }),
-        reauth: {
-          requireReauth: () => connections.requireReauth(connection),
-          limit: host === undefined ? undefined : failedAttempts.scoped(userId, host)
-        },
-        health: health.get(connection.provider, id),
-        links: egress,
-        hosts
-      })
-    },
     reseal: (connection, credentials) => {
       connections.reseal(connection, credentials).catch((error: unknown) => {
         if (isStorageError(error, 'SHUTTING_DOWN')) return
@@ -219,7 +201,8 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
           'the credentials of a connection could not be encrypted with the current key'
         )
       })
-    }
+    },
+    requireReauth: (connection) => connections.requireReauth(connection)
   })
   const connections: Connections = new Connections({
     store,

@@ -22,7 +22,7 @@ import { isStorageError, StorageError, type StorageErrorCode } from '../errors.t
 import { interceptCalls, runCall, withStorageErrors } from '../layers/layer.ts'
 import { withLease } from '../layers/lease.ts'
 import type { Leases } from './leases.ts'
-import type { ConnectionOpener } from './open.ts'
+import { type ConnectionOpener, hostOf } from './open.ts'
 import type { ProviderCatalog } from './provider-catalog.ts'
 
 /** A change of a user's connection, for the host application. */
@@ -284,21 +284,6 @@ export class Connections {
 
 function toEvent(type: ConnectionEvent['type'], { id, userId, provider }: Connection): ConnectionEvent {
   return { type, connectionId: id, userId, provider }
-}
-
-/** The fields in which providers store the address of a server. */
-const ADDRESS_FIELDS = ['baseUrl', 'endpoint', 'url', 'server', 'host']
-
-/**
- * Returns the host of the credentials, under which failed attempts are counted: in lower case, without scheme, port
- * and path, which lead to the same server. Returns the provider's id if they contain no host.
- */
-export function hostOf(providerId: string, credentials: Secret<unknown>): string {
-  const fields = credentials.reveal()
-  const values = ADDRESS_FIELDS.map((name) => (fields as Partial<Record<string, unknown>> | null | undefined)?.[name])
-  const address = values.find((value) => typeof value === 'string' && URL.canParse(value)) as string | undefined
-  const host = address === undefined ? '' : new URL(address).hostname.replace(/\.$/, '')
-  return host === '' ? providerId : host
 }
 
 /** Returns `INVALID_CREDENTIALS` if the server refused the credentials, and any other error unchanged. */

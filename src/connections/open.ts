@@ -1,9 +1,9 @@
 import { LRUCache } from 'lru-cache'
 import type { StorageBackend } from '../core/backend.ts'
 import { failureDetailsOf, type SealedConnection } from '../core/connection.ts'
-import type { AccessTokens } from '../core/oauth.ts'
-import type { Egress, EgressPolicy } from '../core/egress.ts'
+import type { Egress } from '../core/egress.ts'
 import { HostTrail } from '../core/host-trail.ts'
+import type { AccessTokens } from '../core/oauth.ts'
 import {
   isOAuthProvider,
   type OAuthProvider,
@@ -13,32 +13,29 @@ import {
 } from '../core/provider.ts'
 import type { Secret } from '../core/secret.ts'
 import { bindingOf, type CredentialCipher, type Timeouts } from '../core/stores.ts'
+import type { Tracing } from '../core/telemetry.ts'
+import type { Clock } from '../core/time.ts'
+import type { MinuteLimit } from '../core/user-limits.ts'
 import { StorageError } from '../errors.ts'
+import type { ConnectionHealth } from '../layers/health.ts'
+import { applyLayers, type LayerOptions } from '../layers/resilient.ts'
 import type { ProviderCatalog } from './provider-catalog.ts'
 
 export interface ConnectionOpenerOptions {
   readonly cipher: CredentialCipher
   readonly providers: ProviderCatalog
-  /** Applies the layers to a backend that was just opened. */
-  readonly applyLayers: (backend: StorageBackend, opened: OpenedConnection) => StorageBackend
+  readonly clock: Clock
+  readonly tracing: Tracing
+  readonly health: ConnectionHealth
+  readonly failedAttempts: MinuteLimit
   /** Returns the access tokens of a stored connection, from its opened credentials. */
   readonly tokensOf: (connection: SealedConnection, credentials: Secret<unknown>) => AccessTokens
   /** Returns a user's spool; `null` for a connection that is not stored yet and uploads nothing. */
   readonly spoolOf: (userId: string | null) => UploadSpool
   /** Reseals a row that is sealed with an older key, in the background. */
   readonly reseal: (connection: SealedConnection, credentials: Secret<unknown>) => void
-}
-
-/** What the layers of a backend may need to know. */
-export interface OpenedConnection {
-  /** `null`: it is verified before it is stored. */
-  readonly connection: SealedConnection | null
-  /** The credentials that the user entered; `undefined` for a connection with tokens. */
-  readonly enteredCredentials: Secret<unknown> | undefined
-  /** The provider's egress. */
-  readonly egress: EgressPolicy
-  /** The egress of this connection alone. */
-  readonly hosts: HostTrail
+  /** Stores that the provider no longer accepts the credentials. */
+  readonly requireReauth: (connection: SealedConnection) => Promise<void>
 }
 
 /** Maximal number of opened backends in memory; an idle one holds no socket. */
@@ -127,14 +124,44 @@ export class ConnectionOpener {
     enteredCredentials: Secret<unknown> | undefined,
     open: (network: { readonly egress: Egress; readonly timeouts: Timeouts }) => Promise<StorageBackend>
   ): Promise<StorageBackend> {
-    const { egress, timeouts } = this.#options.providers.contextOf(id)
+    const { providers, clock, tracing } = this.#options
+    const { egress, timeouts } = providers.contextOf(id)
     const hosts = new HostTrail(egress)
     try {
       const backend = await open({ egress: hosts, timeouts })
-      return this.#options.applyLayers(backend, { connection, egress, hosts, enteredCredentials })
+      return applyLayers(backend, {
+        clock,
+        timeouts,
+        tracing,
+        provider: id,
+        hosts,
+        ...(connection === null
+          ? { detailsOf: () => ({ provider: id }) }
+          : this.#layersOf(connection, enteredCredentials, egress, hosts))
+      })
     } catch (error) {
       if (error instanceof StorageError) throw error
       throw new StorageError('PROVIDER_ERROR', 'The provider could not be opened.', { cause: error })
+    }
+  }
+
+  /** Returns the details of a stored connection, and the options of the layers that only it has. */
+  #layersOf(
+    connection: SealedConnection,
+    enteredCredentials: Secret<unknown> | undefined,
+    egress: Egress,
+    hosts: HostTrail
+  ): Pick<LayerOptions, 'detailsOf' | 'reauth' | 'health' | 'links'> {
+    const { health, failedAttempts, requireReauth } = this.#options
+    const { id, userId, provider } = connection
+    return {
+      detailsOf: (signal) => ({ ...failureDetailsOf(connection), host: hosts.hostOf(signal) }),
+      reauth: {
+        requireReauth: () => requireReauth(connection),
+        limit: enteredCredentials && failedAttempts.scoped(userId, hostOf(provider, enteredCredentials))
+      },
+      health: health.get(provider, id),
+      links: egress
     }
   }
 }
@@ -145,4 +172,19 @@ export class ConnectionOpener {
  */
 function isSameSeal(a: SealedConnection, b: SealedConnection): boolean {
   return a.userId === b.userId && a.provider === b.provider && a.sealedCredentials === b.sealedCredentials
+}
+
+/** The fields in which providers store the address of a server. */
+const ADDRESS_FIELDS = ['baseUrl', 'endpoint', 'url', 'server', 'host']
+
+/**
+ * Returns the host of the credentials, under which failed attempts are counted: in lower case, without scheme, port
+ * and path, which lead to the same server. Returns the provider's id if they contain no host.
+ */
+export function hostOf(providerId: string, credentials: Secret<unknown>): string {
+  const fields = credentials.reveal()
+  const values = ADDRESS_FIELDS.map((name) => (fields as Partial<Record<string, unknown>> | null | undefined)?.[name])
+  const address = values.find((value) => typeof value === 'string' && URL.canParse(value)) as string | undefined
+  const host = address === undefined ? '' : new URL(address).hostname.replace(/\.$/, '')
+  return host === '' ? providerId : host
 }

@@ -10,6 +10,9 @@ import { createKeyRing } from '../../src/crypto/key-ring.ts'
 import { ConnectionOpener } from '../../src/connections/open.ts'
 import { ProviderCatalog } from '../../src/connections/provider-catalog.ts'
 import { createDocumentResolver } from '../../src/documents/resolve.ts'
+import { ConnectionHealth } from '../../src/layers/health.ts'
+import { NO_TRACING } from '../../src/telemetry/tracing.ts'
+import { MinuteLimit } from '../../src/core/user-limits.ts'
 import { createTestConnections } from '../support/database/connections.ts'
 import { openEgress } from '../support/backend/egress.ts'
 import { MemoryConnections } from '../support/database/memory-connections.ts'
@@ -64,14 +67,18 @@ function make() {
   const opener = new ConnectionOpener({
     cipher,
     providers,
-    applyLayers: (backend) => backend,
+    clock,
+    tracing: NO_TRACING,
+    health: new ConnectionHealth(clock),
+    failedAttempts: new MinuteLimit(5, 'too many', clock),
     tokensOf: () => {
       throw new Error('no OAuth here')
     },
     spoolOf: () => TEST_SPOOL,
     reseal: (connection) => {
       counts.resealed.push(connection.id)
-    }
+    },
+    requireReauth: async () => {}
   })
   const resolve = createDocumentResolver(
     new Map([
