@@ -70,8 +70,12 @@ export class WorkInFlight {
   async run<T>(work: () => Promise<T>): Promise<T> {
     if (this.#isClosed) throw new StorageError('SHUTTING_DOWN')
     const running = work()
-    this.add(running)
-    return await running
+    this.#running.add(running)
+    try {
+      return await running
+    } finally {
+      this.#running.delete(running)
+    }
   }
 
   /** Counts work that has already begun. Its failure is not handled here. */
