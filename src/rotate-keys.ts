@@ -1,6 +1,7 @@
-import { bindingOf, type CredentialCipher } from './core/stores.ts'
+import type { CredentialCipher } from './core/stores.ts'
 import { createCredentialCipher } from './crypto/credentials.ts'
-import { createKeyRing, type KeyRingOptions, sealedPrefix } from './crypto/key-ring.ts'
+import { createKeyRing, type KeyRingOptions } from './crypto/key-ring.ts'
+import { sealedPrefix } from './crypto/primitives.ts'
 import type { PrismaLike } from './db/prisma-client.ts'
 import { type SealedRow, SealedRowStore } from './db/sealed-row-store.ts'
 import { isStorageError } from './errors.ts'
@@ -86,9 +87,8 @@ export async function rotateKeys(options: RotateKeysOptions): Promise<RotationSu
 
 /** Returns `null` for an unreadable row. */
 function reseal(cipher: CredentialCipher, row: SealedRow): string | null {
-  const binding = bindingOf(row)
   try {
-    return cipher.seal(cipher.open(row.sealedCredentials, binding), binding)
+    return cipher.seal(cipher.open(row.sealedCredentials, row), row)
   } catch (error) {
     if (isStorageError(error, 'CREDENTIALS_UNREADABLE')) return null
     throw error

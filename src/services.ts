@@ -1,19 +1,18 @@
 import { randomInt } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
 import { FolderCache, jsonSize } from './cache/folder-cache.ts'
-import { ConnectionTokens } from './connections/access-tokens.ts'
 import { Connections, type ConnectionEvent } from './connections/connections.ts'
 import { Leases } from './connections/leases.ts'
 import { LoginFlow } from './connections/login-flow.ts'
 import { OAuthFlow } from './connections/oauth-flow.ts'
 import { ConnectionOpener } from './connections/open.ts'
 import { type EnabledProvider, ProviderCatalog } from './connections/provider-catalog.ts'
-import { RefreshCoordinator, TokenRefresher } from './connections/refresh.ts'
+import { TokenRefresher } from './connections/refresh.ts'
 import { Revocations } from './connections/revoke.ts'
-import { parseTokens } from './connections/tokens.ts'
+import { ConnectionTokens, parseTokens, RefreshCoordinator } from './connections/tokens.ts'
 import type { StorageBackend } from './core/backend.ts'
 import { type Connection, failureDetailsOf } from './core/connection.ts'
-import { isOAuthProvider, type ManagedStoreOptions } from './core/provider.ts'
+import type { ManagedStoreOptions } from './core/provider.ts'
 import { trackCalls, WorkInFlight } from './core/shared-work.ts'
 import type { Timeouts } from './core/stores.ts'
 import { systemClock, waitUntilSettled } from './core/time.ts'
@@ -191,8 +190,7 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
         clock,
         random: () => randomInt(1_000_000) / 1_000_000
       }),
-    // No user has an empty id.
-    spoolOf: (userId) => spool.forUser(userId ?? ''),
+    spool,
     reseal: (connection, credentials) => {
       connections.reseal(connection, credentials).catch((error: unknown) => {
         if (isStorageError(error, 'SHUTTING_DOWN')) return
@@ -223,12 +221,11 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
       log.debug({ causes: causesOf(error) }, 'the last use of a connection could not be stored')
     }
   })
-  const loginFlow = new LoginFlow({ flows, cipher, clock, providers, connections, work })
+  const loginFlow = new LoginFlow({ flows, cipher, clock, connections, work })
   const oauthFlow = new OAuthFlow({
     flows,
     cipher,
     clock,
-    providers,
     opener,
     connections,
     connectLimit,
@@ -369,14 +366,7 @@ function createProviders(enabledOptions: CheckedOptions['providers'], timeouts: 
     }
     egresses.push(egress)
     const load = createLoader(id, definition)
-    const loadClient =
-      oauth &&
-      (async () => {
-        const provider = await load()
-        if (!isOAuthProvider(provider)) throw new TypeError(`${id} is not an OAuth provider`)
-        return createOAuthClient(provider.connect, oauth, egress)
-      })
-    enabled.set(id, { egress, load, oauth: loadClient })
+    enabled.set(id, { egress, load, oauth: oauth && ((connect) => createOAuthClient(connect, oauth, egress)) })
   }
   const closeEgress = async (): Promise<void> => {
     await Promise.all(egresses.map((egress) => egress.close()))

@@ -22,14 +22,14 @@ async function start(users: number) {
   const save = (userId: string, ring: keyof typeof rings, secret = userId) =>
     store.saveConnected(
       { userId, provider: 's3', accountId: 'a', label: 'l', scopes: [] },
-      (connectionId) => cipherOf(ring).seal(new Secret({ secret }), { userId, connectionId, provider: 's3' }),
+      (id) => cipherOf(ring).seal(new Secret({ secret }), { userId, id, provider: 's3' }),
       10
     )
   for (let index = 0; index < users; index += 1) await save(`user ${String(index)}`, 'old')
   const read = async (ring: keyof typeof rings) => {
     const rows = await prisma.cloudConnection.findMany({ orderBy: { userId: 'asc' } })
     return rows.map(({ id, userId, provider, credentials }) =>
-      cipherOf(ring).open(credentials, { userId, connectionId: id, provider }).reveal()
+      cipherOf(ring).open(credentials, { userId, id, provider }).reveal()
     )
   }
   return { prisma, save, read, store }

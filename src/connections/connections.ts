@@ -7,15 +7,9 @@ import {
   type ConnectionSelector,
   type SealedConnection
 } from '../core/connection.ts'
-import { isOAuthProvider, type ParsedCredentials, type ProviderDefinition } from '../core/provider.ts'
+import type { ParsedCredentials } from '../core/provider.ts'
 import type { Secret } from '../core/secret.ts'
-import {
-  bindingOf,
-  type ConnectionChanges,
-  type ConnectionStore,
-  type CredentialCipher,
-  type NewConnection
-} from '../core/stores.ts'
+import type { ConnectionChanges, ConnectionStore, CredentialCipher, NewConnection } from '../core/stores.ts'
 import { type Clock, Moment } from '../core/time.ts'
 import type { MinuteLimit } from '../core/user-limits.ts'
 import { isStorageError, StorageError, type StorageErrorCode } from '../errors.ts'
@@ -23,7 +17,7 @@ import { interceptCalls, runCall, withStorageErrors } from '../layers/layer.ts'
 import { withLease } from '../layers/lease.ts'
 import type { Leases } from './leases.ts'
 import { type ConnectionOpener, hostOf } from './open.ts'
-import type { ProviderCatalog } from './provider-catalog.ts'
+import type { PreparedProvider, ProviderCatalog } from './provider-catalog.ts'
 
 /** A change of a user's connection, for the host application. */
 export interface ConnectionEvent {
@@ -63,7 +57,7 @@ export interface OpenConnection {
 
 export interface ConnectRequest {
   readonly userId: string
-  readonly provider: ProviderDefinition
+  readonly prepared: PreparedProvider
   /** Valid against the provider's schema. */
   readonly fields: Readonly<Record<string, unknown>>
   /** The user's name for the connection. Default: the provider's suggestion. */
@@ -127,7 +121,7 @@ export class Connections {
   async openSelected(selector: ConnectionSelector): Promise<OpenConnection> {
     const { providers, leases } = this.#options
     // Checked first: a provider that is not enabled has no connections either.
-    providers.get(selector.provider)
+    providers.assertEnabled(selector.provider)
     const connection = await leases.selectSealed(selector)
     const backend = await this.open(connection)
     // A confirmation may fail in ways that the layers of the connection, which it encloses, have not seen.
@@ -142,10 +136,10 @@ export class Connections {
    * `TOO_MANY_REQUESTS` after too many failed attempts of this user at this host
    */
   async connect(request: ConnectRequest): Promise<Connection> {
-    const { userId, provider, label } = request
+    const { userId, prepared, label } = request
     const { credentials, accountId, label: suggestedLabel } = await this.#verifyEntered(request)
     return await this.store(
-      { userId, provider: provider.id, accountId, label: label ?? suggestedLabel, scopes: [] },
+      { userId, provider: prepared.provider.id, accountId, label: label ?? suggestedLabel, scopes: [] },
       credentials
     )
   }
@@ -155,7 +149,7 @@ export class Connections {
     const { store, cipher, maxPerUser, invalidate, onChange } = this.#options
     const stored = await store.saveConnected(
       connection,
-      (id) => cipher.seal(credentials, bindingOf({ ...connection, id })),
+      (id) => cipher.seal(credentials, { ...connection, id }),
       maxPerUser
     )
     invalidate(stored)
@@ -224,7 +218,7 @@ export class Connections {
   /** Reseals a row that is sealed with an older key, unless it has changed since it was read. */
   async reseal(connection: SealedConnection, credentials: Secret<unknown>): Promise<void> {
     const { store, cipher } = this.#options
-    await store.reseal(connection, cipher.seal(credentials, bindingOf(connection)))
+    await store.reseal(connection, cipher.seal(credentials, connection))
   }
 
   /** Records a use of a connection, in the background. */
@@ -236,21 +230,21 @@ export class Connections {
     store.recordUse(userId, id, LAST_USED_PRECISION_MS).catch(onRecordFailure)
   }
 
-  async #verifyEntered({ userId, provider, fields, signal }: ConnectRequest): Promise<ParsedCredentials> {
-    const { opener, providers, failedAttempts } = this.#options
-    if (isOAuthProvider(provider)) {
+  async #verifyEntered({ userId, prepared, fields, signal }: ConnectRequest): Promise<ParsedCredentials> {
+    const { opener, failedAttempts } = this.#options
+    if (prepared.client !== null) {
       throw new StorageError(
         'UNSUPPORTED',
         'This provider is connected in the browser. Use POST /connections/{provider}/authorize.'
       )
     }
+    const { provider, network } = prepared
     try {
       const parsed = provider.connect.parse(fields)
       const attempt = failedAttempts.begin(userId, hostOf(provider.id, parsed.credentials))
       try {
-        const context = { ...providers.contextOf(provider.id), signal }
-        const completed = (await provider.connect.complete?.(parsed, context)) ?? parsed
-        const backend = await opener.openEntered(provider, completed.credentials)
+        const completed = (await provider.connect.complete?.(parsed, { ...network, signal })) ?? parsed
+        const backend = await opener.openEntered(prepared, completed.credentials)
         await backend.account({ signal })
         attempt.end(false)
         return completed

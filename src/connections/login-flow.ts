@@ -10,20 +10,19 @@ import type { OAuthStateStore } from '../db/oauth-state-store.ts'
 import { StorageError } from '../errors.ts'
 import type { Connections } from './connections.ts'
 import { FLOW_LIFETIME_MS, FLOW_SECRET, flowBindingOf, hashOf, MAX_FLOWS_PER_USER } from './oauth-flow.ts'
-import type { ProviderCatalog } from './provider-catalog.ts'
+import type { PreparedProvider } from './provider-catalog.ts'
 
 export interface LoginFlowOptions {
   readonly flows: OAuthStateStore
   readonly cipher: CredentialCipher
   readonly clock: Clock
-  readonly providers: ProviderCatalog
   readonly connections: Connections
   readonly work: WorkInFlight
 }
 
 export interface BeginLoginRequest {
   readonly userId: string
-  readonly provider: ProviderDefinition
+  readonly prepared: PreparedProvider
   /** The server, as the user entered it. */
   readonly baseUrl: string
   /** The user's name for the connection. Default: the provider's suggestion. */
@@ -33,7 +32,7 @@ export interface BeginLoginRequest {
 
 export interface PollLoginRequest {
   readonly userId: string
-  readonly provider: ProviderDefinition
+  readonly prepared: PreparedProvider
   readonly flowId: string
   readonly signal: AbortSignal
 }
@@ -56,9 +55,10 @@ export class LoginFlow {
 
   /** @throws StorageError `UNSUPPORTED` for a provider without a login flow, and the errors of its `begin` */
   async begin(request: BeginLoginRequest): Promise<{ loginUrl: string; flowId: string }> {
-    const { userId, provider, baseUrl, label, signal } = request
-    const { flows, clock, providers } = this.#options
-    const context = { ...providers.contextOf(provider.id), signal }
+    const { userId, prepared, baseUrl, label, signal } = request
+    const { flows, clock } = this.#options
+    const { provider, network } = prepared
+    const context = { ...network, signal }
     const { loginUrl: url, pending } = await requireLoginFlow(provider).begin(baseUrl, context)
     const loginUrl = requireLink(parseOpenableLink(url, context.egress))
     const flowId = randomBytes(32).toString('base64url')
@@ -78,7 +78,8 @@ export class LoginFlow {
     // The login works only once: the connection is stored even if the server begins to close.
     return await this.#options.work.run(async () => {
       const { flows, cipher, connections } = this.#options
-      const { userId, provider, flowId, signal } = request
+      const { userId, prepared, flowId, signal } = request
+      const { provider } = prepared
       requireLoginFlow(provider)
       const stateHash = hashOf(flowId)
       const flow = FLOW_SECRET.test(flowId) ? await flows.find(stateHash, userId, provider.id) : null
@@ -86,7 +87,7 @@ export class LoginFlow {
       const state = cipher.open(flow.sealedVerifier, flowBindingOf('login-flow', flow)).reveal() as LoginFlowState
       const fields = await this.#pollFields(flow, state, request)
       if (fields === null || fields === undefined) return null
-      const connection = await connections.connect({ userId, provider, fields, label: state.label, signal })
+      const connection = await connections.connect({ userId, prepared, fields, label: state.label, signal })
       await flows.remove(stateHash)
       return connection
     })
@@ -95,13 +96,12 @@ export class LoginFlow {
   async #pollFields(
     flow: PendingFlow,
     state: LoginFlowState,
-    { provider, signal }: PollLoginRequest
+    { prepared: { provider, network }, signal }: PollLoginRequest
   ): Promise<LoginFlowState['fields'] | null> {
     if (state.fields !== undefined) return state.fields
-    const { flows, providers } = this.#options
-    const context = { ...providers.contextOf(provider.id), signal }
-    const fields = await requireLoginFlow(provider).poll(new Secret(state.pending), context)
-    if (fields !== null) await flows.reseal(flow.stateHash, this.#seal({ ...state, fields }, flow))
+    const pending = new Secret(state.pending)
+    const fields = await requireLoginFlow(provider).poll(pending, { ...network, signal })
+    if (fields !== null) await this.#options.flows.reseal(flow.stateHash, this.#seal({ ...state, fields }, flow))
     return fields
   }
 

@@ -1,30 +1,21 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { parseProviderLink, requireLink } from '../core/provider-link.ts'
-import type { OAuthProvider } from '../core/provider.ts'
 import { Secret } from '../core/secret.ts'
 import type { WorkInFlight } from '../core/shared-work.ts'
-import {
-  bindingOf,
-  type CredentialBinding,
-  type CredentialCipher,
-  type NewConnection,
-  type PendingFlow
-} from '../core/stores.ts'
+import type { CredentialBinding, CredentialCipher, NewConnection, PendingFlow } from '../core/stores.ts'
 import { type Clock, withTimeout } from '../core/time.ts'
 import type { InFlightLimit } from '../core/user-limits.ts'
 import type { OAuthStateStore } from '../db/oauth-state-store.ts'
 import { isStorageError, StorageError } from '../errors.ts'
-import { fixedTokens } from './access-tokens.ts'
 import type { Connections } from './connections.ts'
 import type { ConnectionOpener } from './open.ts'
-import type { ProviderCatalog } from './provider-catalog.ts'
+import type { PreparedOAuthProvider } from './provider-catalog.ts'
 import { serialiseTokens, type StoredTokens, toStoredTokens } from './tokens.ts'
 
 export interface OAuthFlowOptions {
   readonly flows: OAuthStateStore
   readonly cipher: CredentialCipher
   readonly clock: Clock
-  readonly providers: ProviderCatalog
   readonly opener: ConnectionOpener
   readonly connections: Connections
   /** Limits the concurrent connects of each user. */
@@ -36,7 +27,7 @@ export interface OAuthFlowOptions {
 
 export interface BeginOAuthRequest {
   readonly userId: string
-  readonly provider: OAuthProvider
+  readonly prepared: PreparedOAuthProvider
   readonly redirectUri: string
   /** Final destination of the browser; verified to belong to the application. */
   readonly returnTo: string
@@ -58,17 +49,19 @@ export interface BrowserNonce {
 }
 
 export interface OAuthCallback {
-  readonly provider: OAuthProvider
+  readonly prepared: PreparedOAuthProvider
   readonly redirectUri: string
   /** The query parameters of the callback, unverified. */
   readonly parameters: URLSearchParams
-  /** Returns the browser's nonce of the flow with this id. */
-  readonly nonceOf: (id: string) => string | undefined
+  /** The nonces that the browser has stored, by the ids of their flows. */
+  readonly nonces: ReadonlyMap<string, string>
   /** The user of the browser, if the application can tell. */
   readonly userId: string | null
 }
 
 export interface OAuthOutcome {
+  /** The browser's nonce that is used up. */
+  readonly nonceId: string
   readonly returnTo: string
   /** The failure; `null` if the connection was made. */
   readonly error: StorageError | null
@@ -92,13 +85,13 @@ export class OAuthFlow {
     this.#options = options
   }
 
-  async begin({ userId, provider, redirectUri, returnTo, label }: BeginOAuthRequest): Promise<StartedOAuth> {
-    const { flows, cipher, clock, providers } = this.#options
+  async begin({ userId, prepared, redirectUri, returnTo, label }: BeginOAuthRequest): Promise<StartedOAuth> {
+    const { flows, cipher, clock } = this.#options
+    const { provider, client } = prepared
     const state = generateSecret()
     const verifier = generateSecret()
     const nonce = generateSecret()
     const flow = { stateHash: hashOf(state), userId, provider: provider.id }
-    const client = await providers.getOAuthClient(provider.id)
     const codeVerifier = new Secret(verifier)
     const url = await client.authorizationUrl({ redirectUri, state, codeVerifier })
     // The endpoint is part of the provider's definition, which the operator trusts: http is accepted.
@@ -132,20 +125,21 @@ export class OAuthFlow {
       try {
         // Of several identical callbacks only one removes the flow.
         if (!(await flows.remove(flow.stateHash))) throw new StorageError('INVALID_STATE')
-        return { returnTo: flow.returnTo, error: await this.#tryConnect(flow, callback) }
+        const error = await this.#tryConnect(flow, callback)
+        return { nonceId: nonceIdOf(flow.stateHash), returnTo: flow.returnTo, error }
       } finally {
         release()
       }
     })
   }
 
-  async #verifyCallback({ provider, parameters, nonceOf, userId }: OAuthCallback): Promise<PendingFlow> {
+  async #verifyCallback({ prepared, parameters, nonces, userId }: OAuthCallback): Promise<PendingFlow> {
     const state = parameters.get('state') ?? ''
     const isRepeated = SINGLE_VALUE_PARAMETERS.some((name) => parameters.getAll(name).length > 1)
     if (isRepeated || !FLOW_SECRET.test(state)) throw new StorageError('INVALID_STATE')
     const stateHash = hashOf(state)
-    const nonce = nonceOf(nonceIdOf(stateHash))
-    const flow = await this.#options.flows.findForAnyUser(stateHash, provider.id)
+    const nonce = nonces.get(nonceIdOf(stateHash))
+    const flow = await this.#options.flows.findForAnyUser(stateHash, prepared.provider.id)
     const isSameBrowser = flow !== null && nonce !== undefined && matchesHash(nonce, flow.bindingHash)
     if (!isSameBrowser || (userId !== null && userId !== flow.userId)) throw new StorageError('INVALID_STATE')
     return flow
@@ -171,14 +165,14 @@ export class OAuthFlow {
 
   async #authorize(
     flow: PendingFlow,
-    { provider, redirectUri, parameters }: OAuthCallback,
+    { prepared, redirectUri, parameters }: OAuthCallback,
     signal: AbortSignal
   ): Promise<{ connection: NewConnection; credentials: Secret<unknown> }> {
-    const { cipher, clock, providers, opener } = this.#options
+    const { cipher, clock, opener } = this.#options
+    const { provider, client } = prepared
     const { verifier, label } = cipher
       .open(flow.sealedVerifier, flowBindingOf('oauth-flow', flow))
       .reveal() as OAuthFlowState
-    const client = await providers.getOAuthClient(provider.id)
     const state = parameters.get('state') ?? ''
     const requestedAt = clock.date()
     const authorizationResponse = { redirectUri, state, codeVerifier: new Secret(verifier), parameters }
@@ -186,7 +180,7 @@ export class OAuthFlow {
     const tokens = toStoredTokens(tokenSet, requestedAt)
     const scopes = requireGrantedScopes(client.scopes, tokenSet.scopes, provider.connect.scopeName)
     requireRefreshable(tokens)
-    const backend = await opener.openAuthorized(provider, fixedTokens(tokens))
+    const backend = await opener.openAuthorized(prepared, tokens.accessToken)
     const { id: accountId, name, email } = await backend.account({ signal })
     return {
       connection: { userId: flow.userId, provider: provider.id, accountId, label: label ?? email ?? name, scopes },
@@ -257,5 +251,5 @@ export function flowBindingOf(
   kind: 'login-flow' | 'oauth-flow',
   { stateHash, userId, provider }: Pick<PendingFlow, 'stateHash' | 'userId' | 'provider'>
 ): CredentialBinding {
-  return bindingOf({ userId, provider, id: `${kind}:${stateHash}` })
+  return { userId, provider, id: `${kind}:${stateHash}` }
 }

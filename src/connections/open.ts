@@ -4,22 +4,21 @@ import { failureDetailsOf, type SealedConnection } from '../core/connection.ts'
 import type { Egress } from '../core/egress.ts'
 import { HostTrail } from '../core/host-trail.ts'
 import type { AccessTokens } from '../core/oauth.ts'
-import {
-  isOAuthProvider,
-  type OAuthProvider,
-  type ProviderDefinition,
-  type TypedProvider,
-  type UploadSpool
-} from '../core/provider.ts'
+import type { OpenContext, SpooledUpload } from '../core/provider.ts'
 import type { Secret } from '../core/secret.ts'
-import { bindingOf, type CredentialCipher, type Timeouts } from '../core/stores.ts'
+import type { CredentialCipher } from '../core/stores.ts'
 import type { Tracing } from '../core/telemetry.ts'
 import type { Clock } from '../core/time.ts'
 import type { MinuteLimit } from '../core/user-limits.ts'
 import { StorageError } from '../errors.ts'
 import type { ConnectionHealth } from '../layers/health.ts'
 import { applyLayers, type LayerOptions } from '../layers/resilient.ts'
-import type { ProviderCatalog } from './provider-catalog.ts'
+import type {
+  PreparedOAuthProvider,
+  PreparedProvider,
+  PreparedTypedProvider,
+  ProviderCatalog
+} from './provider-catalog.ts'
 
 export interface ConnectionOpenerOptions {
   readonly cipher: CredentialCipher
@@ -30,12 +29,16 @@ export interface ConnectionOpenerOptions {
   readonly failedAttempts: MinuteLimit
   /** Returns the access tokens of a stored connection, from its opened credentials. */
   readonly tokensOf: (connection: SealedConnection, credentials: Secret<unknown>) => AccessTokens
-  /** Returns a user's spool; `null` for a connection that is not stored yet and uploads nothing. */
-  readonly spoolOf: (userId: string | null) => UploadSpool
+  readonly spool: SpooledUploads
   /** Reseals a row that is sealed with an older key, in the background. */
   readonly reseal: (connection: SealedConnection, credentials: Secret<unknown>) => void
   /** Stores that the provider no longer accepts the credentials. */
   readonly requireReauth: (connection: SealedConnection) => Promise<void>
+}
+
+/** Temporary files for uploads of unknown size. */
+export interface SpooledUploads {
+  create(userId: string): Promise<SpooledUpload>
 }
 
 /** Maximal number of opened backends in memory; an idle one holds no socket. */
@@ -70,13 +73,13 @@ export class ConnectionOpener {
   }
 
   /** Opens a backend with credentials that are not stored yet. */
-  async openEntered(provider: TypedProvider, credentials: Secret<unknown>): Promise<StorageBackend> {
-    return await this.#openWithCredentials(provider, credentials, null)
+  async openEntered(prepared: PreparedTypedProvider, credentials: Secret<unknown>): Promise<StorageBackend> {
+    return await this.#openWithCredentials(prepared, credentials, null)
   }
 
-  /** Opens a backend with tokens that are not stored yet. */
-  async openAuthorized(provider: OAuthProvider, tokens: AccessTokens): Promise<StorageBackend> {
-    return await this.#openWithTokens(provider, tokens, null)
+  /** Opens a backend with a new access token that is not stored yet, and cannot be refreshed. */
+  async openAuthorized(prepared: PreparedOAuthProvider, accessToken: Secret<string>): Promise<StorageBackend> {
+    return await this.#openWithTokens(prepared, fixedTokens(accessToken), null)
   }
 
   /** Removes a deleted connection. */
@@ -87,48 +90,48 @@ export class ConnectionOpener {
   async #openRow(connection: SealedConnection): Promise<StorageBackend> {
     const { cipher, providers, tokensOf, reseal } = this.#options
     const { sealedCredentials } = connection
-    const credentials = cipher.open(sealedCredentials, bindingOf(connection))
-    const provider = await providers.load(connection.provider)
-    const backend = isOAuthProvider(provider)
-      ? await this.#openWithTokens(provider, tokensOf(connection, credentials), connection)
-      : await this.#openWithCredentials(provider, credentials, connection)
+    const credentials = cipher.open(sealedCredentials, connection)
+    const prepared = await providers.prepare(connection.provider)
+    const backend =
+      prepared.client === null
+        ? await this.#openWithCredentials(prepared, credentials, connection)
+        : await this.#openWithTokens(prepared, tokensOf(connection, credentials), connection)
     if (!cipher.isCurrent(sealedCredentials)) reseal(connection, credentials)
     return backend
   }
 
   #openWithCredentials(
-    provider: TypedProvider,
+    prepared: PreparedTypedProvider,
     credentials: Secret<unknown>,
     connection: SealedConnection | null
   ): Promise<StorageBackend> {
-    const userId = connection?.userId
-    return this.#openBackend(provider, connection, credentials, (network) =>
-      provider.open({ ...network, credentials, userId })
+    return this.#openBackend(prepared, connection, credentials, (context) =>
+      prepared.provider.open({ ...context, credentials })
     )
   }
 
   #openWithTokens(
-    provider: OAuthProvider,
+    prepared: PreparedOAuthProvider,
     accessTokens: AccessTokens,
     connection: SealedConnection | null
   ): Promise<StorageBackend> {
-    const spool = this.#options.spoolOf(connection?.userId ?? null)
-    return this.#openBackend(provider, connection, undefined, (network) =>
-      provider.open({ ...network, accessTokens, spool })
+    // A connection that is not stored yet uploads nothing. No user has an empty id.
+    const spool = { create: () => this.#options.spool.create(connection?.userId ?? '') }
+    return this.#openBackend(prepared, connection, undefined, (context) =>
+      prepared.provider.open({ ...context, accessTokens, spool })
     )
   }
 
   async #openBackend(
-    { id }: ProviderDefinition,
+    { provider: { id }, network: { egress, timeouts } }: PreparedProvider,
     connection: SealedConnection | null,
     enteredCredentials: Secret<unknown> | undefined,
-    open: (network: { readonly egress: Egress; readonly timeouts: Timeouts }) => Promise<StorageBackend>
+    open: (context: Omit<OpenContext, 'credentials'>) => Promise<StorageBackend>
   ): Promise<StorageBackend> {
-    const { providers, clock, tracing } = this.#options
-    const { egress, timeouts } = providers.contextOf(id)
+    const { clock, tracing } = this.#options
     const hosts = new HostTrail(egress)
     try {
-      const backend = await open({ egress: hosts, timeouts })
+      const backend = await open({ egress: hosts, timeouts, userId: connection?.userId })
       return applyLayers(backend, {
         clock,
         timeouts,
@@ -162,6 +165,16 @@ export class ConnectionOpener {
       },
       health: health.get(provider, id),
       links: egress
+    }
+  }
+}
+
+/** Returns the tokens of a connection that is not stored yet. They are new, and are not refreshed. */
+export function fixedTokens(accessToken: Secret<string>): AccessTokens {
+  return {
+    current: async () => accessToken,
+    renewed: async () => {
+      throw new StorageError('ACCESS_DENIED')
     }
   }
 }

@@ -1,94 +1,19 @@
 import { LRUCache } from 'lru-cache'
-import pLimit from 'p-limit'
 import { failureDetailsOf, requireActive, type SealedConnection } from '../core/connection.ts'
 import type { OAuthClient } from '../core/oauth.ts'
 import type { Secret } from '../core/secret.ts'
-import { bindingOf, type ConnectionStore, type CredentialCipher } from '../core/stores.ts'
+import type { ConnectionStore, CredentialCipher } from '../core/stores.ts'
 import type { Metrics, TokenRefresh, Tracing } from '../core/telemetry.ts'
-import { type Clock, Deadline, raceSignal } from '../core/time.ts'
+import { type Clock, Deadline } from '../core/time.ts'
 import { isStorageError, StorageError } from '../errors.ts'
-import { parseTokens, serialiseTokens, type StoredTokens, toStoredTokens } from './tokens.ts'
-
-export type RefreshTarget = Pick<SealedConnection, 'id' | 'userId' | 'provider'>
-
-/** Concurrent refreshes. Each holds a connection of the host's pool while it waits for a provider. */
-const MAX_CONCURRENT = 2
-/** Limits refreshes of a provider that refuses each new token. Otherwise every call would cause one. */
-const MAX_REJECTIONS = 3
-const REJECTION_WINDOW_MS = 60_000
-const MAX_TRACKED_CONNECTIONS = 5_000
-
-interface InFlightRefresh {
-  readonly done: Promise<StoredTokens>
-  waiters: number
-}
-
-/** The refreshes of this process: one per connection, shared by all callers, and two at a time. */
-export class RefreshCoordinator {
-  readonly #refresher: Pick<TokenRefresher, 'refresh'>
-  readonly #clock: Clock
-  readonly #limit = pLimit(MAX_CONCURRENT)
-  readonly #inFlight = new Map<string, InFlightRefresh>()
-  /** Times of a connection's refreshes after refused tokens, by the monotonic clock. */
-  readonly #rejections = new LRUCache<string, number[]>({ max: MAX_TRACKED_CONNECTIONS })
-
-  constructor(refresher: Pick<TokenRefresher, 'refresh'>, clock: Clock) {
-    this.#refresher = refresher
-    this.#clock = clock
-  }
-
-  /**
-   * @param isUsable returns true for usable stored tokens; a caller that joins another's flight must check again
-   * @param options `isRejected`: the provider refused an unexpired token
-   * @throws StorageError `ACCESS_DENIED` if that happens too often, and the errors of the refresh
-   */
-  async join(
-    row: RefreshTarget,
-    isUsable: IsUsable,
-    signal: AbortSignal,
-    { isRejected = false }: { readonly isRejected?: boolean } = {}
-  ): Promise<StoredTokens> {
-    const inFlight = this.#inFlight.get(row.id) ?? this.#begin(row, isUsable, isRejected)
-    inFlight.waiters += 1
-    try {
-      return await raceSignal(inFlight.done, signal)
-    } finally {
-      inFlight.waiters -= 1
-    }
-  }
-
-  /** Resolves when the refreshes in flight have ended: a token that is being rotated must not be lost. */
-  async settled(): Promise<void> {
-    await Promise.allSettled([...this.#inFlight.values()].map(({ done }) => done))
-  }
-
-  #begin(row: RefreshTarget, isUsable: IsUsable, isRejected: boolean): InFlightRefresh {
-    const beforeRequest = (): void => {
-      if (isRejected) this.#recordRejection(row.id)
-    }
-    const inFlight: InFlightRefresh = {
-      waiters: 0,
-      done: this.#limit(() => {
-        // A queue behind a provider that hangs must not send requests for callers that have left.
-        if (inFlight.waiters === 0) throw new StorageError('PROVIDER_UNAVAILABLE', 'No caller waits for this refresh.')
-        return this.#refresher.refresh(row, isUsable, beforeRequest)
-      }).finally(() => {
-        this.#inFlight.delete(row.id)
-      })
-    }
-    // Each caller gets the error. After all have left it must not be an unhandled rejection.
-    inFlight.done.catch(() => {})
-    this.#inFlight.set(row.id, inFlight)
-    return inFlight
-  }
-
-  #recordRejection(connectionId: string): void {
-    const now = this.#clock.now()
-    const recent = (this.#rejections.get(connectionId) ?? []).filter((at) => now - at < REJECTION_WINDOW_MS)
-    if (recent.length >= MAX_REJECTIONS) throw new StorageError('ACCESS_DENIED')
-    this.#rejections.set(connectionId, [...recent, now])
-  }
-}
+import {
+  type IsUsable,
+  parseTokens,
+  type RefreshTarget,
+  serialiseTokens,
+  type StoredTokens,
+  toStoredTokens
+} from './tokens.ts'
 
 export interface TokenRefresherOptions {
   readonly connections: Pick<ConnectionStore, 'withRefreshLock'>
@@ -105,9 +30,6 @@ export interface TokenRefresherOptions {
   readonly metrics: Pick<Metrics, 'tokenRefreshed'>
   readonly tracing: Tracing
 }
-
-/** Returns true if the stored tokens are usable. Otherwise they are refreshed. */
-export type IsUsable = (tokens: StoredTokens) => boolean
 
 /**
  * The outcome of a refresh. Returned, not thrown: throwing would roll the transaction back. `changed`: the row was
@@ -221,7 +143,7 @@ export class TokenRefresher {
     // Connections in ERROR are verified from time to time, which takes a valid token.
     if (row.status !== 'ERROR') requireActive(row)
     const { cipher, clock } = this.#options
-    const stored = parseTokens(cipher.open(row.sealedCredentials, bindingOf(row)))
+    const stored = parseTokens(cipher.open(row.sealedCredentials, row))
     const unstoredTokens = this.#findUnstored(row.id, stored)
     // The stored access token may still be valid, but its refresh token is spent.
     if (unstoredTokens === undefined && isUsable(stored)) return { tokens: stored, result: 'unneeded' }
@@ -239,7 +161,7 @@ export class TokenRefresher {
       newest = toStoredTokens(tokenSet, requestedAt, newest)
       this.#unstored.set(row.id, { previous: stored, tokens: newest })
     }
-    const sealed = cipher.seal(serialiseTokens(newest), bindingOf(row))
+    const sealed = cipher.seal(serialiseTokens(newest), row)
     return (await store.reseal(row, sealed)) ? { tokens: newest, result: 'refreshed' } : 'changed'
   }
 

@@ -1,6 +1,5 @@
 import type { SealedConnection } from '../core/connection.ts'
-import { isOAuthProvider } from '../core/provider.ts'
-import { bindingOf, type CredentialCipher } from '../core/stores.ts'
+import type { CredentialCipher } from '../core/stores.ts'
 import { withTimeout } from '../core/time.ts'
 import type { ProviderCatalog } from './provider-catalog.ts'
 import { parseTokens, type StoredTokens } from './tokens.ts'
@@ -55,12 +54,11 @@ export class Revocations {
   async #revoke(connection: SealedConnection, signal: AbortSignal): Promise<void> {
     const { cipher, providers } = this.#options
     const { provider: providerId, sealedCredentials } = connection
-    const provider = await providers.load(providerId)
-    const isOAuth = isOAuthProvider(provider)
-    if (!isOAuth && provider.connect.revoke === undefined) return
-    const credentials = cipher.open(sealedCredentials, bindingOf(connection))
-    if (isOAuth) await this.#revokeTokens(providerId, parseTokens(credentials), signal)
-    else await provider.connect.revoke?.(credentials, { ...providers.contextOf(providerId), signal })
+    const { provider, client, network } = await providers.prepare(providerId)
+    if (client === null && provider.connect.revoke === undefined) return
+    const credentials = cipher.open(sealedCredentials, connection)
+    if (client === null) await provider.connect.revoke?.(credentials, { ...network, signal })
+    else await client.revoke(parseTokens(credentials), signal)
   }
 
   async #revokeTokens(providerId: string, tokens: StoredTokens, signal: AbortSignal): Promise<void> {

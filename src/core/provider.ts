@@ -79,20 +79,20 @@ export interface LoginFlowConnect extends CredentialsConnectBase {
   poll(pending: Secret<unknown>, context: ConnectContext): Promise<Readonly<Record<string, unknown>> | null>
 }
 
-interface NetworkContext {
+interface OpenContextBase {
   /** Network access under the operator's rules. */
   readonly egress: Egress
   readonly timeouts: Timeouts
-}
-
-export interface OpenContext extends NetworkContext {
-  /** The result of `parse`, as read from the database. */
-  readonly credentials: Secret<unknown>
   /** The connection's user, for limits per user. Absent while the connection is being made. */
   readonly userId?: string | undefined
 }
 
-export interface OAuthOpenContext extends NetworkContext {
+export interface OpenContext extends OpenContextBase {
+  /** The result of `parse`, as read from the database. */
+  readonly credentials: Secret<unknown>
+}
+
+export interface OAuthOpenContext extends OpenContextBase {
   /** Must be called for each request: a token expires after about an hour. */
   readonly accessTokens: AccessTokens
   /** Buffers uploads of unknown size for services that need the size in advance. */

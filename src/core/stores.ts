@@ -13,16 +13,7 @@ export interface Timeouts {
 }
 
 /** The binding of sealed credentials: a value copied to another row, user or provider cannot be opened. */
-export interface CredentialBinding {
-  readonly userId: string
-  readonly connectionId: string
-  readonly provider: string
-}
-
-/** Returns the binding of a connection's credentials. */
-export function bindingOf({ userId, id, provider }: Pick<Connection, 'userId' | 'id' | 'provider'>): CredentialBinding {
-  return { userId, connectionId: id, provider }
-}
+export type CredentialBinding = Pick<Connection, 'userId' | 'id' | 'provider'>
 
 export interface CredentialCipher {
   /** @param credentials a JSON value */

@@ -1,8 +1,7 @@
-import { createHmac, createSecretKey, type KeyObject, randomBytes } from 'node:crypto'
-import { aesGcmOpen, aesGcmSeal, encodeFields, hashFields, hkdfSha256, IV_BYTES, TAG_BYTES } from './primitives.ts'
-import { KEY_ID, type KeyRing } from './key-ring.ts'
+import { createHmac, createSecretKey, type KeyObject } from 'node:crypto'
+import type { KeyRing } from './key-ring.ts'
+import { encodeFields, hashFields, hkdfSha256, KEY_ID, openSalted, type SealContext, sealSalted } from './primitives.ts'
 
-const SALT_BYTES = 32
 const TIME_BYTES = 8
 /** Version 1 had no time. */
 const VERSION = 2
@@ -40,41 +39,29 @@ export interface BytesSealer {
  */
 export function createBytesSealer(keyRing: KeyRing, purpose: string): BytesSealer {
   const nameKey = createSecretKey(hkdfSha256(keyRing.currentKey, NO_SALT, hashFields([NAME_DOMAIN, purpose])))
-  const deriveKey = (masterKey: KeyObject, salt: Uint8Array): Buffer =>
-    hkdfSha256(masterKey, salt, hashFields([KEY_DOMAIN, purpose]))
-  const associatedData = (kid: string, name: string, time: number): Buffer =>
-    encodeFields([AAD_DOMAIN, kid, purpose, name, String(time)])
+  const contextOf = (masterKey: KeyObject, kid: string, name: string, time: number): SealContext => ({
+    masterKey,
+    keyFields: [KEY_DOMAIN, purpose],
+    aadFields: [AAD_DOMAIN, kid, purpose, name, String(time)]
+  })
 
   return {
     seal(bytes, name, time): Buffer {
       const kid = keyRing.current
-      const salt = randomBytes(SALT_BYTES)
-      const iv = randomBytes(IV_BYTES)
-      const key = deriveKey(keyRing.currentKey, salt)
-      const { ciphertext, tag } = aesGcmSeal(key, iv, associatedData(kid, name, time), bytes)
-      key.fill(0)
-      const header = Buffer.concat([Buffer.from([VERSION, kid.length]), Buffer.from(kid, 'latin1'), encodeTime(time)])
-      return Buffer.concat([header, salt, iv, ciphertext, tag])
+      const header = [Buffer.from([VERSION, kid.length]), Buffer.from(kid, 'latin1'), encodeTime(time)]
+      return Buffer.concat([...header, sealSalted(bytes, contextOf(keyRing.currentKey, kid, name, time))])
     },
 
     open(sealed, name): OpenedBytes | null {
       const [version, kidLength = 0] = sealed
       const kidEnd = 2 + kidLength
       const headerEnd = kidEnd + TIME_BYTES
-      if (version !== VERSION || sealed.byteLength < headerEnd + SALT_BYTES + IV_BYTES + TAG_BYTES) return null
+      if (version !== VERSION || sealed.byteLength < headerEnd) return null
       const kid = sealed.toString('latin1', 2, kidEnd)
-      const masterKey = KEY_ID.test(kid) ? keyRing.find(kid) : undefined
+      const masterKey = KEY_ID.test(kid) ? keyRing.keys.get(kid) : undefined
       if (masterKey === undefined) return null
       const time = sealed.readDoubleBE(kidEnd)
-      const salt = sealed.subarray(headerEnd, headerEnd + SALT_BYTES)
-      const iv = sealed.subarray(headerEnd + SALT_BYTES, headerEnd + SALT_BYTES + IV_BYTES)
-      const ciphertext = sealed.subarray(headerEnd + SALT_BYTES + IV_BYTES, -TAG_BYTES)
-      const key = deriveKey(masterKey, salt)
-      const bytes = aesGcmOpen(key, iv, associatedData(kid, name, time), {
-        ciphertext,
-        tag: sealed.subarray(-TAG_BYTES)
-      })
-      key.fill(0)
+      const bytes = openSalted(sealed.subarray(headerEnd), contextOf(masterKey, kid, name, time))
       return bytes === null ? null : { bytes, time }
     },
 

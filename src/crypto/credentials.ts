@@ -1,13 +1,19 @@
-import { type KeyObject, randomBytes } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
 import { Secret } from '../core/secret.ts'
 import type { CredentialBinding, CredentialCipher } from '../core/stores.ts'
 import type { Metrics } from '../core/telemetry.ts'
 import { Diagnosis, isStorageError, StorageError } from '../errors.ts'
-import { formatSealedText, type KeyRing, parseSealedText } from './key-ring.ts'
-import { aesGcmOpen, aesGcmSeal, encodeFields, hashFields, hkdfSha256, IV_BYTES, TAG_BYTES } from './primitives.ts'
+import type { KeyRing } from './key-ring.ts'
+import {
+  formatSealedText,
+  MIN_SALTED_BYTES,
+  openSalted,
+  parseSealedText,
+  type SealContext,
+  sealedPrefix,
+  sealSalted
+} from './primitives.ts'
 
-const SALT_BYTES = 32
-const HEADER_BYTES = SALT_BYTES + IV_BYTES
 const KEY_DOMAIN = 'fastify-cloud-storage credentials key v1'
 const AAD_DOMAIN = 'fastify-cloud-storage credentials v1'
 
@@ -23,39 +29,32 @@ export const MAX_ENVELOPE_LENGTH = 65_536
  *
  * @param random returns the given number of unpredictable bytes
  */
-export function createCredentialCipher(
-  keyRing: KeyRing,
-  random: (size: number) => Uint8Array = randomBytes
-): CredentialCipher {
+export function createCredentialCipher(keyRing: KeyRing, random?: (size: number) => Uint8Array): CredentialCipher {
+  const currentPrefix = sealedPrefix(keyRing.current)
   return {
     seal(credentials: Secret<unknown>, binding: CredentialBinding): string {
       const plaintext = Buffer.from(serialise(credentials))
-      const salt = random(SALT_BYTES)
-      const iv = random(IV_BYTES)
-      const key = deriveKey(keyRing.currentKey, salt, binding)
       try {
-        const { ciphertext, tag } = aesGcmSeal(key, iv, associatedData(keyRing.current, binding), plaintext)
-        const sealed = formatSealedText(keyRing.current, Buffer.concat([salt, iv, ciphertext, tag]))
+        const context = contextOf(keyRing.currentKey, keyRing.current, binding)
+        const sealed = formatSealedText(keyRing.current, sealSalted(plaintext, context, random))
         if (sealed.length > MAX_ENVELOPE_LENGTH) {
           throw new StorageError('INVALID_CREDENTIALS', 'The credentials are too long.')
         }
         return sealed
       } finally {
-        key.fill(0)
         plaintext.fill(0)
       }
     },
 
     open(sealed: string, binding: CredentialBinding): Secret<unknown> {
-      const { kid, payload } = parseEnvelope(sealed)
-      const masterKey = keyRing.find(kid)
+      const parsed = sealed.length > MAX_ENVELOPE_LENGTH ? null : parseSealedText(sealed)
+      if (parsed === null || parsed.payload.byteLength < MIN_SALTED_BYTES) {
+        throw unreadableCredentials('not an envelope')
+      }
+      const { kid, payload } = parsed
+      const masterKey = keyRing.keys.get(kid)
       if (masterKey === undefined) throw unreadableCredentials(`no key "${kid}" in the key ring`)
-      const key = deriveKey(masterKey, payload.subarray(0, SALT_BYTES), binding)
-      const iv = payload.subarray(SALT_BYTES, HEADER_BYTES)
-      const tag = payload.subarray(-TAG_BYTES)
-      const ciphertext = payload.subarray(HEADER_BYTES, -TAG_BYTES)
-      const plaintext = aesGcmOpen(key, iv, associatedData(kid, binding), { ciphertext, tag })
-      key.fill(0)
+      const plaintext = openSalted(payload, contextOf(masterKey, kid, binding))
       if (plaintext === null) throw unreadableCredentials('modified, or encrypted for another row')
       try {
         return new Secret(parseJson(plaintext))
@@ -64,7 +63,7 @@ export function createCredentialCipher(
       }
     },
 
-    isCurrent: (sealed) => parseSealedText(sealed)?.kid === keyRing.current
+    isCurrent: (sealed) => sealed.startsWith(currentPrefix)
   }
 }
 
@@ -74,19 +73,8 @@ function serialise(credentials: Secret<unknown>): string {
   return json
 }
 
-function deriveKey(masterKey: KeyObject, salt: Uint8Array, { userId, connectionId }: CredentialBinding): Buffer {
-  return hkdfSha256(masterKey, salt, hashFields([KEY_DOMAIN, userId, connectionId]))
-}
-
-function associatedData(kid: string, { userId, connectionId, provider }: CredentialBinding): Buffer {
-  return encodeFields([AAD_DOMAIN, kid, userId, connectionId, provider])
-}
-
-function parseEnvelope(sealed: string): { kid: string; payload: Buffer } {
-  const parsed = sealed.length > MAX_ENVELOPE_LENGTH ? null : parseSealedText(sealed)
-  if (parsed === null || parsed.payload.byteLength < HEADER_BYTES + TAG_BYTES)
-    throw unreadableCredentials('not an envelope')
-  return parsed
+function contextOf(masterKey: KeyObject, kid: string, { userId, id, provider }: CredentialBinding): SealContext {
+  return { masterKey, keyFields: [KEY_DOMAIN, userId, id], aadFields: [AAD_DOMAIN, kid, userId, id, provider] }
 }
 
 function parseJson(plaintext: Buffer): unknown {

@@ -1,4 +1,5 @@
 import { createSecretKey, type KeyObject } from 'node:crypto'
+import { KEY_ID } from './primitives.ts'
 
 /** The plugin's `encryption` option. */
 export interface KeyRingOptions {
@@ -12,11 +13,9 @@ export interface KeyRingOptions {
 export interface KeyRing {
   readonly current: string
   readonly currentKey: KeyObject
-  find(kid: string): KeyObject | undefined
+  /** All keys, by id. */
+  readonly keys: ReadonlyMap<string, KeyObject>
 }
-
-/** The form of a key id. Key ids are part of every sealed value, in plain text. */
-export const KEY_ID = /^[A-Za-z0-9_-]{1,32}$/
 
 /** 32 bytes in either alphabet, but not mixed; padding is optional. */
 const BASE64 = /^(?:[A-Za-z0-9+/]{43}|[A-Za-z0-9_-]{43})=?$/
@@ -32,7 +31,7 @@ export function createKeyRing(options: KeyRingOptions): KeyRing {
   if (typeof current !== 'string') throw new Error('encryption.current must be the id of one of encryption.keys')
   const currentKey = keys.get(current)
   if (currentKey === undefined) throw new Error('encryption.current is not the id of any key in encryption.keys')
-  return Object.freeze({ current, currentKey, find: (kid: string) => keys.get(kid) })
+  return Object.freeze({ current, currentKey, keys })
 }
 
 function parseKeys(keys: unknown): ReadonlyMap<string, KeyObject> {
@@ -64,34 +63,4 @@ function parseKey(name: string, text: unknown): KeyObject {
 /** 43 characters hold 258 bits. The last two must be zero; otherwise the text was truncated or mistyped. */
 function isCanonical(text: string, bytes: Buffer): boolean {
   return bytes.toString('base64url') === text.replace('=', '').replaceAll('+', '-').replaceAll('/', '_')
-}
-
-const VERSION = 'v1'
-
-/** The parts of a sealed text. They are not authenticated yet. */
-export interface SealedText {
-  readonly kid: string
-  readonly payload: Buffer
-}
-
-/** Formats `v1.<key id>.<base64url>`. The key id is in plain text, so that SQL can count rows under an old key. */
-export function formatSealedText(kid: string, payload: Uint8Array): string {
-  return sealedPrefix(kid) + Buffer.from(payload).toString('base64url')
-}
-
-/** Returns the prefix of all texts that this key has sealed. */
-export function sealedPrefix(kid: string): string {
-  return `${VERSION}.${kid}.`
-}
-
-/**
- * Returns the parts of a sealed text, or `null` for a text that {@link formatSealedText} cannot have written. Each
- * payload has only one valid encoding, so that changing a character always changes the bytes.
- */
-export function parseSealedText(text: string): SealedText | null {
-  const [version, kid, encoded, ...rest] = text.split('.', 4)
-  if (version !== VERSION || kid === undefined || encoded === undefined || rest.length > 0) return null
-  if (!KEY_ID.test(kid)) return null
-  const payload = Buffer.from(encoded, 'base64url')
-  return payload.toString('base64url') === encoded ? { kid, payload } : null
 }

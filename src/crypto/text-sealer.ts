@@ -1,7 +1,17 @@
 import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto'
 import type { TextSealer } from '../core/stores.ts'
-import { aesGcmOpen, aesGcmSeal, encodeFields, hashFields, hkdfSha256, IV_BYTES, TAG_BYTES } from './primitives.ts'
-import { formatSealedText, type KeyRing, parseSealedText } from './key-ring.ts'
+import type { KeyRing } from './key-ring.ts'
+import {
+  aesGcmOpen,
+  aesGcmSeal,
+  encodeFields,
+  formatSealedText,
+  hashFields,
+  hkdfSha256,
+  IV_BYTES,
+  parseSealedText,
+  TAG_BYTES
+} from './primitives.ts'
 
 const ENCRYPTION_DOMAIN = 'fastify-cloud-storage text encryption v1'
 const NONCE_DOMAIN = 'fastify-cloud-storage text nonce v1'
@@ -29,7 +39,7 @@ export function createTextSealer(keyRing: KeyRing, purpose: string): TextSealer 
   function findKeys(kid: string): DerivedKeys | null {
     const cached = keysById.get(kid)
     if (cached !== undefined) return cached
-    const masterKey = keyRing.find(kid)
+    const masterKey = keyRing.keys.get(kid)
     if (masterKey === undefined) return null
     const keys = deriveKeys(masterKey, purpose)
     keysById.set(kid, keys)

@@ -2,8 +2,7 @@ import { stringifySetCookie } from 'cookie'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { LoginFlow } from '../connections/login-flow.ts'
 import type { OAuthFlow } from '../connections/oauth-flow.ts'
-import type { ProviderCatalog } from '../connections/provider-catalog.ts'
-import { isOAuthProvider, type OAuthProvider, type ProviderDefinition } from '../core/provider.ts'
+import type { PreparedOAuthProvider, PreparedTypedProvider, ProviderCatalog } from '../connections/provider-catalog.ts'
 import { clientSignal } from './in-flight.ts'
 import { isCrossSite, type TrustedSites, userOf } from './authentication.ts'
 import { parseLabel, toPublicConnection } from './connection-routes.ts'
@@ -37,29 +36,30 @@ export function authorizeRoutes(
   const checkLogin = compile(loginFlowSchema)
   const checkOAuth = compile(oauthFlowSchema)
 
-  async function beginOAuth(provider: OAuthProvider, request: FastifyRequest, reply: FastifyReply) {
+  async function beginOAuth(prepared: PreparedOAuthProvider, request: FastifyRequest, reply: FastifyReply) {
     const body = request.body ?? {}
     checkOAuth(body)
     const { returnTo, label } = body as { returnTo?: string; label?: string }
+    const redirectUri = urls.redirectUri(prepared.provider.id)
     const { authorizationUrl, nonce } = await oauthFlow.begin({
       userId: userOf(request),
-      provider,
-      redirectUri: urls.redirectUri(provider.id).href,
+      prepared,
+      redirectUri: redirectUri.href,
       returnTo: urls.returnTo(returnTo),
       label: parseLabel(label)
     })
-    const cookie = nonceCookie(nonce, urls.redirectUri(provider.id), isCrossSite(request, sites))
+    const cookie = nonceCookie(nonce, redirectUri, isCrossSite(request, sites))
     reply.header('set-cookie', stringifySetCookie(cookie))
     return { authorizationUrl }
   }
 
-  async function beginLogin(provider: ProviderDefinition, request: FastifyRequest, reply: FastifyReply) {
+  async function beginLogin(prepared: PreparedTypedProvider, request: FastifyRequest, reply: FastifyReply) {
     checkLogin(request.body)
     const { baseUrl, label } = request.body as { baseUrl: string; label?: string }
     const userId = userOf(request)
     return await loginFlow.begin({
       userId,
-      provider,
+      prepared,
       baseUrl,
       label: parseLabel(label),
       signal: clientSignal(reply)
@@ -70,10 +70,11 @@ export function authorizeRoutes(
     '/connections/:provider/authorize',
     { schema: describe('authorize'), validatorCompiler: skipValidation, bodyLimit: BODY_LIMIT },
     async (request, reply) => {
-      const provider = await providers.load(request.params.provider)
-      const started = isOAuthProvider(provider)
-        ? await beginOAuth(provider, request, reply)
-        : await beginLogin(provider, request, reply)
+      const prepared = await providers.prepare(request.params.provider)
+      const started =
+        prepared.client === null
+          ? await beginLogin(prepared, request, reply)
+          : await beginOAuth(prepared, request, reply)
       return reply.header('cache-control', 'no-store').send(started)
     }
   )
@@ -85,7 +86,7 @@ export function authorizeRoutes(
       const { provider, flowId } = request.params
       const connection = await loginFlow.poll({
         userId: userOf(request),
-        provider: await providers.load(provider),
+        prepared: await providers.prepare(provider),
         flowId,
         signal: clientSignal(reply)
       })

@@ -2,7 +2,6 @@ import { parseCookie, type SetCookie, stringifySetCookie } from 'cookie'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { BrowserNonce, OAuthFlow } from '../connections/oauth-flow.ts'
 import type { ProviderCatalog } from '../connections/provider-catalog.ts'
-import { isOAuthProvider } from '../core/provider.ts'
 import { isStorageError, StorageError } from '../errors.ts'
 import { type Authenticate, identify } from './authentication.ts'
 import { type DescribeRoute, skipValidation } from './openapi/describe.ts'
@@ -38,23 +37,17 @@ export function callbackRoute(
   // The flow checks the parameters, since providers may add others.
   const options = { schema: describe('finishAuthorization'), validatorCompiler: skipValidation, exposeHeadRoute: false }
   app.get<{ Params: { provider: string } }>(CALLBACK_PATH, options, async (request, reply) => {
-    const provider = await providers.load(request.params.provider)
-    if (!isOAuthProvider(provider)) throw new StorageError('PROVIDER_UNKNOWN')
-    const redirectUri = urls.redirectUri(provider.id)
-    let nonceId: string | undefined
-    const { returnTo, error } = await oauthFlow.finish({
-      provider,
+    const prepared = await providers.prepare(request.params.provider)
+    if (prepared.client === null) throw new StorageError('PROVIDER_UNKNOWN')
+    const redirectUri = urls.redirectUri(prepared.provider.id)
+    const { nonceId, returnTo, error } = await oauthFlow.finish({
+      prepared,
       redirectUri: redirectUri.href,
       parameters: parseRawQuery(request),
-      nonceOf: (id) => {
-        nonceId = id
-        return readNonce(request.headers.cookie, id)
-      },
+      nonces: readNonces(request.headers.cookie),
       userId: await tryIdentify(authenticate, request)
     })
-    if (nonceId !== undefined) {
-      reply.header('set-cookie', stringifySetCookie(expiredNonceCookie(nonceId, redirectUri)))
-    }
+    reply.header('set-cookie', stringifySetCookie(expiredNonceCookie(nonceId, redirectUri)))
     const location = new URL(returnTo)
     if (error !== null) {
       logFailure(request, error.statusCode, error)
@@ -83,10 +76,8 @@ async function tryIdentify(authenticate: Authenticate, request: FastifyRequest):
   }
 }
 
-/** Returns the cookie's name. Each flow has its own, so that concurrent flows do not overwrite each other's nonce. */
-function nonceCookieName(id: string): string {
-  return `cloud_oauth_${id}`
-}
+/** Before the flow's id: each flow has its own cookie, so that concurrent flows do not overwrite each other's nonce. */
+const NONCE_COOKIE_PREFIX = 'cloud_oauth_'
 
 /**
  * Returns the cookie that the browser sends to the callback only. It is `Lax`, not `Strict`, since the user returns
@@ -96,7 +87,7 @@ function nonceCookieName(id: string): string {
  */
 export function nonceCookie({ id, value, lifetimeMs }: BrowserNonce, callback: URL, isCrossSite: boolean): SetCookie {
   return {
-    name: nonceCookieName(id),
+    name: NONCE_COOKIE_PREFIX + id,
     value,
     path: callback.pathname,
     maxAge: Math.floor(lifetimeMs / 1000),
@@ -107,12 +98,19 @@ export function nonceCookie({ id, value, lifetimeMs }: BrowserNonce, callback: U
 }
 
 /** Returns the cookie that deletes the nonce of a finished flow. */
-export function expiredNonceCookie(id: string, callback: URL): SetCookie {
+function expiredNonceCookie(id: string, callback: URL): SetCookie {
   return nonceCookie({ id, value: '', lifetimeMs: 0 }, callback, false)
 }
 
-export function readNonce(cookieHeader: string | undefined, id: string): string | undefined {
-  return cookieHeader === undefined ? undefined : parseCookie(cookieHeader)[nonceCookieName(id)]
+/** Returns the nonces of the browser's flows, by their ids. */
+function readNonces(cookieHeader = ''): ReadonlyMap<string, string> {
+  const nonces = new Map<string, string>()
+  for (const [name, value] of Object.entries(parseCookie(cookieHeader))) {
+    if (name.startsWith(NONCE_COOKIE_PREFIX) && value !== undefined) {
+      nonces.set(name.slice(NONCE_COOKIE_PREFIX.length), value)
+    }
+  }
+  return nonces
 }
 
 /** The URLs of the application for browsers. They depend only on the configuration, never on a request. */

@@ -47,12 +47,12 @@ export function connectRoutes(
     '/connections/:id',
     { schema: describe('connect'), validatorCompiler: skipValidation, bodyLimit: BODY_LIMIT },
     async (request, reply) => {
-      const provider = await providers.load(request.params.id)
-      getBodyCheck(provider)(request.body)
+      const prepared = await providers.prepare(request.params.id)
+      getBodyCheck(prepared.provider)(request.body)
       const { label, ...fields } = request.body as Record<string, unknown> & { label?: string }
       const connection = await connections.connect({
         userId: userOf(request),
-        provider,
+        prepared,
         fields,
         label: parseLabel(label),
         signal: clientSignal(reply)

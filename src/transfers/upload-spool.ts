@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Clock } from '../core/time.ts'
 import { Diagnosis, StorageError } from '../errors.ts'
-import type { SpooledUpload, UploadSpool } from '../core/provider.ts'
+import type { SpooledUpload } from '../core/provider.ts'
 
 export interface SpoolLimits {
   /** Largest upload of unknown size, in bytes. */
@@ -52,18 +52,14 @@ export class SpoolSpace {
     return this.#bytes
   }
 
-  /** Returns the spool of one user. */
-  forUser(userId: string): UploadSpool {
-    return { create: () => this.#create(userId) }
-  }
-
   /** @throws Error if the configured folder is not writable */
   async assertUsable(): Promise<void> {
     const { folder } = this.#options
     if (folder !== undefined) await access(`${folder}/.`, constants.R_OK | constants.W_OK | constants.X_OK)
   }
 
-  async #create(userId: string): Promise<SpooledUpload> {
+  /** Creates an empty file of one user. @throws StorageError as `UploadSpool.create` */
+  async create(userId: string): Promise<SpooledUpload> {
     const { folder: parent = tmpdir(), open = openFile } = this.#options
     await (this.#initialSweep ??= this.#sweep(parent))
     const folder = await mkdtemp(join(parent, PREFIX)).catch(throwSpoolError)

@@ -11,7 +11,7 @@ import { anyText } from '../support/listing/arbitraries.ts'
 
 const K1 = randomBytes(32)
 const K2 = randomBytes(32)
-const BINDING: CredentialBinding = { userId: 'user-1', connectionId: 'connection-1', provider: 's3' }
+const BINDING: CredentialBinding = { userId: 'user-1', id: 'connection-1', provider: 's3' }
 const MESSAGE = 'The stored credentials of this connection cannot be read.'
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/ \0é'
 
@@ -44,19 +44,19 @@ function byHand(plaintext: string, binding = BINDING, kid = 'k1', key = K1): str
     const encoded = values.map((value) => Buffer.from(value, 'utf16le'))
     return Buffer.concat(encoded.flatMap((value) => [uint32(value.length), value]))
   }
-  const { userId, connectionId, provider } = binding
+  const { userId, id, provider } = binding
   const [salt, iv] = [randomBytes(32), randomBytes(12)]
-  const info = fields('fastify-cloud-storage credentials key v1', userId, connectionId)
+  const info = fields('fastify-cloud-storage credentials key v1', userId, id)
   const hash = createHash('sha256').update(info).digest()
   const gcm = createCipheriv('aes-256-gcm', Buffer.from(hkdfSync('sha256', key, salt, hash, 32)), iv)
-  gcm.setAAD(fields('fastify-cloud-storage credentials v1', kid, userId, connectionId, provider))
+  gcm.setAAD(fields('fastify-cloud-storage credentials v1', kid, userId, id, provider))
   const parts = [salt, iv, gcm.update(plaintext), gcm.final(), gcm.getAuthTag()]
   return `v1.${kid}.${Buffer.concat(parts).toString('base64url')}`
 }
 
 t.test('every JSON value can be sealed and opened under every binding', async () => {
   const id = anyText()
-  const bindings = fc.record({ userId: id, connectionId: id, provider: id })
+  const bindings = fc.record({ userId: id, id, provider: id })
   fc.assert(
     fc.property(fc.jsonValue(), bindings, (value, binding) => {
       const back = cipher.open(seal(value, binding), binding).reveal()
@@ -162,21 +162,21 @@ t.test('a truncated tag is refused, whatever its length is', async (t) => {
 t.test('an envelope can be opened only in its own row', async (t) => {
   const sealed = seal('secret')
   t.ok(failure(sealed, { ...BINDING, userId: 'user-2' }))
-  t.ok(failure(sealed, { ...BINDING, connectionId: 'connection-2' }))
+  t.ok(failure(sealed, { ...BINDING, id: 'connection-2' }))
   t.ok(failure(sealed, { ...BINDING, provider: 'webdav' }))
   t.equal(failure(sealed), null)
 })
 
 t.test('the boundaries of user, connection and provider are authenticated', async (t) => {
-  const sealed = seal('secret', { userId: 'ab', connectionId: 'cd', provider: 'ef' })
-  t.ok(failure(sealed, { userId: 'abc', connectionId: 'd', provider: 'ef' }))
-  t.ok(failure(sealed, { userId: 'ab', connectionId: 'cde', provider: 'f' }))
-  t.ok(failure(sealed, { userId: 'cd', connectionId: 'ab', provider: 'ef' }))
+  const sealed = seal('secret', { userId: 'ab', id: 'cd', provider: 'ef' })
+  t.ok(failure(sealed, { userId: 'abc', id: 'd', provider: 'ef' }))
+  t.ok(failure(sealed, { userId: 'ab', id: 'cde', provider: 'f' }))
+  t.ok(failure(sealed, { userId: 'cd', id: 'ab', provider: 'ef' }))
   t.ok(failure(seal('secret', { ...BINDING, userId: '\ud800' }), { ...BINDING, userId: '\ud801' }), 'lone surrogates')
 })
 
 t.test('ids of any length can be bound', async (t) => {
-  const long = { userId: 'u'.repeat(5000), connectionId: 'c'.repeat(5000), provider: 's3' }
+  const long = { userId: 'u'.repeat(5000), id: 'c'.repeat(5000), provider: 's3' }
   const sealed = seal('secret', long)
   t.equal(cipher.open(sealed, long).reveal(), 'secret')
   t.ok(failure(sealed, { ...long, userId: 'u'.repeat(4999) }))

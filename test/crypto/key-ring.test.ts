@@ -21,9 +21,9 @@ t.test('a key may be base64 or base64url, with or without padding', async (t) =>
 t.test('the ring finds its own keys only', async (t) => {
   const keys = ring({ current: 'k2', keys: { k1: BASE64, k2: OTHER } })
   t.equal(keys.current, 'k2')
-  t.equal(keys.find('k2'), keys.currentKey)
-  t.ok(keys.find('k1')?.export().equals(BYTES))
-  for (const kid of ['k3', '', '__proto__', 'constructor', 'toString']) t.equal(keys.find(kid), undefined)
+  t.equal(keys.keys.get('k2'), keys.currentKey)
+  t.ok(keys.keys.get('k1')?.export().equals(BYTES))
+  for (const kid of ['k3', '', '__proto__', 'constructor', 'toString']) t.equal(keys.keys.get(kid), undefined)
 })
 
 t.test('names of inherited properties are not key ids', async (t) => {
@@ -36,7 +36,7 @@ t.test('names of inherited properties are not key ids', async (t) => {
 
 t.test('the key id __proto__ has no special meaning', async (t) => {
   const keys = ring({ current: '__proto__', keys: JSON.parse(`{"__proto__":"${BASE64}"}`) as object })
-  t.ok(keys.find('__proto__')?.export().equals(BYTES))
+  t.ok(keys.keys.get('__proto__')?.export().equals(BYTES))
 })
 
 t.test('an invalid key ring is refused with the name of the problem and without a value', async (t) => {

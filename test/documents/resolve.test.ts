@@ -74,7 +74,7 @@ function make() {
     tokensOf: () => {
       throw new Error('no OAuth here')
     },
-    spoolOf: () => TEST_SPOOL,
+    spool: TEST_SPOOL,
     reseal: (connection) => {
       counts.resealed.push(connection.id)
     },
@@ -95,8 +95,7 @@ function make() {
   )
   const connect = (over: Partial<SealedConnection> = {}, credentials: unknown = { token: 't' }): SealedConnection => {
     const row = connections.add(over)
-    const binding = { userId: row.userId, connectionId: row.id, provider: row.provider }
-    const sealed = { ...row, sealedCredentials: cipher.seal(new Secret(credentials), binding) }
+    const sealed = { ...row, sealedCredentials: cipher.seal(new Secret(credentials), row) }
     connections.rows.set(row.id, sealed)
     return sealed
   }

@@ -17,7 +17,7 @@ const ROWS = 10_000
 const keys = { k1: randomBytes(32).toString('base64'), k2: randomBytes(32).toString('base64') }
 const PROGRAM = fileURLToPath(compiledUrl('server/rotate-keys.ts'))
 
-const bindingOf = (userId: string, connectionId: string) => ({ userId, connectionId, provider: 's3' })
+const bindingOf = (userId: string, id: string) => ({ userId, id, provider: 's3' })
 
 function startRotation(url: string, env: Record<string, string> = {}) {
   const child = spawn(process.execPath, [PROGRAM], {

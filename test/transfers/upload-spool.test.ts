@@ -31,7 +31,7 @@ function inFolder(t: Test, options: Parameters<typeof spoolSpace>[0] = {}) {
 
 t.test('a file returns its bytes, and has neither a name nor a folder', async (t) => {
   const { folder, space } = inFolder(t, { maxBytes: 2 ** 30, maxBytesPerUser: 2 ** 30, maxTotalBytes: 2 ** 30 })
-  const file = await space.forUser('a').create()
+  const file = await space.create('a')
   t.same(await readdir(folder), [])
   const content = randomBytes(700_001)
   await file.append(content.subarray(0, 400_000))
@@ -52,15 +52,13 @@ t.test('a file is created for its owner only, in a folder for the owner only', a
       return handle
     }
   })
-  await (await space.forUser('a').create()).close()
+  await (await space.create('a')).close()
   t.same(modes, [0o600, 0o700])
 })
 
 t.test('an upload, a user and the process each have a limit with its own error', async (t) => {
   const { space } = inFolder(t)
-  const [first, second, other, third] = await Promise.all(
-    ['a', 'a', 'b', 'c'].map((user) => space.forUser(user).create())
-  )
+  const [first, second, other, third] = await Promise.all(['a', 'a', 'b', 'c'].map((user) => space.create(user)))
   if (!first || !second || !other || !third) throw new Error('no files')
   await first.append(Buffer.alloc(100))
   t.equal(await codeOf(first.append(Buffer.alloc(1))), 'PAYLOAD_TOO_LARGE', 'one upload')
@@ -88,7 +86,7 @@ t.test('a full disk and an unusable folder have different errors', async (t) => 
       return handle
     }
     const { folder, space } = inFolder(t, { open: failing })
-    const file = await space.forUser('a').create()
+    const file = await space.create('a')
     const error: unknown = await file.append(Buffer.alloc(10)).catch((reason: unknown) => reason)
     t.match(error, { code: code === 'EIO' ? 'INTERNAL' : 'INSUFFICIENT_STORAGE', message: /^[^/]*$/ }, code)
     await file.close()
@@ -96,10 +94,10 @@ t.test('a full disk and an unusable folder have different errors', async (t) => 
     t.same(await readdir(folder), [])
   }
   const cannotOpen = inFolder(t, { open: () => Promise.reject(Object.assign(new Error('full'), { code: 'ENOSPC' })) })
-  t.equal(await codeOf(cannotOpen.space.forUser('a').create()), 'INSUFFICIENT_STORAGE')
+  t.equal(await codeOf(cannotOpen.space.create('a')), 'INSUFFICIENT_STORAGE')
   t.same(await readdir(cannotOpen.folder), [], 'the folder is removed')
   const missing = spoolSpace({ folder: join(t.testdir(), 'none') })
-  t.equal(await codeOf(missing.forUser('a').create()), 'INTERNAL')
+  t.equal(await codeOf(missing.create('a')), 'INTERNAL')
   await t.rejects(missing.assertUsable())
   await t.resolves(inFolder(t).space.assertUsable())
 })
@@ -107,9 +105,9 @@ t.test('a full disk and an unusable folder have different errors', async (t) => 
 t.test('the default folder is the temporary folder of the system', async (t) => {
   const folder = t.testdir()
   setEnvironment(t, { TMPDIR: join(folder, 'none') })
-  t.equal(await codeOf(spoolSpace().forUser('a').create()), 'INTERNAL')
+  t.equal(await codeOf(spoolSpace().create('a')), 'INTERNAL')
   process.env['TMPDIR'] = folder
-  await (await spoolSpace().forUser('a').create()).close()
+  await (await spoolSpace().create('a')).close()
 })
 
 t.test('files of crashed processes are removed after a day, and no others', async (t) => {
@@ -132,7 +130,7 @@ t.test('files of crashed processes are removed after a day, and no others', asyn
   await writeFile(at(`${prefix}file`), 'x')
   await utimes(at(`${prefix}file`), 1, 1)
   await lutimes(at(`${prefix}link`), 1, 1)
-  const file = await space.forUser('a').create()
+  const file = await space.create('a')
   t.same((await readdir(folder)).sort(), [`${prefix}file`, `${prefix}link`, `${prefix}young`, 'upload-of-somebody'])
   t.same(await readdir(outside), ['file'])
   await file.close()
@@ -142,7 +140,7 @@ t.test('a body of unknown size is buffered in memory first, and its space is alw
   const folder = t.testdir()
   const limits = { maxBytes: 3 * HELD, maxBytesPerUser: 3 * HELD, maxTotalBytes: 3 * HELD }
   const space = spoolSpace({ ...limits, folder })
-  const spool = space.forUser('a')
+  const spool = { create: () => space.create('a') }
   const files = async () => (process.platform === 'linux' ? (await readdir('/proc/self/fd')).length : 0)
   const before = await files()
   const body = (bytes: number) => new UploadSource(chunkedStream(Buffer.alloc(bytes)), undefined)

@@ -134,7 +134,7 @@ export async function startCloudApp(t: Test, options: CloudAppOptions) {
     expireAccessToken: async (id: string) => {
       const cipher = createCredentialCipher(createKeyRing(encryption))
       const { credentials, userId, provider } = await db.prisma.cloudConnection.findUniqueOrThrow({ where: { id } })
-      const binding = { userId, provider, connectionId: id }
+      const binding = { userId, provider, id }
       const tokens = parseTokens(cipher.open(credentials, binding))
       const expired = { ...tokens, obtainedAt: Date.now() - 3_601_000, expiresAt: Date.now() - 1000 }
       const resealed = cipher.seal(serialiseTokens(expired), binding)

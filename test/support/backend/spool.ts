@@ -9,5 +9,7 @@ export function spoolSpace(options: Partial<SpoolSpaceOptions> = {}): SpoolSpace
   return new SpoolSpace({ ...LIMITS, folder: undefined, clock: systemClock, ...options })
 }
 
+const space = spoolSpace()
+
 /** The space of one user. */
-export const TEST_SPOOL = spoolSpace().forUser('user')
+export const TEST_SPOOL = { create: () => space.create('user') }

@@ -150,7 +150,7 @@ export class ClusterRows {
   }
 
   #seal(userId: string, { id, token }: RowState): string {
-    return this.#cipher.seal(new Secret({ token }), { userId, provider: CLUSTER_PROVIDER, connectionId: id })
+    return this.#cipher.seal(new Secret({ token }), { userId, provider: CLUSTER_PROVIDER, id })
   }
 
   /** Reconnects if the database was stopped meanwhile. */

@@ -42,8 +42,8 @@ const encryption = { current: 'k1', keys: { k1: randomBytes(32).toString('base64
 const account = { userId: 'ann', provider: 'google_drive', accountId: 'account', label: 'Mine', scopes: [] }
 const tokens = { accessToken: new Secret('a'), refreshToken: null, obtainedAt: 0, expiresAt: null }
 const cipher = createCredentialCipher(createKeyRing(encryption))
-const seal = (connectionId: string) => {
-  return cipher.seal(serialiseTokens(tokens), { userId: 'ann', provider: 'google_drive', connectionId })
+const seal = (id: string) => {
+  return cipher.seal(serialiseTokens(tokens), { userId: 'ann', provider: 'google_drive', id })
 }
 await createConnectionStore(db.prisma).saveConnected(account, seal, 1)
 

@@ -54,11 +54,11 @@ export class RefreshRows {
 
   async tokens(id: string): Promise<{ accessToken: string; refreshToken: string | undefined }> {
     const { userId, provider, credentials } = await this.read(id)
-    const opened = parseTokens(this.#cipher.open(credentials, { userId, provider, connectionId: id }))
+    const opened = parseTokens(this.#cipher.open(credentials, { userId, provider, id }))
     return { accessToken: opened.accessToken.reveal(), refreshToken: opened.refreshToken?.reveal() }
   }
 
-  #seal(connectionId: string, userId: string, tokens: Tokens, leftMs: number): string {
+  #seal(id: string, userId: string, tokens: Tokens, leftMs: number): string {
     const expiresAt = Date.now() + leftMs
     const serialised = serialiseTokens({
       accessToken: new Secret(tokens.access_token),
@@ -66,6 +66,6 @@ export class RefreshRows {
       obtainedAt: expiresAt - HOUR_MS,
       expiresAt
     })
-    return this.#cipher.seal(serialised, { userId, provider: this.#provider, connectionId })
+    return this.#cipher.seal(serialised, { userId, provider: this.#provider, id })
   }
 }

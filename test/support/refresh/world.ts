@@ -1,9 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
 import type { Test } from 'tap'
-import { ConnectionTokens } from '../../../src/connections/access-tokens.ts'
-import { RefreshCoordinator, TokenRefresher } from '../../../src/connections/refresh.ts'
-import { parseTokens, serialiseTokens, type StoredTokens } from '../../../src/connections/tokens.ts'
+import { TokenRefresher } from '../../../src/connections/refresh.ts'
+import {
+  ConnectionTokens,
+  parseTokens,
+  RefreshCoordinator,
+  serialiseTokens,
+  type StoredTokens
+} from '../../../src/connections/tokens.ts'
 import type { SealedConnection } from '../../../src/core/connection.ts'
 import { isStorageError, StorageError, type StorageErrorCode } from '../../../src/errors.ts'
 import type { OAuthClient, TokenSet } from '../../../src/core/oauth.ts'
@@ -53,7 +58,6 @@ interface PlainTokens {
 }
 
 const [k1, k2] = [randomBytes(32).toString('base64'), randomBytes(32).toString('base64')]
-const bindingOf = ({ id, userId, provider }: SealedConnection) => ({ userId, provider, connectionId: id })
 
 /** Token refresh in one process, on a table that other processes may share. */
 export class RefreshWorld {
@@ -103,19 +107,19 @@ export class RefreshWorld {
   /** Adds a row with these tokens. */
   add(tokens: Partial<PlainTokens> = {}): SealedConnection {
     const row = this.connections.add()
-    return this.put(row, this.cipher.seal(serialiseTokens(this.tokens(tokens)), bindingOf(row)))
+    return this.put(row, this.cipher.seal(serialiseTokens(this.tokens(tokens)), row))
   }
 
   /** Writes the row like another process: its version is incremented. */
   replace(row: SealedConnection, tokens: Partial<PlainTokens>): SealedConnection {
-    return this.put(row, this.cipher.seal(serialiseTokens(this.tokens(tokens)), bindingOf(row)))
+    return this.put(row, this.cipher.seal(serialiseTokens(this.tokens(tokens)), row))
   }
 
   /** Re-encrypts the same tokens under another key. */
   rotateKey(row: SealedConnection): SealedConnection {
     const rotated = createCredentialCipher(createKeyRing({ current: 'k2', keys: { k1, k2 } }))
     const { sealedCredentials } = this.row(row)
-    return this.put(row, rotated.seal(this.cipher.open(sealedCredentials, bindingOf(row)), bindingOf(row)))
+    return this.put(row, rotated.seal(this.cipher.open(sealedCredentials, row), row))
   }
 
   put(row: SealedConnection, sealedCredentials: string): SealedConnection {
@@ -134,7 +138,7 @@ export class RefreshWorld {
   }
 
   open(row: SealedConnection): StoredTokens {
-    return parseTokens(this.cipher.open(this.row(row).sealedCredentials, bindingOf(row)))
+    return parseTokens(this.cipher.open(this.row(row).sealedCredentials, row))
   }
 
   /** Returns the tokens as the plugin holds them for an open connection. */
