@@ -29,16 +29,12 @@ export interface ConnectionOpenerOptions {
   readonly failedAttempts: MinuteLimit
   /** Returns the access tokens of a stored connection, from its opened credentials. */
   readonly tokensOf: (connection: SealedConnection, credentials: Secret<unknown>) => AccessTokens
-  readonly spool: SpooledUploads
+  /** Creates a user's temporary files, for uploads of unknown size. */
+  readonly spool: { create(userId: string): Promise<SpooledUpload> }
   /** Reseals a row that is sealed with an older key, in the background. */
   readonly reseal: (connection: SealedConnection, credentials: Secret<unknown>) => void
   /** Stores that the provider no longer accepts the credentials. */
   readonly requireReauth: (connection: SealedConnection) => Promise<void>
-}
-
-/** Temporary files for uploads of unknown size. */
-export interface SpooledUploads {
-  create(userId: string): Promise<SpooledUpload>
 }
 
 /** Maximal number of opened backends in memory; an idle one holds no socket. */

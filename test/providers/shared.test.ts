@@ -18,7 +18,7 @@ import { parseProviderUrl } from '../../src/providers/shared/bearer.ts'
 import { resolveRange } from '../../src/providers/shared/download.ts'
 import { parseIsoTime } from '../../src/providers/shared/entries.ts'
 import { failure } from '../../src/providers/shared/errors.ts'
-import { importSdk } from '../../src/providers/shared/import-sdk.ts'
+import { importSdk } from '../../src/providers/shared/backend.ts'
 import { compareUtf8, isSegment, isUnambiguous, nameOf, parentOf } from '../../src/providers/shared/names.ts'
 import { type FolderListing, ListingPager, readJsonCursor } from '../../src/providers/shared/paging.ts'
 import { toSizedBody } from '../../src/providers/shared/sized-body.ts'
@@ -126,11 +126,11 @@ t.test('a range of any object lies inside of it or is not satisfiable', async ()
 
 t.test('a missing SDK is a clear error in the log only', async (t) => {
   const missing = 'no-such-package'
-  const error: unknown = await importSdk(missing, () => import(missing)).catch((error: unknown) => error)
+  const error: unknown = await importSdk(missing, import(missing)).catch((error: unknown) => error)
   t.match(error, { code: 'SDK_MISSING', cause: { message: /npm install no-such-package/ } })
   t.match(error, { cause: { cause: { message: missing } } })
   t.notMatch((error as Error).message, missing)
-  t.equal(await importSdk('node:path', () => Promise.resolve(1)), 1)
+  t.equal(await importSdk('node:path', Promise.resolve(1)), 1)
 })
 
 function body(source: Readable, expected: number | null = null, signal = new AbortController().signal) {

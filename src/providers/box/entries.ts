@@ -1,8 +1,7 @@
 import type { Entry, EntryKind } from '../../core/entry.ts'
 import { parseProviderLink } from '../../core/provider-link.ts'
 import { failure, type NotFoundCode } from '../shared/errors.ts'
-import { parseIsoTime, UNKNOWN_METADATA } from '../shared/entries.ts'
-import { asObject, type JsonObject, sizeOf } from '../shared/rest-client.ts'
+import { asObject, type JsonObject, parseIsoTime, sizeOf, UNKNOWN_METADATA } from '../shared/entries.ts'
 
 /** The web application; items are addressed by type and id. */
 const APP = 'https://app.box.com'

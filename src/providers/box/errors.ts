@@ -1,6 +1,6 @@
 import type { StorageError, StorageErrorCode } from '../../errors.ts'
+import { asObject } from '../shared/entries.ts'
 import { type ErrorResponse, exchangeFailure, httpFailure, type NotFoundCode } from '../shared/errors.ts'
-import { asObject } from '../shared/rest-client.ts'
 
 /** Error codes by `code` (Box's "Common errors" and the reference of each call). */
 const CODES: Readonly<Record<string, StorageErrorCode | 'missing'>> = {

@@ -1,8 +1,9 @@
 import type { ListCall } from '../../core/backend.ts'
 import type { EntryPage, IncompleteReason } from '../../core/entry.ts'
+import { asObject, type JsonObject } from '../shared/entries.ts'
 import { failure } from '../shared/errors.ts'
 import { readJsonCursor } from '../shared/paging.ts'
-import { apiUrl, asObject, type JsonObject } from '../shared/rest-client.ts'
+import { apiUrl } from '../shared/rest-client.ts'
 import { boxEntry, formatId, isActive, type ItemId, LIST_FIELDS, pathOf } from './entries.ts'
 import type { BoxSession } from './session.ts'
 

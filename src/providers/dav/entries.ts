@@ -1,6 +1,5 @@
 import type { Entry } from '../../core/entry.ts'
-import { type ETag, formatTime, pathMetadata, readCount, readETag, readMediaType } from '../shared/entries.ts'
-import { textOf } from '../shared/rest-client.ts'
+import { type ETag, formatTime, pathMetadata, readCount, readETag, readMediaType, textOf } from '../shared/entries.ts'
 import type { DavResource } from './multistatus.ts'
 import type { DavPaths } from './paths.ts'
 

@@ -13,7 +13,7 @@ import type {
 import type { Entry, EntryPage } from '../../core/entry.ts'
 import { StorageError } from '../../errors.ts'
 import { failure, httpFailure } from '../shared/errors.ts'
-import { requireLimit } from '../shared/paging.ts'
+import { requireLimit } from '../shared/backend.ts'
 import { requireMediaType, uploadFrom, type UploadSource } from '../shared/upload.ts'
 import { downloadFile } from './download.ts'
 import { type DavSession, findResource, getResource, toListedEntry } from './session.ts'

@@ -17,8 +17,9 @@ import {
   rangeHeader,
   readResponseSizes
 } from '../shared/download.ts'
+import { asObject, type JsonObject, sizeOf } from '../shared/entries.ts'
 import { failure, unsupportedExportFormat } from '../shared/errors.ts'
-import { asObject, type JsonObject, readJson, sizeOf } from '../shared/rest-client.ts'
+import { readJson } from '../shared/rest-client.ts'
 import { type DropboxFormat, fileEntry, formatsOf } from './entries.ts'
 import { type DropboxSession, getItem } from './session.ts'
 

@@ -1,7 +1,6 @@
 import type { Entry, ExportFormat } from '../../core/entry.ts'
 import { failure, type NotFoundCode } from '../shared/errors.ts'
-import { parseIsoTime, UNKNOWN_METADATA } from '../shared/entries.ts'
-import { asObject, type JsonObject, sizeOf, textOf } from '../shared/rest-client.ts'
+import { asObject, type JsonObject, parseIsoTime, sizeOf, textOf, UNKNOWN_METADATA } from '../shared/entries.ts'
 
 const SHA256 = /^[0-9a-f]{64}$/
 

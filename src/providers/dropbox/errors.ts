@@ -1,7 +1,7 @@
 import { isStorageError, type StorageError, type StorageErrorCode } from '../../errors.ts'
 import { readRetryAfter } from '../../net/errors.ts'
+import { asObject } from '../shared/entries.ts'
 import { type ErrorResponse, exchangeFailure, httpFailure, type NotFoundCode } from '../shared/errors.ts'
-import { asObject } from '../shared/rest-client.ts'
 
 type Codes = ReadonlyMap<string, StorageErrorCode>
 

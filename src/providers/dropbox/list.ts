@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import type { ListCall } from '../../core/backend.ts'
 import type { Entry, EntryPage, IncompleteReason } from '../../core/entry.ts'
+import { asObject, type JsonObject } from '../shared/entries.ts'
 import { failure } from '../shared/errors.ts'
 import { readJsonCursor } from '../shared/paging.ts'
-import { asObject, type JsonObject } from '../shared/rest-client.ts'
 import { toEntry } from './entries.ts'
 import type { DropboxSession } from './session.ts'
 

@@ -7,16 +7,9 @@ import type { Timeouts } from '../../core/stores.ts'
 import { Diagnosis, isStorageError, providerFailure } from '../../errors.ts'
 import { describeExchange } from '../../net/errors.ts'
 import { withBearer } from '../shared/bearer.ts'
+import { asObject, type JsonObject } from '../shared/entries.ts'
 import { failure, type NotFoundCode } from '../shared/errors.ts'
-import {
-  apiUrl,
-  asObject,
-  type JsonObject,
-  readErrorBody,
-  readJson,
-  RestClient,
-  type RestRequest
-} from '../shared/rest-client.ts'
+import { apiUrl, readErrorBody, readJson, RestClient, type RestRequest } from '../shared/rest-client.ts'
 import { isId } from './entries.ts'
 import { correctOffsetOf, dropboxFailure, markNotApplied } from './errors.ts'
 

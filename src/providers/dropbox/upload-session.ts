@@ -1,5 +1,5 @@
+import type { JsonObject } from '../shared/entries.ts'
 import { failure } from '../shared/errors.ts'
-import type { JsonObject } from '../shared/rest-client.ts'
 import { type Chunk, skipBytes } from '../shared/upload.ts'
 import type { UploadRetry } from '../shared/upload-retry.ts'
 import type { DropboxClient, RequestOptions, UploadResult } from './session.ts'

@@ -6,8 +6,8 @@ import { Diagnosis, isStorageError, providerFailure, StorageError, type StorageE
 import { parseProviderUrl } from '../shared/bearer.ts'
 import { destroyBody } from '../shared/download.ts'
 import { failure } from '../shared/errors.ts'
-import { type ItemId, resourceKeyHeader } from './entries.ts'
-import type { DriveSession } from './session.ts'
+import type { ItemId } from './entries.ts'
+import { type DriveSession, resourceKeyHeader } from './session.ts'
 
 /** The file and format that Google renders. */
 interface OperationRequest {

@@ -14,9 +14,9 @@ import {
 import { failure, unsupportedExportFormat } from '../shared/errors.ts'
 import { readErrorBody } from '../shared/rest-client.ts'
 import { downloadViaOperation } from './download-operation.ts'
-import { fileEntry, type ItemId, needsDownloadOperation, resourceKeyHeader } from './entries.ts'
+import { fileEntry, type ItemId, needsDownloadOperation } from './entries.ts'
 import { driveFailure } from './errors.ts'
-import { type DriveSession, getItem } from './session.ts'
+import { type DriveSession, getItem, resourceKeyHeader } from './session.ts'
 
 const SERVICE = 'Google Drive'
 

@@ -88,6 +88,8 @@ export const ROOT = 'root'
 export interface ItemId {
   readonly id: string
   readonly resourceKey: string | null
+  /** Both in one, as clients know the item. */
+  readonly publicId: string
 }
 
 const ID_PATTERN = /^([\w-]{1,200})(?:\/([\w-]{1,200}))?$/
@@ -100,7 +102,7 @@ const ID_PATTERN = /^([\w-]{1,200})(?:\/([\w-]{1,200}))?$/
 export function parseId(id: string, missing: NotFoundCode): ItemId {
   const [, bareId, resourceKey = null] = ID_PATTERN.exec(id) ?? []
   if (bareId === undefined) throw failure(missing)
-  return { id: bareId, resourceKey }
+  return { id: bareId, resourceKey, publicId: id }
 }
 
 /** @param id `null` is the root @throws StorageError `FOLDER_NOT_FOUND` for an invalid id, without a request */
@@ -109,13 +111,8 @@ export function parseFolderId(id: string | null): ItemId {
 }
 
 /** Formats the id that clients receive. */
-export function formatId(id: string, resourceKey: string | null | undefined): string {
+function formatId(id: string, resourceKey: string | null | undefined): string {
   return resourceKey === null || resourceKey === undefined || resourceKey === '' ? id : `${id}/${resourceKey}`
-}
-
-export function resourceKeyHeader(itemId: ItemId | undefined): Record<string, string> {
-  if (itemId === undefined || itemId.resourceKey === null) return {}
-  return { 'x-goog-drive-resource-keys': formatId(itemId.id, itemId.resourceKey) }
 }
 
 const NATIVE_PREFIX = 'application/vnd.google-apps.'

@@ -1,7 +1,7 @@
 import type { StorageError, StorageErrorCode } from '../../errors.ts'
 import { readRetryAfter } from '../../net/errors.ts'
+import { asObject } from '../shared/entries.ts'
 import { type ErrorResponse, exchangeFailure, httpFailure, type NotFoundCode } from '../shared/errors.ts'
-import { asObject } from '../shared/rest-client.ts'
 
 /** Retry delay after the daily limit. Google counts days in its own time zone, and does not say when one ends. */
 const DAILY_LIMIT_MS = 15 * 60_000

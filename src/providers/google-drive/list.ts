@@ -2,27 +2,12 @@ import type { drive_v3 } from 'googleapis/build/src/apis/drive/index.js'
 import type { Call, ListCall } from '../../core/backend.ts'
 import type { Entry, EntryPage, IncompleteReason } from '../../core/entry.ts'
 import { isStorageError } from '../../errors.ts'
+import { asObject } from '../shared/entries.ts'
 import { failure } from '../shared/errors.ts'
 import { invalidCursor, readJsonCursor } from '../shared/paging.ts'
-import { asObject } from '../shared/rest-client.ts'
-import {
-  DRIVE_FIELDS,
-  driveEntry,
-  FILE_FIELDS,
-  fileEntry,
-  FOLDER,
-  formatId,
-  type ItemId,
-  ROOT,
-  SHORTCUT
-} from './entries.ts'
+import { DRIVE_FIELDS, driveEntry, FILE_FIELDS, fileEntry, FOLDER, type ItemId, ROOT, SHORTCUT } from './entries.ts'
 import { type DriveSession, getFolder, getRootId } from './session.ts'
 import { withTargetStates } from './shortcuts.ts'
-
-/** A listed folder: the id for Google, and the id that clients receive. */
-interface Folder extends ItemId {
-  readonly publicId: string
-}
 
 interface FilesPage {
   readonly entries: readonly Entry[]
@@ -32,7 +17,7 @@ interface FilesPage {
   readonly isEmpty: boolean
 }
 
-const ROOT_FOLDER: Folder = { id: ROOT, resourceKey: null, publicId: ROOT }
+const ROOT_FOLDER: ItemId = { id: ROOT, resourceKey: null, publicId: ROOT }
 
 /** Returns one page of a folder in one call. Empty folders, shortcuts and the drives of the root need more. */
 export async function listFolder(session: DriveSession, itemId: ItemId, call: ListCall): Promise<EntryPage> {
@@ -65,7 +50,7 @@ async function listRootPage(session: DriveSession, cursor: Cursor | null, call: 
  * Returns a folder's first page, using the shared drive in which the folder was last seen. To a search, a missing
  * folder or a file looks like an empty folder, so an empty result is checked with a request for the folder.
  */
-async function listFirstPage(session: DriveSession, folder: Folder, call: ListCall): Promise<EntryPage> {
+async function listFirstPage(session: DriveSession, folder: ItemId, call: ListCall): Promise<EntryPage> {
   const { driveIndex } = session
   const firstCursor = (driveId: string | null): Cursor => {
     return { phase: 'files', token: null, pageSize: call.limit, driveId, isPartial: false }
@@ -85,14 +70,14 @@ async function listFirstPage(session: DriveSession, folder: Folder, call: ListCa
 
 async function listFilesPage(
   session: DriveSession,
-  folder: Folder,
+  folder: ItemId,
   cursor: Cursor,
   call: ListCall
 ): Promise<EntryPage> {
   return toFilesPage(folder, cursor, await listFiles(session, folder, cursor, call))
 }
 
-async function listFiles(session: DriveSession, folder: Folder, cursor: Cursor, call: ListCall): Promise<FilesPage> {
+async function listFiles(session: DriveSession, folder: ItemId, cursor: Cursor, call: ListCall): Promise<FilesPage> {
   const { client, driveIndex } = session
   const { signal, kind } = call
   const corpus: Corpus = folder.id === ROOT ? 'user' : cursor.driveId === null ? null : { driveId: cursor.driveId }
@@ -120,12 +105,12 @@ function requireFiles(files: unknown, pageSize: number): drive_v3.Schema$File[] 
   throw failure('PROVIDER_ERROR', 'Google Drive returned no list of files, or more files than requested')
 }
 
-function toFilesPage(folder: Folder, cursor: Cursor, { entries, token, isPartial }: FilesPage): EntryPage {
+function toFilesPage(folder: ItemId, cursor: Cursor, { entries, token, isPartial }: FilesPage): EntryPage {
   return toEntryPage(folder, entries, token === null ? null : { ...cursor, token, isPartial }, isPartial)
 }
 
 function toEntryPage(
-  { publicId }: Folder,
+  { publicId }: ItemId,
   entries: readonly Entry[],
   next: Cursor | null,
   isPartial: boolean
@@ -144,12 +129,11 @@ function toEntryPage(
 const ROOT_ID_PATTERN = /^0A/
 
 /** Maps all ids of the root to one. */
-async function resolveFolder(session: DriveSession, itemId: ItemId, call: ListCall): Promise<Folder> {
-  const publicId = formatId(itemId.id, itemId.resourceKey)
-  if (publicId === ROOT) return ROOT_FOLDER
+async function resolveFolder(session: DriveSession, itemId: ItemId, call: ListCall): Promise<ItemId> {
+  if (itemId.publicId === ROOT) return ROOT_FOLDER
   const mayBeRoot = ROOT_ID_PATTERN.test(itemId.id) && session.driveIndex.driveIdOf(itemId.id) === null
   const root = mayBeRoot ? await getRootId(session, call) : session.driveIndex.rootId
-  return itemId.id === root ? ROOT_FOLDER : { ...itemId, publicId }
+  return itemId.id === root ? ROOT_FOLDER : itemId
 }
 
 /** The position at which a listing continues: Google's page token, and the parameters that belong to it. */

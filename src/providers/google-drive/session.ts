@@ -10,17 +10,8 @@ import { createEgressFetch } from '../../net/egress.ts'
 import { connectionFailure } from '../../net/errors.ts'
 import { type Send, withBearer } from '../shared/bearer.ts'
 import { failure, type NotFoundCode } from '../shared/errors.ts'
-import { importSdk } from '../shared/import-sdk.ts'
-import {
-  DRIVE_FIELDS,
-  driveEntry,
-  FILE_FIELDS,
-  fileEntry,
-  FOLDER,
-  type ItemId,
-  resourceKeyHeader,
-  ROOT
-} from './entries.ts'
+import { importSdk } from '../shared/backend.ts'
+import { DRIVE_FIELDS, driveEntry, FILE_FIELDS, fileEntry, FOLDER, type ItemId, ROOT } from './entries.ts'
 import { driveFailure } from './errors.ts'
 
 /** The origins of the service. */
@@ -67,7 +58,7 @@ export async function openSession(
   { api, contentOrigins = [], contentHosts = [] }: DriveOrigins,
   { accessTokens, egress, timeouts }: OAuthOpenContext
 ): Promise<DriveSession> {
-  const { drive_v3: sdk } = await importSdk('googleapis', () => import('googleapis/build/src/apis/drive/index.js'))
+  const { drive_v3: sdk } = await importSdk('googleapis', import('googleapis/build/src/apis/drive/index.js'))
   const { origin } = new URL(api)
   const send = withBearer(egress, accessTokens, [origin, ...contentOrigins])
   const drive = new sdk.Drive({
@@ -176,6 +167,12 @@ async function getDriveEntry({ client }: DriveSession, driveId: string, { signal
     drive.drives.get({ driveId, fields: DRIVE_FIELDS }, options)
   )
   return driveEntry(drive)
+}
+
+/** Returns the header with the key of an item that needs one. */
+export function resourceKeyHeader(itemId: ItemId | undefined): Record<string, string> {
+  if (itemId === undefined || itemId.resourceKey === null) return {}
+  return { 'x-goog-drive-resource-keys': itemId.publicId }
 }
 
 interface SdkOptions {

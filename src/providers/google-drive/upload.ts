@@ -2,14 +2,23 @@ import type { drive_v3 } from 'googleapis/build/src/apis/drive/index.js'
 import type { UploadCall } from '../../core/backend.ts'
 import type { Entry } from '../../core/entry.ts'
 import { StorageError } from '../../errors.ts'
+import { asObject } from '../shared/entries.ts'
 import { failure } from '../shared/errors.ts'
-import { apiUrl, asObject, readErrorBody } from '../shared/rest-client.ts'
+import { apiUrl, readErrorBody } from '../shared/rest-client.ts'
 import { chunksOf, type UploadSource } from '../shared/upload.ts'
 import { checkNameConditions, getReplaced, type ParsedTarget, toReplacedObject } from '../shared/upload-target.ts'
-import { FILE_FIELDS, fileEntry, isNative, type ItemId, parseId, readSize, resourceKeyHeader } from './entries.ts'
+import { FILE_FIELDS, fileEntry, isNative, type ItemId, parseId, readSize } from './entries.ts'
 import { driveFailure } from './errors.ts'
 import { findByName } from './list.ts'
-import { type DriveSession, ensureRootId, getItem, requireParentFolder, storeRootId, toEntry } from './session.ts'
+import {
+  type DriveSession,
+  ensureRootId,
+  getItem,
+  requireParentFolder,
+  resourceKeyHeader,
+  storeRootId,
+  toEntry
+} from './session.ts'
 import { UploadSession } from './upload-session.ts'
 
 /** A multiple of 256 KiB, as Google requires. One chunk is buffered in memory. */

@@ -2,7 +2,7 @@ import type { Entry } from '../../core/entry.ts'
 import { davEntry, type DavMetadata } from '../dav/entries.ts'
 import type { DavResource } from '../dav/multistatus.ts'
 import type { DavPaths } from '../dav/paths.ts'
-import { asObject, textOf } from '../shared/rest-client.ts'
+import { asObject, textOf } from '../shared/entries.ts'
 
 const OWNCLOUD_PROPERTIES = ['fileid', 'permissions', 'checksums']
 const NEXTCLOUD_PROPERTIES = ['is-encrypted', 'share-attributes']

@@ -4,8 +4,9 @@ import { isStorageError, providerFailure, StorageError } from '../../errors.ts'
 import { isOtherScheme, isSameOrigin } from '../../net/http-client.ts'
 import { findSpecificError } from '../dav/errors.ts'
 import { readEnteredCredentials } from '../shared/credentials.ts'
+import { asObject } from '../shared/entries.ts'
 import { failure, httpFailure } from '../shared/errors.ts'
-import { asObject, readJson } from '../shared/rest-client.ts'
+import { readJson } from '../shared/rest-client.ts'
 import { noNextcloud, readServerUrl } from './settings.ts'
 
 const MAX_RESPONSE_BYTES = 64 * 1024

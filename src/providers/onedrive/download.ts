@@ -14,8 +14,9 @@ import {
   toTransferBody,
   unsatisfiableRange
 } from '../shared/download.ts'
+import type { JsonObject } from '../shared/entries.ts'
 import { failure, unsupportedExportFormat } from '../shared/errors.ts'
-import { apiUrl, type JsonObject } from '../shared/rest-client.ts'
+import { apiUrl } from '../shared/rest-client.ts'
 import { hasFacet, type ItemId, itemEntry, itemIdOf, pathOf, requireItem, type SiteId } from './entries.ts'
 import { type GraphSession, resolveItem } from './session.ts'
 

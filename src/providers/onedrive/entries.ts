@@ -1,8 +1,7 @@
 import type { ContentHash, Entry, EntryKind, ShortcutTarget } from '../../core/entry.ts'
 import { parseProviderLink } from '../../core/provider-link.ts'
 import { failure, type NotFoundCode } from '../shared/errors.ts'
-import { parseIsoTime, UNKNOWN_METADATA } from '../shared/entries.ts'
-import { asObject, type JsonObject, sizeOf, textOf } from '../shared/rest-client.ts'
+import { asObject, type JsonObject, parseIsoTime, sizeOf, textOf, UNKNOWN_METADATA } from '../shared/entries.ts'
 
 /** All fields that an entry needs. No download URL: it is a secret, and a listing would contain one for each file. */
 export const ITEM_FIELDS =

@@ -1,6 +1,6 @@
 import type { StorageError, StorageErrorCode } from '../../errors.ts'
+import { asObject } from '../shared/entries.ts'
 import { type ErrorResponse, exchangeFailure, httpFailure, type NotFoundCode } from '../shared/errors.ts'
-import { asObject } from '../shared/rest-client.ts'
 
 /** Codes of `error.code` and of `innererror` ("Microsoft Graph error responses and resource types"). */
 const CODES: Readonly<Record<string, StorageErrorCode>> = {

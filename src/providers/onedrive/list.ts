@@ -1,9 +1,9 @@
 import type { Call, ListCall } from '../../core/backend.ts'
 import type { Entry, EntryPage } from '../../core/entry.ts'
 import { isStorageError } from '../../errors.ts'
+import { asObject, type JsonObject, sizeOf } from '../shared/entries.ts'
 import { failure } from '../shared/errors.ts'
 import { invalidCursor } from '../shared/paging.ts'
-import { asObject, type JsonObject, sizeOf } from '../shared/rest-client.ts'
 import {
   DRIVE_FIELDS,
   driveEntry,

@@ -1,9 +1,10 @@
 import type { Call, ListCall } from '../../core/backend.ts'
 import type { Entry, EntryPage, IncompleteReason } from '../../core/entry.ts'
 import { parseProviderUrl } from '../shared/bearer.ts'
+import { asObject, type JsonObject, sizeOf } from '../shared/entries.ts'
 import { failure } from '../shared/errors.ts'
 import { invalidCursor, readJsonCursor } from '../shared/paging.ts'
-import { apiUrl, asObject, type JsonObject, sizeOf } from '../shared/rest-client.ts'
+import { apiUrl } from '../shared/rest-client.ts'
 import { formatId, type ItemId, OWN_ROOT, parseItemId, ROOT } from './entries.ts'
 import type { GraphSession } from './session.ts'
 

@@ -5,8 +5,9 @@ import type { OAuthOpenContext, UploadSpool } from '../../core/provider.ts'
 import type { Timeouts } from '../../core/stores.ts'
 import { isStorageError } from '../../errors.ts'
 import { withBearer } from '../shared/bearer.ts'
+import { asObject, type JsonObject, textOf } from '../shared/entries.ts'
 import { failure, type NotFoundCode } from '../shared/errors.ts'
-import { apiUrl, asObject, type JsonObject, readJson, RestClient, textOf } from '../shared/rest-client.ts'
+import { apiUrl, readJson, RestClient } from '../shared/rest-client.ts'
 import {
   DRIVE_FIELDS,
   driveEntry,

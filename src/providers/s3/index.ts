@@ -18,7 +18,7 @@ import { defineProvider, type ManagedS3Options, type TypedProvider } from '../..
 import type { Timeouts } from '../../core/stores.ts'
 import { StorageError } from '../../errors.ts'
 import { failure } from '../shared/errors.ts'
-import { importSdk } from '../shared/import-sdk.ts'
+import { importSdk } from '../shared/backend.ts'
 import { nameOf } from '../shared/names.ts'
 import { exists, requireMediaType, uploadFrom } from '../shared/upload.ts'
 import { connect, readCredentials } from './connect.ts'
@@ -186,10 +186,7 @@ class S3Backend implements StorageBackend {
     if (!Number.isFinite(expiresInMs) || expiresInMs < 1000 || expiresInMs > MAX_DOWNLOAD_URL_MS) {
       throw new StorageError('INVALID_REQUEST', `The lifetime of a link must be 1,000 to ${MAX_DOWNLOAD_URL_MS} ms.`)
     }
-    const { getSignedUrl } = await importSdk(
-      '@aws-sdk/s3-request-presigner',
-      () => import('@aws-sdk/s3-request-presigner')
-    )
+    const { getSignedUrl } = await importSdk('@aws-sdk/s3-request-presigner', import('@aws-sdk/s3-request-presigner'))
     const command = new session.sdk.GetObjectCommand({
       Bucket: session.bucket,
       Key: key,

@@ -7,7 +7,7 @@ import type { Timeouts } from '../../core/stores.ts'
 import { AGENT_OPTIONS } from '../../net/guarded-connection.ts'
 import { userAgentWith } from '../../net/http-client.ts'
 import { mapErrors, type NotFoundCode } from '../shared/errors.ts'
-import { importSdk } from '../shared/import-sdk.ts'
+import { importSdk } from '../shared/backend.ts'
 import { Keys } from './entries.ts'
 import { toStorageError } from './errors.ts'
 import { readResponses } from './responses.ts'
@@ -57,7 +57,7 @@ export async function openSession(
   settings: S3Settings,
   { agents, transferAgents, timeouts, preconditions }: OpenOptions
 ): Promise<S3Session> {
-  const sdk = await importSdk('@aws-sdk/client-s3', () => import('@aws-sdk/client-s3'))
+  const sdk = await importSdk('@aws-sdk/client-s3', import('@aws-sdk/client-s3'))
   const options = { sdk, settings, timeouts }
   const client = createClient({ ...options, agents, purpose: 'calls' })
   const { publicEndpoint } = settings

@@ -4,7 +4,7 @@ import type { Entry } from '../../core/entry.ts'
 import { raceSignal } from '../../core/time.ts'
 import { StorageError } from '../../errors.ts'
 import { failure } from '../shared/errors.ts'
-import { importSdk } from '../shared/import-sdk.ts'
+import { importSdk } from '../shared/backend.ts'
 import type { UploadSource } from '../shared/upload.ts'
 import { fileEntry } from './entries.ts'
 import { toStorageError } from './errors.ts'
@@ -37,7 +37,7 @@ export async function uploadFile(
 ): Promise<Entry> {
   const key = session.keys.keyOf(id)
   const condition = new Precondition(session, key, call)
-  const { Upload } = await importSdk('@aws-sdk/lib-storage', () => import('@aws-sdk/lib-storage'))
+  const { Upload } = await importSdk('@aws-sdk/lib-storage', import('@aws-sdk/lib-storage'))
   call.signal.throwIfAborted()
   const params: PutObjectCommandInput = { Bucket: session.bucket, Key: key, Body: source.stream }
   if (mimeType !== undefined) params.ContentType = mimeType

@@ -11,9 +11,9 @@ import type {
   UploadCall
 } from '../../core/backend.ts'
 import type { Entry, EntryPage } from '../../core/entry.ts'
+import { Diagnosis, StorageError } from '../../errors.ts'
 import type { NotFoundCode } from './errors.ts'
 import { requireName } from './names.ts'
-import { requireLimit } from './paging.ts'
 import { requireMediaType, uploadFrom, type UploadSource } from './upload.ts'
 import type { ParsedTarget } from './upload-target.ts'
 
@@ -87,5 +87,31 @@ export function createBackend<Session, Id, Folder>(
       call.signal.throwIfAborted()
       return operations.account(session, call)
     }
+  }
+}
+
+/** Validates a page size. @throws StorageError `INVALID_REQUEST` unless it is 1 to 1000 */
+export function requireLimit(limit: number): void {
+  if (!Number.isInteger(limit) || limit < 1 || limit > 1000) {
+    throw new StorageError('INVALID_REQUEST', 'The limit must be 1 to 1000 entries.')
+  }
+}
+
+/**
+ * Imports an optional peer dependency at its first use.
+ *
+ * @param packageName the package to install if it is missing
+ * @param sdk a literal `import()`, so that bundlers and readers see the package
+ * @throws StorageError `SDK_MISSING`; its cause names the package, for the log
+ */
+export async function importSdk<T>(packageName: string, sdk: Promise<T>): Promise<T> {
+  try {
+    return await sdk
+  } catch (error) {
+    const hint = new Diagnosis(
+      `Cannot load "${packageName}". Install it next to this package: npm install ${packageName}`,
+      { cause: error }
+    )
+    throw new StorageError('SDK_MISSING', 'A package for this provider is missing on the server.', { cause: hint })
   }
 }

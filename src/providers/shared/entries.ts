@@ -30,6 +30,24 @@ export function folderInfo(id: string | null): FolderInfo {
   return id === null ? { id, name: null, parentId: null } : { id, name: nameOf(id), parentId: parentOf(id) }
 }
 
+/** A JSON object of a response, unchecked. */
+export type JsonObject = Readonly<Record<string, unknown>>
+
+/** Returns a non-empty string; `null` for any other value. */
+export function textOf(value: unknown): string | null {
+  return typeof value === 'string' && value !== '' ? value : null
+}
+
+/** Returns a size in bytes; `null` for an invalid or inexact value. */
+export function sizeOf(value: unknown): number | null {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : null
+}
+
+/** Returns a value that should be an object; an empty object for any other value. */
+export function asObject(value: unknown): JsonObject {
+  return typeof value === 'object' && value !== null ? (value as JsonObject) : {}
+}
+
 const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d/
 /** Values that servers send for unknown times: the epochs of Unix, Windows and .NET. */
 const UNKNOWN_TIMES: ReadonlySet<number> = new Set([0, Date.UTC(1601, 0, 1), Date.parse('0001-01-01T00:00:00Z')])

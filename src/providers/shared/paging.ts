@@ -204,13 +204,6 @@ function readCursor(cursor: string): { hash: string; offset: number } {
   return { hash, offset: Number(offset) }
 }
 
-/** Validates a page size. @throws StorageError `INVALID_REQUEST` unless it is 1 to 1000 */
-export function requireLimit(limit: number): void {
-  if (!Number.isInteger(limit) || limit < 1 || limit > 1000) {
-    throw new StorageError('INVALID_REQUEST', 'The limit must be 1 to 1000 entries.')
-  }
-}
-
 /**
  * Parses a cursor, a JSON array that the same backend wrote.
  *

@@ -2,10 +2,8 @@ import type { Call } from '../../core/backend.ts'
 import type { HttpResponse } from '../../core/egress.ts'
 import type { StorageError } from '../../errors.ts'
 import type { Send, ReplayableRequest } from './bearer.ts'
+import { asObject, type JsonObject } from './entries.ts'
 import { type ErrorResponse, failure, type NotFoundCode } from './errors.ts'
-
-/** A JSON object of a response, unchecked. */
-export type JsonObject = Readonly<Record<string, unknown>>
 
 /** Maps an error response to a StorageError. @param errorBody the body as JSON; `undefined` if it is not JSON */
 export type ToError = (
@@ -111,21 +109,6 @@ export async function readJson({ body }: Pick<HttpResponse, 'body'>): Promise<Js
     throw failure('PROVIDER_ERROR', 'The response of the server is not valid JSON')
   }
   return asObject(value)
-}
-
-/** Returns a non-empty string; `null` for any other value. */
-export function textOf(value: unknown): string | null {
-  return typeof value === 'string' && value !== '' ? value : null
-}
-
-/** Returns a size in bytes; `null` for an invalid or inexact value. */
-export function sizeOf(value: unknown): number | null {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : null
-}
-
-/** Returns a value that should be an object; an empty object for any other value. */
-export function asObject(value: unknown): JsonObject {
-  return typeof value === 'object' && value !== null ? (value as JsonObject) : {}
 }
 
 /** Error responses have a few hundred bytes. */
