@@ -1,5 +1,6 @@
 // Runs the tests that call routes with every request sent through Prism, which compares it and its response with the
-// description of the ready-made server: it also contains the plugin's routes. Prism must be on the PATH, where `npm run test:prism` puts it. Test files may be named.
+// description of the ready-made server: it also contains the plugin's routes. Prism must be on the PATH, where
+// `npm run test:prism` puts it. Test files may be named.
 import { readArguments } from './arguments.mjs'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
