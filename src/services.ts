@@ -9,7 +9,7 @@ import { ConnectionOpener } from './connections/open.ts'
 import { type EnabledProvider, ProviderCatalog } from './connections/provider-catalog.ts'
 import { TokenRefresher } from './connections/refresh.ts'
 import { Revocations } from './connections/revoke.ts'
-import { ConnectionTokens, parseTokens, RefreshCoordinator } from './connections/tokens.ts'
+import { RefreshCoordinator } from './connections/tokens.ts'
 import type { StorageBackend } from './core/backend.ts'
 import { type Connection, failureDetailsOf } from './core/connection.ts'
 import type { ManagedStoreOptions } from './core/provider.ts'
@@ -146,6 +146,7 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
     forget(id)
   }
   const onChange = (event: ConnectionEvent): void => {
+    if (options.onConnectionChange === undefined) return
     const notify = async (): Promise<void> => options.onConnectionChange?.(event)
     const notified = notify().catch((error: unknown) => {
       log.error({ err: error }, 'onConnectionChange failed')
@@ -184,12 +185,7 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
     tracing,
     health,
     failedAttempts,
-    tokensOf: (connection, credentials) =>
-      new ConnectionTokens(connection, parseTokens(credentials), {
-        refreshes,
-        clock,
-        random: () => randomInt(1_000_000) / 1_000_000
-      }),
+    tokens: { refreshes, clock, random: () => randomInt(1_000_000) / 1_000_000 },
     spool,
     reseal: (connection, credentials) => {
       connections.reseal(connection, credentials).catch((error: unknown) => {

@@ -19,6 +19,7 @@ import type {
   PreparedTypedProvider,
   ProviderCatalog
 } from './provider-catalog.ts'
+import { ConnectionTokens, type ConnectionTokensOptions, parseTokens } from './tokens.ts'
 
 export interface ConnectionOpenerOptions {
   readonly cipher: CredentialCipher
@@ -27,8 +28,8 @@ export interface ConnectionOpenerOptions {
   readonly tracing: Tracing
   readonly health: ConnectionHealth
   readonly failedAttempts: MinuteLimit
-  /** Returns the access tokens of a stored connection, from its opened credentials. */
-  readonly tokensOf: (connection: SealedConnection, credentials: Secret<unknown>) => AccessTokens
+  /** What the access tokens of stored connections need. */
+  readonly tokens: ConnectionTokensOptions
   /** Creates a user's temporary files, for uploads of unknown size. */
   readonly spool: { create(userId: string): Promise<SpooledUpload> }
   /** Reseals a row that is sealed with an older key, in the background. */
@@ -84,14 +85,18 @@ export class ConnectionOpener {
   }
 
   async #openRow(connection: SealedConnection): Promise<StorageBackend> {
-    const { cipher, providers, tokensOf, reseal } = this.#options
+    const { cipher, providers, tokens, reseal } = this.#options
     const { sealedCredentials } = connection
     const credentials = cipher.open(sealedCredentials, connection)
     const prepared = await providers.prepare(connection.provider)
     const backend =
       prepared.client === null
         ? await this.#openWithCredentials(prepared, credentials, connection)
-        : await this.#openWithTokens(prepared, tokensOf(connection, credentials), connection)
+        : await this.#openWithTokens(
+            prepared,
+            new ConnectionTokens(connection, parseTokens(credentials), tokens),
+            connection
+          )
     if (!cipher.isCurrent(sealedCredentials)) reseal(connection, credentials)
     return backend
   }

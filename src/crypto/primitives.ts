@@ -106,10 +106,7 @@ export function sealSalted(
   }
 }
 
-/**
- * Returns the plaintext of {@link sealSalted}, or `null` for any other bytes and in another context. The caller must
- * zero secrets.
- */
+/** Returns what {@link sealSalted} has sealed in this context, or `null` for any other bytes. */
 export function openSalted(sealed: Buffer, { masterKey, keyFields, aadFields }: SealContext): Buffer | null {
   if (sealed.byteLength < MIN_SALTED_BYTES) return null
   const key = hkdfSha256(masterKey, sealed.subarray(0, SALT_BYTES), hashFields(keyFields))

@@ -1,5 +1,4 @@
 import t from 'tap'
-import { fixedTokens } from '../../src/connections/open.ts'
 import { parseTokens } from '../../src/connections/tokens.ts'
 import { StorageError } from '../../src/errors.ts'
 import { Secret } from '../../src/core/secret.ts'
@@ -301,11 +300,4 @@ t.test('stored tokens can be parsed as stored, or are unreadable', async (t) => 
     const parse = async () => parseTokens(new Secret(value))
     t.equal(await errorCodeOf(t, parse()), 'CREDENTIALS_UNREADABLE', JSON.stringify(value))
   }
-})
-
-t.test('tokens of a connection that is not stored yet are not refreshed', async (t) => {
-  const accessToken = new Secret('SECRET-access-0')
-  const tokens = fixedTokens(accessToken)
-  t.equal(await tokens.current(neverAborted), accessToken)
-  t.equal(await errorCodeOf(t, tokens.renewed(accessToken, neverAborted)), 'ACCESS_DENIED')
 })

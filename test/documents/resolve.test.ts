@@ -9,6 +9,7 @@ import { createCredentialCipher } from '../../src/crypto/credentials.ts'
 import { createKeyRing } from '../../src/crypto/key-ring.ts'
 import { ConnectionOpener } from '../../src/connections/open.ts'
 import { ProviderCatalog } from '../../src/connections/provider-catalog.ts'
+import { RefreshCoordinator } from '../../src/connections/tokens.ts'
 import { createDocumentResolver } from '../../src/documents/resolve.ts'
 import { ConnectionHealth } from '../../src/layers/health.ts'
 import { NO_TRACING } from '../../src/telemetry/tracing.ts'
@@ -64,6 +65,9 @@ function make() {
     ]),
     TEST_TIMEOUTS
   )
+  const noOAuth = (): never => {
+    throw new Error('no OAuth here')
+  }
   const opener = new ConnectionOpener({
     cipher,
     providers,
@@ -71,9 +75,7 @@ function make() {
     tracing: NO_TRACING,
     health: new ConnectionHealth(clock),
     failedAttempts: new MinuteLimit(5, 'too many', clock),
-    tokensOf: () => {
-      throw new Error('no OAuth here')
-    },
+    tokens: { refreshes: new RefreshCoordinator({ refresh: noOAuth }, clock), clock, random: noOAuth },
     spool: TEST_SPOOL,
     reseal: (connection) => {
       counts.resealed.push(connection.id)

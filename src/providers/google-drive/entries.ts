@@ -1,4 +1,5 @@
 import type { drive_v3 } from 'googleapis/build/src/apis/drive/index.js'
+import type { Account } from '../../core/backend.ts'
 import type { Entry, EntryKind, ExportFormat, ShortcutTarget } from '../../core/entry.ts'
 import { parseProviderLink } from '../../core/provider-link.ts'
 import { failure, type NotFoundCode } from '../shared/errors.ts'
@@ -69,6 +70,12 @@ export function driveEntry({ id, name, createdTime }: drive_v3.Schema$Drive): En
 /** Parses a size in bytes; Google sends 64-bit numbers as strings. */
 export function readSize(size: string | null | undefined): number | null {
   return typeof size === 'string' && DIGITS.test(size) && Number.isSafeInteger(Number(size)) ? Number(size) : null
+}
+
+/** Converts a quota. One without a limit belongs to an organisation with unlimited or pooled storage. */
+export function quotaOf(quota: drive_v3.Schema$About['storageQuota']): Account['quota'] {
+  const used = readSize(quota?.usage)
+  return used === null ? null : { used, total: readSize(quota?.limit) }
 }
 
 function targetOf(details: drive_v3.Schema$File['shortcutDetails']): ShortcutTarget {

@@ -6,7 +6,7 @@ import { isStorageError, StorageError } from '../../errors.ts'
 import { createBackend, type Operations } from '../shared/backend.ts'
 import { failure } from '../shared/errors.ts'
 import { downloadFile } from './download.ts'
-import { FILE_FIELDS, FOLDER, type ItemId, parseFolderId, parseId, readSize } from './entries.ts'
+import { FILE_FIELDS, FOLDER, type ItemId, parseFolderId, parseId, quotaOf } from './entries.ts'
 import { findByName, listFolder } from './list.ts'
 import {
   type DriveOrigins,
@@ -124,7 +124,7 @@ async function createFolder(session: DriveSession, parent: ItemId, name: string,
   return toEntry(session, folder, call)
 }
 
-/** Returns the current user. A quota without a limit belongs to an organisation with unlimited or pooled storage. */
+/** Returns the current user. */
 async function account({ client }: DriveSession, { signal }: Call): Promise<Account> {
   const fields = 'user(displayName,emailAddress,permissionId),storageQuota'
   const { user, storageQuota } = await client.call({ signal, missing: 'OBJECT_NOT_FOUND' }, (drive, options) =>
@@ -134,12 +134,11 @@ async function account({ client }: DriveSession, { signal }: Call): Promise<Acco
   if (typeof permissionId !== 'string' || permissionId === '') {
     throw failure('PROVIDER_ERROR', 'Google Drive returned no account id')
   }
-  const used = readSize(storageQuota?.usage)
   return {
     id: permissionId,
     name: displayName || emailAddress || permissionId,
     email: emailAddress || null,
-    quota: used === null ? null : { used, total: readSize(storageQuota?.limit) }
+    quota: quotaOf(storageQuota)
   }
 }
 
