@@ -146,7 +146,6 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
     forget(id)
   }
   const onChange = (event: ConnectionEvent): void => {
-    if (options.onConnectionChange === undefined) return
     const notify = async (): Promise<void> => options.onConnectionChange?.(event)
     const notified = notify().catch((error: unknown) => {
       log.error({ err: error }, 'onConnectionChange failed')
@@ -217,18 +216,14 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
       log.debug({ causes: causesOf(error) }, 'the last use of a connection could not be stored')
     }
   })
-  const loginFlow = new LoginFlow({ flows, cipher, clock, connections, work })
-  const oauthFlow = new OAuthFlow({
-    flows,
-    cipher,
-    clock,
-    opener,
-    connections,
-    connectLimit,
-    work,
-    // Two calls with a timeout each: the code exchange, and `account()`.
-    timeoutMs: 2 * timeouts.totalMs
-  })
+  // A login and a code work only once: their connection is stored even if the server begins to close.
+  const loginFlow = trackCalls(new LoginFlow({ flows, cipher, clock, connections }), work)
+  // Two calls with a timeout each: the code exchange, and `account()`.
+  const flowTimeoutMs = 2 * timeouts.totalMs
+  const oauthFlow = trackCalls(
+    new OAuthFlow({ flows, cipher, clock, opener, connections, connectLimit, timeoutMs: flowTimeoutMs }),
+    work
+  )
   const listener =
     options.listen &&
     createConnectionListener(

@@ -3,7 +3,6 @@ import type { Connection } from '../core/connection.ts'
 import { parseOpenableLink, requireLink } from '../core/provider-link.ts'
 import type { LoginFlowConnect, ProviderDefinition } from '../core/provider.ts'
 import { Secret } from '../core/secret.ts'
-import type { WorkInFlight } from '../core/shared-work.ts'
 import type { CredentialCipher, PendingFlow } from '../core/stores.ts'
 import type { Clock } from '../core/time.ts'
 import type { OAuthStateStore } from '../db/oauth-state-store.ts'
@@ -17,7 +16,6 @@ export interface LoginFlowOptions {
   readonly cipher: CredentialCipher
   readonly clock: Clock
   readonly connections: Connections
-  readonly work: WorkInFlight
 }
 
 export interface BeginLoginRequest {
@@ -75,22 +73,19 @@ export class LoginFlow {
    * @throws StorageError `INVALID_STATE` for another user's flow, or one that has ended or expired
    */
   async poll(request: PollLoginRequest): Promise<Connection | null> {
-    // The login works only once: the connection is stored even if the server begins to close.
-    return await this.#options.work.run(async () => {
-      const { flows, cipher, connections } = this.#options
-      const { userId, prepared, flowId, signal } = request
-      const { provider } = prepared
-      requireLoginFlow(provider)
-      const stateHash = hashOf(flowId)
-      const flow = FLOW_SECRET.test(flowId) ? await flows.find(stateHash, userId, provider.id) : null
-      if (flow === null) throw new StorageError('INVALID_STATE', 'This login has ended or expired. Start again.')
-      const state = cipher.open(flow.sealedVerifier, flowBindingOf('login-flow', flow)).reveal() as LoginFlowState
-      const fields = await this.#pollFields(flow, state, request)
-      if (fields === null || fields === undefined) return null
-      const connection = await connections.connect({ userId, prepared, fields, label: state.label, signal })
-      await flows.remove(stateHash)
-      return connection
-    })
+    const { flows, cipher, connections } = this.#options
+    const { userId, prepared, flowId, signal } = request
+    const { provider } = prepared
+    requireLoginFlow(provider)
+    const stateHash = hashOf(flowId)
+    const flow = FLOW_SECRET.test(flowId) ? await flows.find(stateHash, userId, provider.id) : null
+    if (flow === null) throw new StorageError('INVALID_STATE', 'This login has ended or expired. Start again.')
+    const state = cipher.open(flow.sealedVerifier, flowBindingOf('login-flow', flow)).reveal() as LoginFlowState
+    const fields = await this.#pollFields(flow, state, request)
+    if (fields === null || fields === undefined) return null
+    const connection = await connections.connect({ userId, prepared, fields, label: state.label, signal })
+    await flows.remove(stateHash)
+    return connection
   }
 
   async #pollFields(

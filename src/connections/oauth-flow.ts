@@ -1,7 +1,6 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { parseProviderLink, requireLink } from '../core/provider-link.ts'
 import { Secret } from '../core/secret.ts'
-import type { WorkInFlight } from '../core/shared-work.ts'
 import type { CredentialBinding, CredentialCipher, NewConnection, PendingFlow } from '../core/stores.ts'
 import { type Clock, withTimeout } from '../core/time.ts'
 import type { InFlightLimit } from '../core/user-limits.ts'
@@ -20,7 +19,6 @@ export interface OAuthFlowOptions {
   readonly connections: Connections
   /** Limits the concurrent connects of each user. */
   readonly connectLimit: InFlightLimit
-  readonly work: WorkInFlight
   /** Timeout of all provider calls after the callback. */
   readonly timeoutMs: number
 }
@@ -116,21 +114,18 @@ export class OAuthFlow {
    * provider is not called then. Every later failure is part of the outcome.
    */
   async finish(callback: OAuthCallback): Promise<OAuthOutcome> {
-    // The code works only once: the connection is stored even if the server begins to close.
-    return await this.#options.work.run(async () => {
-      const { flows, connectLimit } = this.#options
-      const flow = await this.#verifyCallback(callback)
-      // Before the flow is removed: a callback that is rejected here can be repeated.
-      const release = connectLimit.acquire(flow.userId).hold()
-      try {
-        // Of several identical callbacks only one removes the flow.
-        if (!(await flows.remove(flow.stateHash))) throw new StorageError('INVALID_STATE')
-        const error = await this.#tryConnect(flow, callback)
-        return { nonceId: nonceIdOf(flow.stateHash), returnTo: flow.returnTo, error }
-      } finally {
-        release()
-      }
-    })
+    const { flows, connectLimit } = this.#options
+    const flow = await this.#verifyCallback(callback)
+    // Before the flow is removed: a callback that is rejected here can be repeated.
+    const release = connectLimit.acquire(flow.userId).hold()
+    try {
+      // Of several identical callbacks only one removes the flow.
+      if (!(await flows.remove(flow.stateHash))) throw new StorageError('INVALID_STATE')
+      const error = await this.#tryConnect(flow, callback)
+      return { nonceId: nonceIdOf(flow.stateHash), returnTo: flow.returnTo, error }
+    } finally {
+      release()
+    }
   }
 
   async #verifyCallback({ prepared, parameters, nonces, userId }: OAuthCallback): Promise<PendingFlow> {
