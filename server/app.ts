@@ -26,7 +26,7 @@ import type { AppConfig } from './config.ts'
 import { documentRoutes } from './documents/routes.ts'
 import { Documents, MANAGED_STORE } from './documents/store.ts'
 import { limitReceiveTime, RequestDrain } from './drain.ts'
-import { healthRoutes, managedUnavailable, withDeadline } from './health-routes.ts'
+import { healthRoutes, managedUnavailable, awaitCheck } from './health-routes.ts'
 import {
   type CompletedRequest,
   logOptions,
@@ -237,7 +237,7 @@ export async function openApp(run: ServerRun, config: AppConfig, deps: OpenAppDe
   const [redisFailure, managedFailure] = await Promise.all([
     redis && getRedisFailure(redis),
     // A network file system that hangs must not delay the start.
-    withDeadline(assertManagedStore(), STARTUP_CHECK_TIMEOUT_MS, managedUnavailable).catch(
+    awaitCheck(assertManagedStore(), STARTUP_CHECK_TIMEOUT_MS, managedUnavailable).catch(
       (error: unknown) => error as StorageError
     )
   ])

@@ -66,8 +66,8 @@ export function healthRoutes(app: FastifyInstance, deps: HealthRouteDeps): void 
 
   app.get('/health/ready', { ...PROBE_OPTIONS, schema: READY }, async (_request, reply) => {
     if (drain.isDraining) throw new StorageError('SHUTTING_DOWN')
-    await withDeadline(checkDatabase(), timeoutMs, databaseUnavailable)
-    await withDeadline(checkStore(), timeoutMs, managedUnavailable)
+    await awaitCheck(checkDatabase(), timeoutMs, databaseUnavailable)
+    await awaitCheck(checkStore(), timeoutMs, managedUnavailable)
     reply.header('cache-control', 'no-store')
     return { status: 'ready' }
   })
@@ -89,7 +89,7 @@ export function managedUnavailable(cause: unknown): StorageError {
 }
 
 /** Waits for a check. @throws the result of `toError` if the check fails or times out */
-export async function withDeadline(
+export async function awaitCheck(
   check: Promise<unknown>,
   timeoutMs: number,
   toError: (cause: unknown) => StorageError
