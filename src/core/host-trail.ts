@@ -6,25 +6,19 @@ import type { Egress, EgressAgents, HttpRequest, HttpResponse } from './egress.t
  * provider's code or an SDK does not.
  */
 export class HostTrail implements Egress {
+  readonly agents: EgressAgents
+  readonly transferAgents: EgressAgents
+  readonly clock: Egress['clock']
   readonly #egress: Egress
   /** Keyed by the call's signal: parallel calls of one connection may reach different hosts. */
   readonly #hostBySignal = new WeakMap<AbortSignal, string>()
   #lastHost: string | undefined
 
   constructor(egress: Egress) {
+    this.agents = egress.agents
+    this.transferAgents = egress.transferAgents
+    this.clock = egress.clock
     this.#egress = egress
-  }
-
-  get agents(): EgressAgents {
-    return this.#egress.agents
-  }
-
-  get transferAgents(): EgressAgents {
-    return this.#egress.transferAgents
-  }
-
-  get clock(): Egress['clock'] {
-    return this.#egress.clock
   }
 
   /** Returns the last host of the call with this signal, or else of the connection. */

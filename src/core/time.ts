@@ -1,3 +1,5 @@
+import type { Readable } from 'node:stream'
+
 /** A source of time, injectable for tests. */
 export interface Clock {
   /** Monotonic milliseconds from an arbitrary origin. May stand still while the machine sleeps. */
@@ -74,25 +76,25 @@ export async function waitUntilSettled(work: Promise<unknown>, timeoutMs: number
  *
  * @param discard releases a result that arrives after the abort
  */
-export async function raceSignal<T>(
+export function raceSignal<T>(
   work: Promise<T>,
   signal: AbortSignal,
   discard: (result: T) => void = () => {}
 ): Promise<T> {
-  let onAbort: (() => void) | undefined
-  const aborted = new Promise<never>((_resolve, reject) => {
-    onAbort = () => {
-      work.then(discard, () => {})
+  return new Promise((resolve, reject) => {
+    // Rejects at once: an error that `work` derives from the abort is later, so it does not replace the reason.
+    const onAbort = (): void => {
       reject(signal.reason)
+      work.then(discard, () => {})
     }
+    const onSettled = (): void => {
+      signal.removeEventListener('abort', onAbort)
+    }
+    work.then(onSettled, onSettled)
+    work.then(resolve, reject)
     if (signal.aborted) onAbort()
     else signal.addEventListener('abort', onAbort, { once: true })
   })
-  try {
-    return await Promise.race([work, aborted])
-  } finally {
-    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort)
-  }
 }
 
 /**
@@ -101,7 +103,7 @@ export async function raceSignal<T>(
  *
  * A response that arrives in time is never lost to a busy process: sockets are read once more before the timeout
  * applies. Its own timer and controller are necessary: Node 20 may garbage-collect a composed timeout signal before it
- * fires.
+ * fires. Unlike `AbortSignal.timeout`, it keeps the process alive, so that work that holds no socket or file ends too.
  */
 export class Deadline {
   readonly #controller = new AbortController()
@@ -115,16 +117,28 @@ export class Deadline {
     this.#caller = caller
     this.#timer = setTimeout(() => {
       this.#immediate = setImmediate(() => {
-        this.#controller.abort(toError())
+        this.abort(toError())
       })
     }, timeoutMs)
     caller?.addEventListener('abort', this.#onAbort, { once: true })
     if (caller?.aborted) this.#onAbort()
   }
 
+  /** Aborts the signal before the timeout. */
+  abort(reason: unknown): void {
+    this.#controller.abort(reason)
+  }
+
   /** Lets the process end before the timeout. */
   unref(): void {
     this.#timer.unref()
+  }
+
+  /** Ends with a stream. Until then, only the stream's own socket keeps the process alive. */
+  clearOnClose(stream: Readable): void {
+    this.unref()
+    if (stream.closed) this.clear()
+    else stream.once('close', this.clear)
   }
 
   /** Ends the timeout. The caller's signal still applies. */
@@ -133,14 +147,14 @@ export class Deadline {
     clearImmediate(this.#immediate)
   }
 
-  /** Ends the timeout and the effect of the caller's signal. */
-  clear(): void {
+  /** Ends the timeout and the effect of the caller's signal. Bound, for use as a listener. */
+  readonly clear = (): void => {
     this.clearTimer()
     this.#caller?.removeEventListener('abort', this.#onAbort)
   }
 
   readonly #onAbort = (): void => {
-    this.#controller.abort(this.#caller?.reason)
+    this.abort(this.#caller?.reason)
   }
 }
 

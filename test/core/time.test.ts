@@ -1,7 +1,8 @@
 import { getEventListeners, once } from 'node:events'
 import { type AddressInfo, connect, createServer } from 'node:net'
+import { Readable } from 'node:stream'
 import t from 'tap'
-import { withTimeout } from '../../src/core/time.ts'
+import { Deadline, raceSignal, withTimeout } from '../../src/core/time.ts'
 import { Deferred, nextTurn } from '../support/time/deferred.ts'
 import { useManualTimers } from '../support/time/manual-timers.ts'
 
@@ -113,4 +114,36 @@ t.test('work that throws at once rejects, also if it aborts its caller first', a
     { message: 'gone' }
   )
   t.equal(getEventListeners(caller.signal, 'abort').length, 0)
+})
+
+t.test('an abort after the work has settled does not discard its result', async (t) => {
+  const caller = new AbortController()
+  const discarded: string[] = []
+  const { promise, resolve } = new Deferred<string>()
+  const result = raceSignal(promise, caller.signal, (late) => discarded.push(late))
+  // Registered later than the reaction of `raceSignal`, so it runs between that one and the `await` below.
+  void promise.then(() => {
+    caller.abort(new Error('gone'))
+  })
+  resolve('x')
+  t.equal(await result, 'x')
+  await nextTurn()
+  t.same(discarded, [])
+})
+
+t.test('a deadline ends with a stream, also with one that is closed already', async (t) => {
+  const tick = useManualTimers(t)
+  const { signal } = new AbortController()
+  const body = Readable.from(['x'])
+  const deadline = new Deadline(TIMEOUT_MS, signal, tooSlow)
+  deadline.clearOnClose(body)
+  t.equal(getEventListeners(signal, 'abort').length, 1)
+  body.destroy()
+  await once(body, 'close')
+  const late = new Deadline(TIMEOUT_MS, signal, tooSlow)
+  late.clearOnClose(body)
+  t.equal(getEventListeners(signal, 'abort').length, 0)
+  tick(TIMEOUT_MS)
+  await nextTurn()
+  t.same([deadline.signal.aborted, late.signal.aborted], [false, false])
 })

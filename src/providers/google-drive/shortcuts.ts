@@ -1,5 +1,6 @@
 import type { Call } from '../../core/backend.ts'
 import type { Entry, ShortcutTarget } from '../../core/entry.ts'
+import { Deadline } from '../../core/time.ts'
 import { isStorageError, type StorageErrorCode } from '../../errors.ts'
 import { parseId } from './entries.ts'
 import type { DriveSession } from './session.ts'
@@ -11,11 +12,6 @@ const CONCURRENCY = 6
 const TIME_SHARE = 1 / 3
 
 const STOP_CODES: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>(['PROVIDER_THROTTLED', 'PROVIDER_TIMEOUT'])
-
-/** The checks of one page. When aborted, no further check starts and running ones end. */
-interface CheckContext extends Call {
-  readonly stop: () => void
-}
 
 /**
  * Adds the states of shortcut targets to entries. A listing contains the target's id, but not whether it exists.
@@ -32,15 +28,17 @@ export async function withTargetStates(
   const { default: pLimit } = await import('p-limit')
   const limit = pLimit(CONCURRENCY)
   const states = new Map<Entry, ShortcutTarget['state']>()
-  await runWithin(session.timeouts.totalMs * TIME_SHARE, call, (context) =>
-    Promise.all(
-      shortcuts.map((entry) =>
-        limit(async () => {
-          if (!context.signal.aborted) states.set(entry, await getTargetState(session, entry.target?.id ?? '', context))
-        })
-      )
-    )
-  )
+  // When it aborts, no further check starts and running ones end.
+  const deadline = new Deadline(session.timeouts.totalMs * TIME_SHARE, call.signal, lookupStopped)
+  const check = async (entry: Entry): Promise<void> => {
+    if (deadline.signal.aborted) return
+    states.set(entry, await getTargetState(session, entry.target?.id ?? '', deadline))
+  }
+  try {
+    await Promise.all(shortcuts.map((entry) => limit(check, entry)))
+  } finally {
+    deadline.clear()
+  }
   call.signal.throwIfAborted()
   return entries.map((entry) => {
     const state = states.get(entry)
@@ -48,45 +46,30 @@ export async function withTargetStates(
   })
 }
 
-async function runWithin(
-  timeoutMs: number,
-  { signal }: Call,
-  run: (context: CheckContext) => Promise<unknown>
-): Promise<void> {
-  const controller = new AbortController()
-  const stop = (): void => {
-    controller.abort(new Error('The lookup of shortcut targets was stopped.'))
-  }
-  const timer = setTimeout(stop, timeoutMs)
-  signal.addEventListener('abort', stop, { once: true })
-  if (signal.aborted) stop()
-  try {
-    await run({ signal: controller.signal, stop })
-  } finally {
-    clearTimeout(timer)
-    signal.removeEventListener('abort', stop)
-  }
+function lookupStopped(): Error {
+  return new Error('The lookup of shortcut targets was stopped.')
 }
 
 /** Returns the state of a target. Stops all checks of the page if Google throttles or times out. */
 async function getTargetState(
   { client }: DriveSession,
   targetId: string,
-  { signal, stop }: CheckContext
+  deadline: Deadline
 ): Promise<ShortcutTarget['state']> {
   try {
     const itemId = parseId(targetId, 'OBJECT_NOT_FOUND')
     const parameters = { fileId: itemId.id, supportsAllDrives: true, fields: 'trashed' }
-    const response = await client.tryCall({ signal, missing: 'OBJECT_NOT_FOUND', itemId }, (drive, options) =>
-      drive.files.get(parameters, options)
+    const response = await client.tryCall(
+      { signal: deadline.signal, missing: 'OBJECT_NOT_FOUND', itemId },
+      (drive, options) => drive.files.get(parameters, options)
     )
     if ('data' in response) return response.data.trashed === true ? 'dangling' : 'ok'
     const { code } = response.error
     if (code === 'OBJECT_NOT_FOUND') return 'dangling'
-    if (STOP_CODES.has(code)) stop()
+    if (STOP_CODES.has(code)) deadline.abort(lookupStopped())
     return response.status === 403 && (code === 'ACCESS_DENIED' || code === 'INSUFFICIENT_SCOPE') ? 'denied' : 'unknown'
   } catch (error) {
-    if (isStorageError(error) && STOP_CODES.has(error.code)) stop()
+    if (isStorageError(error) && STOP_CODES.has(error.code)) deadline.abort(lookupStopped())
     return 'unknown'
   }
 }

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { withTimeout } from '../../core/time.ts'
+import { Deadline } from '../../core/time.ts'
 import { failure } from '../shared/errors.ts'
 import { hasProperties, readMetadata } from '../dav/entries.ts'
 import type { DavSession } from '../dav/session.ts'
@@ -31,17 +31,18 @@ export class StaleUploads {
     if (this.#isBusy || this.#searched.has(key)) return
     this.#isBusy = true
     this.#searched.set(key, true)
-    const toError = (): Error => failure('PROVIDER_TIMEOUT')
+    const deadline = new Deadline(SWEEP_MS, null, () => failure('PROVIDER_TIMEOUT'))
+    deadline.unref()
+    const { signal } = deadline
     try {
-      await withTimeout(SWEEP_MS, null, toError, async (signal) => {
-        for (const url of await findStale(session, folderId, signal)) {
-          const response = await session.client.send({ method: 'DELETE', url, signal })
-          await response.discard()
-        }
-      })
+      for (const url of await findStale(session, folderId, signal)) {
+        const response = await session.client.send({ method: 'DELETE', url, signal })
+        await response.discard()
+      }
     } catch {
       // The upload has succeeded. The files remain until the next search.
     } finally {
+      deadline.clear()
       this.#isBusy = false
     }
   }
