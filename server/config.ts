@@ -4,7 +4,7 @@ import type { ManagedStoreOptions } from '../src/core/provider.ts'
 import { Secret } from '../src/core/secret.ts'
 import type { Timeouts } from '../src/core/stores.ts'
 import type { KeyRingOptions } from '../src/crypto/key-ring.ts'
-import { parseAllowHosts } from '../src/net/egress-rules.ts'
+import { parseAllowHosts } from '../src/net/allow-hosts.ts'
 import { parseOrigin, parsePublicUrl } from '../src/options/checks.ts'
 import type { GivenCacheOptions, LimitOptions, SpoolOptions } from '../src/options/options.ts'
 import {

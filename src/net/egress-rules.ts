@@ -1,14 +1,7 @@
+import { isIPv4, isIPv6 } from 'node:net'
+import ipaddr from 'ipaddr.js'
 import type { EgressPolicy } from '../core/egress.ts'
 import { Diagnosis, StorageError } from '../errors.ts'
-import {
-  type AddressRange,
-  type HostAddress,
-  isAlwaysDenied,
-  isGlobalUnicast,
-  isWithin,
-  parseAddress,
-  parseRange
-} from './addresses.ts'
 
 /** The target of a connection. */
 export interface Target {
@@ -17,6 +10,19 @@ export interface Target {
   readonly host: string
   readonly port: number
 }
+
+export type HostAddress = ipaddr.IPv4 | ipaddr.IPv6
+
+/** Addresses that start with the first `bits` of `address`. */
+export interface AddressRange {
+  readonly address: HostAddress
+  readonly bits: number
+}
+
+/** A parsed entry of `allowHosts`. Without a port it covers all ports. */
+export type AllowedHost =
+  | { readonly range: AddressRange; readonly port: number | null }
+  | { readonly name: string; readonly port: number | null }
 
 /** Host names of cloud metadata services; their addresses are closed too. */
 const DENIED_NAMES: ReadonlySet<string> = new Set([
@@ -52,9 +58,9 @@ export function targetOf(url: URL): Target {
 export class EgressRules implements EgressPolicy {
   readonly #allowed: readonly AllowedHost[]
 
-  /** @throws Error that names the invalid entry */
-  constructor(allowHosts: readonly string[]) {
-    this.#allowed = parseAllowHosts(allowHosts)
+  /** @param allowed the operator's list, as returned by `parseAllowHosts` */
+  constructor(allowed: readonly AllowedHost[]) {
+    this.#allowed = allowed
   }
 
   assertAllowed(url: URL): void {
@@ -127,80 +133,23 @@ function endpointForbidden(reason: string): StorageError {
   })
 }
 
-/** A parsed entry of `allowHosts`. Without a port it covers all ports. */
-export type AllowedHost =
-  | { readonly range: AddressRange; readonly port: number | null }
-  | { readonly name: string; readonly port: number | null }
-
-/** Includes underscores: RFC 1123 does not allow them in host names, but containers have such names. */
-const NAME = /^(?=.{1,253}$)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*$/
-
-/**
- * Parses the operator's list: `10.0.0.0/24`, `fd00::/8`, `10.1.2.3`, `10.1.2.3:9000`, `[::1]:9000`, `nas.lan`,
- * `nas.lan:8443`.
- *
- * @throws Error that names the invalid entry
- */
-export function parseAllowHosts(entries: readonly string[]): AllowedHost[] {
-  return entries.map(parseEntry)
-}
-
 /** Returns true if the list contains this host by name. */
-export function allowsName(allowed: readonly AllowedHost[], name: string, port: number): boolean {
+function allowsName(allowed: readonly AllowedHost[], name: string, port: number): boolean {
   return allowed.some((entry) => 'name' in entry && allowsPort(entry, port) && entry.name === name)
 }
 
 /** Returns true if the list contains this address, alone or in a range. */
-export function allowsAddress(allowed: readonly AllowedHost[], address: HostAddress, port: number): boolean {
+function allowsAddress(allowed: readonly AllowedHost[], address: HostAddress, port: number): boolean {
   return allowed.some((entry) => 'range' in entry && allowsPort(entry, port) && isWithin(address, entry.range))
 }
 
 /** Returns true if the list contains any address with this port, to which a name may resolve. */
-export function allowsSomeAddress(allowed: readonly AllowedHost[], port: number): boolean {
+function allowsSomeAddress(allowed: readonly AllowedHost[], port: number): boolean {
   return allowed.some((entry) => 'range' in entry && allowsPort(entry, port))
 }
 
 function allowsPort(entry: AllowedHost, port: number): boolean {
   return entry.port === null || entry.port === port
-}
-
-function parseEntry(entry: unknown): AllowedHost {
-  if (typeof entry !== 'string') throw new Error('allowHosts: every entry must be a string')
-  if (entry.includes('*')) throw invalidEntry(entry, 'wildcards are not supported, list each host or an address range')
-  if (entry.includes('://')) throw invalidEntry(entry, 'it must be host or host:port, without a scheme')
-  if (entry.includes('/')) {
-    const range = parseRange(entry)
-    if (range === null) throw invalidEntry(entry, 'not an address range like 10.0.0.0/24 or fd00::/8 (without a port)')
-    return { range, port: null }
-  }
-  const bareAddress = parseAddress(entry)
-  if (bareAddress !== null) return { range: singleAddressRange(bareAddress), port: null }
-  const { host, port } = splitPort(entry)
-  const address = parseAddress(unbracketed(host))
-  if (address !== null) return { range: singleAddressRange(address), port }
-  return { name: parseName(entry, host), port }
-}
-
-function splitPort(entry: string): { host: string; port: number | null } {
-  const match = /^(?<host>\[[^\]]*\]|[^:]*)(?::(?<port>\d{1,5}))?$/.exec(entry)
-  const { host, port } = match?.groups ?? {}
-  if (host === undefined) throw invalidEntry(entry, 'not host or host:port; an IPv6 address with a port must be in []')
-  if (port === undefined) return { host, port: null }
-  if (Number(port) < 1 || Number(port) > 65_535) throw invalidEntry(entry, 'the port must be 1 to 65535')
-  return { host, port: Number(port) }
-}
-
-/** Returns the name as URL normalises it: lower case, IDNA, no trailing dot. */
-function parseName(entry: string, host: string): string {
-  if (/[\s@?#%\\[\]]/.test(host) || !URL.canParse(`http://${host}`)) throw invalidEntry(entry, 'not a valid host')
-  const name = withoutTrailingDot(new URL(`http://${host}`).hostname)
-  if (parseAddress(name) !== null) throw invalidEntry(entry, `non-standard notation of an address, use ${name}`)
-  if (!NAME.test(name)) throw invalidEntry(entry, 'not a valid host')
-  return name
-}
-
-function singleAddressRange(address: HostAddress): AddressRange {
-  return { address, bits: address.kind() === 'ipv4' ? 32 : 128 }
 }
 
 export function unbracketed(host: string): string {
@@ -211,6 +160,96 @@ export function withoutTrailingDot(name: string): string {
   return name.endsWith('.') ? name.slice(0, -1) : name
 }
 
-function invalidEntry(entry: string, reason: string): Error {
-  return new Error(`allowHosts: "${entry}" is invalid: ${reason}`)
+/** Parses the usual notations (four decimal parts, or RFC 4291 without a zone), IPv4-mapped addresses as IPv4. */
+export function parseAddress(text: string): HostAddress | null {
+  if (isIPv4(text)) return ipaddr.IPv4.parse(text)
+  if (!isIPv6(text) || text.includes('%')) return null
+  const address = ipaddr.IPv6.parse(text)
+  return address.isIPv4MappedAddress() ? address.toIPv4Address() : address
+}
+
+/** Parses `10.0.0.0/24` or `fd00::/8`; a range inside `::ffff:0:0/96` is returned as its IPv4 range. */
+export function parseRange(text: string): AddressRange | null {
+  const [host = '', prefix = '', ...rest] = text.split('/')
+  if (rest.length > 0 || host.includes('%') || !/^\d{1,3}$/.test(prefix)) return null
+  const bits = Number(prefix)
+  if (isIPv4(host)) return bits <= 32 ? { address: ipaddr.IPv4.parse(host), bits } : null
+  if (!isIPv6(host) || bits > 128) return null
+  const address = ipaddr.IPv6.parse(host)
+  return address.isIPv4MappedAddress() && bits >= 96
+    ? { address: address.toIPv4Address(), bits: bits - 96 }
+    : { address, bits }
+}
+
+function isWithin(address: HostAddress, range: AddressRange): boolean {
+  return address.kind() === range.address.kind() && address.match(range.address, range.bits)
+}
+
+function parseRanges(...texts: string[]): readonly AddressRange[] {
+  return texts.map((text) => {
+    const range = parseRange(text)
+    if (range === null) throw new TypeError(`${text} is not an address range`)
+    return range
+  })
+}
+
+/**
+ * Addresses from which machines get their identity and keys: link-local (AWS, Azure, Google Cloud, OpenStack …), and
+ * the clouds' metadata addresses outside of it.
+ */
+const DENIED_RANGES = parseRanges(
+  '169.254.0.0/16',
+  'fe80::/10',
+  'fd00:ec2::/32', // AWS
+  'fd20:ce::254/128', // Google Cloud
+  'fd00:42::42/128', // Scaleway
+  '100.100.100.200/32', // Alibaba Cloud
+  '168.63.129.16/32', // Azure, the host's own agent
+  '192.0.0.192/32' // Oracle Cloud, classic
+)
+
+/** IPv6 ranges with an IPv4 address in the last 32 bits: compatible, NAT64 (RFC 6052), SIIT (RFC 7915). */
+const IPV4_SUFFIX_RANGES = parseRanges('::/96', '64:ff9b::/96', '::ffff:0:0:0/96')
+/** Local-use NAT64 (RFC 8215), which has the IPv4 address in one of several positions (RFC 6052, 2.2). */
+const LOCAL_NAT64 = parseRanges('64:ff9b:1::/48')
+const NAT64_BYTE_POSITIONS = [
+  [6, 7, 9, 10],
+  [7, 9, 10, 11],
+  [9, 10, 11, 12],
+  [12, 13, 14, 15]
+]
+/** 6to4 (RFC 3056) has the IPv4 address after its first 16 bits. */
+const SIX_TO_FOUR = parseRanges('2002::/16')
+
+/** Returns true for an address that is always refused, whether alone or embedded in an IPv6 address. */
+function isAlwaysDenied(address: HostAddress): boolean {
+  return [address, ...embeddedIPv4(address)].some((candidate) => isWithinAny(candidate, DENIED_RANGES))
+}
+
+function embeddedIPv4(address: HostAddress): ipaddr.IPv4[] {
+  const bytes = address.toByteArray()
+  if (isWithinAny(address, IPV4_SUFFIX_RANGES)) return [new ipaddr.IPv4(bytes.slice(12))]
+  if (isWithinAny(address, SIX_TO_FOUR)) return [new ipaddr.IPv4(bytes.slice(2, 6))]
+  if (isWithinAny(address, LOCAL_NAT64)) {
+    return NAT64_BYTE_POSITIONS.map((positions) => new ipaddr.IPv4(positions.map((index) => bytes[index] ?? 0)))
+  }
+  return []
+}
+
+const GLOBAL_IPV6 = parseRanges('2000::/3')
+/** Special ranges inside 2000::/3 by IANA's registry (2026-11): protocols, documentation, AS112, and 6to4. */
+const SPECIAL_IPV6 = parseRanges('2001::/23', '2001:db8::/32', '2620:4f:8000::/48', '3fff::/20', '2002::/16')
+
+/**
+ * Returns true for an address of the public internet: not loopback, private, shared (carrier-grade NAT), link-local,
+ * unique local, multicast, documentation, benchmark or reserved, and not a translation or tunnel to IPv4. Some of the
+ * addresses that are always denied are in public ranges.
+ */
+function isGlobalUnicast(address: HostAddress): boolean {
+  if (address.kind() === 'ipv4') return address.range() === 'unicast'
+  return isWithinAny(address, GLOBAL_IPV6) && !isWithinAny(address, SPECIAL_IPV6)
+}
+
+function isWithinAny(address: HostAddress, list: readonly AddressRange[]): boolean {
+  return list.some((range) => isWithin(address, range))
 }

@@ -3,6 +3,7 @@ import type { Agent } from 'undici'
 import type { Egress, EgressAgents, HttpResponse, HttpRequest } from '../core/egress.ts'
 import type { Timeouts } from '../core/stores.ts'
 import { type Clock, systemClock } from '../core/time.ts'
+import { parseAllowHosts } from './allow-hosts.ts'
 import { EgressRules } from './egress-rules.ts'
 import {
   createDispatcher,
@@ -44,7 +45,7 @@ export function createEgress({
   clock = systemClock,
   maxConnections = MAX_CONNECTIONS
 }: EgressOptions): ClosableEgress {
-  const rules = new EgressRules(allowHosts)
+  const rules = new EgressRules(parseAllowHosts(allowHosts))
   const agents = createGuardedAgents(rules, resolve, maxConnections)
   const transferAgents = createGuardedAgents(rules, resolve, maxConnections)
   const dispatchers = new Map<PoolKind, Promise<Agent>>()

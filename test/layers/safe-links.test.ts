@@ -2,6 +2,7 @@ import t from 'tap'
 import type { Entry } from '../../src/core/entry.ts'
 import { parseProviderLink } from '../../src/core/provider-link.ts'
 import type { StorageBackend } from '../../src/core/backend.ts'
+import { parseAllowHosts } from '../../src/net/allow-hosts.ts'
 import { EgressRules } from '../../src/net/egress-rules.ts'
 import { interceptCalls, runCall } from '../../src/layers/layer.ts'
 import { withSafeLinks } from '../../src/layers/safe-links.ts'
@@ -49,7 +50,8 @@ function leadingTo(url: string, allowHosts: readonly string[] = []): Required<St
     createFolder: async () => made,
     downloadUrl: async () => ({ url, expiresAt: new Date(0) })
   })
-  return interceptCalls(backend, withSafeLinks(runCall, new EgressRules(allowHosts))) as Required<StorageBackend>
+  const rules = new EgressRules(parseAllowHosts(allowHosts))
+  return interceptCalls(backend, withSafeLinks(runCall, rules)) as Required<StorageBackend>
 }
 
 /** Returns the links of all entries that a backend returns. */

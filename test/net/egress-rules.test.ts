@@ -1,6 +1,8 @@
 import t from 'tap'
 import { denialReason } from '../support/net/egress-denial.ts'
-import { EgressRules, parseAllowHosts } from '../../src/net/egress-rules.ts'
+import { parseAllowHosts } from '../../src/net/allow-hosts.ts'
+import { createEgress } from '../../src/net/egress.ts'
+import { TEST_TIMEOUTS } from '../support/time/timeouts.ts'
 
 /** @param addresses addresses of each host name in `urls`; a literal address stands for itself */
 const allowed = (allowHosts: readonly string[], urls: readonly string[], addresses: readonly string[] = []): string[] =>
@@ -262,9 +264,10 @@ t.test('the log contains the host and the reason', async (t) => {
   t.equal(denialReason([], 'ftp://nas.lan'), 'ftp://nas.lan: neither http nor https')
 })
 
-/** Returns the message with which the parser and the rules reject an entry; both must agree. */
+/** Returns the message with which the parser and the egress reject an entry; both must agree. */
 function messageFor(entry: string): string {
-  const messages = [parseAllowHosts, (entries: string[]) => new EgressRules(entries)].map((take) => {
+  const open = (allowHosts: string[]) => createEgress({ allowHosts, timeouts: TEST_TIMEOUTS })
+  const messages = [parseAllowHosts, open].map((take) => {
     try {
       take(['nas.lan', entry])
       return 'nothing is wrong'

@@ -3,6 +3,7 @@ import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
 import { Agent, buildConnector } from 'undici'
 import type { HttpResponse, HttpRequest } from '../../src/core/egress.ts'
+import { parseAllowHosts } from '../../src/net/allow-hosts.ts'
 import { EgressRules } from '../../src/net/egress-rules.ts'
 import { HttpClient } from '../../src/net/http-client.ts'
 import { openEgress } from '../support/backend/egress.ts'
@@ -195,7 +196,7 @@ t.test('a redirect to a declared host is followed over https, without credential
   })
   t.teardown(() => dispatcher.destroy())
   const client = new HttpClient({
-    rules: new EgressRules(['content.test', 'api.test']),
+    rules: new EgressRules(parseAllowHosts(['content.test', 'api.test'])),
     timeouts: TEST_TIMEOUTS,
     dispatcher: async () => dispatcher
   })

@@ -1,4 +1,5 @@
 import { StorageError } from '../../../src/errors.ts'
+import { parseAllowHosts } from '../../../src/net/allow-hosts.ts'
 import { EgressRules, targetOf } from '../../../src/net/egress-rules.ts'
 
 const MESSAGE = 'Connections to this server are not allowed.'
@@ -12,7 +13,7 @@ export function denialReason(
   url: string,
   addresses: readonly string[] = []
 ): string | null {
-  const rules = new EgressRules(allowHosts)
+  const rules = new EgressRules(parseAllowHosts(allowHosts))
   try {
     rules.assertAllowed(new URL(url))
     rules.assertAddresses(targetOf(new URL(url)), addresses)
