@@ -1,6 +1,5 @@
 import { Buffer } from 'node:buffer'
-import type { Agent } from 'undici'
-import type { Egress, EgressAgents, HttpResponse, HttpRequest } from '../core/egress.ts'
+import type { Egress, HttpRequest, HttpResponse } from '../core/egress.ts'
 import type { Timeouts } from '../core/stores.ts'
 import { type Clock, systemClock } from '../core/time.ts'
 import { parseAllowHosts } from './allow-hosts.ts'
@@ -12,7 +11,7 @@ import {
   type Resolver,
   systemResolver
 } from './guarded-connection.ts'
-import { HttpClient, type PoolKind, userAgentWith } from './http-client.ts'
+import { HttpClient, USER_AGENT } from './http-client.ts'
 
 export interface EgressOptions {
   /** Additional hosts for users' connections: CIDRs, addresses and names, with or without a port. */
@@ -32,9 +31,8 @@ export interface ClosableEgress extends Egress {
 }
 
 /**
- * Creates the egress of one provider. It owns its sockets: a socket opened under other rules is never used for its
- * calls. Calls and bodies have separate pools: a body may be paused for minutes, and bodies that use up their pool
- * must not delay the listings of other users of the same server.
+ * Creates the egress of one provider. Calls and bodies have separate pools: a body may be paused for minutes, and
+ * bodies that use up their pool must not delay the listings of other users of the same server.
  *
  * @throws Error that names the invalid entry of `allowHosts`
  */
@@ -46,34 +44,14 @@ export function createEgress({
   maxConnections = MAX_CONNECTIONS
 }: EgressOptions): ClosableEgress {
   const rules = new EgressRules(parseAllowHosts(allowHosts))
-  const agents = createGuardedAgents(rules, resolve, maxConnections)
-  const transferAgents = createGuardedAgents(rules, resolve, maxConnections)
-  const dispatchers = new Map<PoolKind, Promise<Agent>>()
-  const client = new HttpClient({
+  return new HttpClient({
     rules,
     timeouts,
-    dispatcher: (pool) => {
-      const dispatcher = dispatchers.get(pool) ?? createDispatcher(rules, resolve, timeouts, maxConnections)
-      dispatchers.set(pool, dispatcher)
-      return dispatcher
-    }
-  })
-  return {
-    agents,
     clock,
-    transferAgents,
-    assertAllowed: (url: URL): void => {
-      rules.assertAllowed(url)
-    },
-    request: (request: HttpRequest): Promise<HttpResponse> => client.request(request),
-    close: async () => {
-      for (const { http, https } of [agents, transferAgents]) {
-        http.destroy()
-        https.destroy()
-      }
-      await Promise.all([...dispatchers.values()].map(async (dispatcher) => (await dispatcher).destroy()))
-    }
-  } satisfies ClosableEgress & { agents: EgressAgents }
+    agents: createGuardedAgents(rules, resolve, maxConnections),
+    transferAgents: createGuardedAgents(rules, resolve, maxConnections),
+    createDispatcher: () => createDispatcher(rules, resolve, timeouts.connectMs, maxConnections)
+  })
 }
 
 /** The part of `fetch` that client libraries use. */
@@ -126,4 +104,13 @@ function toText(body: RequestInit['body']): string | undefined {
   if (body === undefined || body === null) return undefined
   if (typeof body === 'string' || body instanceof URLSearchParams) return body.toString()
   throw new TypeError('Only text bodies are supported')
+}
+
+/**
+ * Returns the `User-Agent` of requests that a client library builds.
+ *
+ * @param library the library's own product; Google compresses only for one that contains `gzip`
+ */
+export function userAgentWith(library: string | null | undefined): string {
+  return library ? `${USER_AGENT} ${library}` : USER_AGENT
 }

@@ -4,7 +4,6 @@ import { Agent as HttpsAgent } from 'node:https'
 import { type LookupFunction, Socket } from 'node:net'
 import type { Agent, buildConnector, Pool } from 'undici'
 import type { EgressAgents } from '../core/egress.ts'
-import type { Timeouts } from '../core/stores.ts'
 import { type EgressRules, type Target, targetOf } from './egress-rules.ts'
 
 /** Equals `dns.lookup` with `all: true`: returns every address of a name. */
@@ -135,46 +134,38 @@ const KEEP_ALIVE_MS = 4000
 export const MAX_CONNECTIONS = 1000
 
 /**
- * Creates the connections of one set of rules. Each origin has a pool with its own connector, which resolves and
- * checks this origin only.
+ * Creates the connections of our own client. Each origin has a pool with its own connector, which resolves and checks
+ * this origin only. The client checks the URL of each request; the connector checks the addresses.
  */
 export async function createDispatcher(
   rules: EgressRules,
   resolve: Resolver,
-  timeouts: Timeouts,
+  connectMs: number,
   maxConnections: number
 ): Promise<Agent> {
-  const undici = await import('undici')
-  return new undici.Agent({
-    factory: (origin, options) =>
-      new undici.Pool(origin, {
+  const { Agent, buildConnector, Pool } = await import('undici')
+  return new Agent({
+    factory: (origin, options) => {
+      const target = targetOf(new URL(origin))
+      const lookup = guardedLookup(rules, target, resolve)
+      return new Pool(origin, {
         ...(options as Pool.Options),
         connections: maxConnections,
         pipelining: 1,
         keepAliveTimeout: KEEP_ALIVE_MS,
         keepAliveMaxTimeout: KEEP_ALIVE_MS,
-        connect: guardedConnector(undici.buildConnector, new URL(origin), rules, resolve, timeouts)
+        connect: checkedConnector(rules, target, buildConnector({ timeout: connectMs, lookup }))
       })
+    }
   })
 }
 
-function guardedConnector(
-  build: typeof buildConnector,
-  origin: URL,
+function checkedConnector(
   rules: EgressRules,
-  resolve: Resolver,
-  timeouts: Timeouts
+  target: Target,
+  connect: (...args: Parameters<buildConnector.connector>) => unknown
 ): buildConnector.connector {
-  const target = targetOf(origin)
-  const options = { timeout: timeouts.connectMs, lookup: guardedLookup(rules, target, resolve) }
-  const connect: (...args: Parameters<buildConnector.connector>) => unknown = build(options)
   return (connectOptions, callback) => {
-    try {
-      rules.assertTarget(target)
-    } catch (denial) {
-      callback(denial as Error, null)
-      return
-    }
     // The types do not say that a connector returns the socket synchronously. The callback comes only after TLS, when
     // the peer has already received the host name.
     const socket = connect(connectOptions, callback)

@@ -195,10 +195,14 @@ t.test('a redirect to a declared host is followed over https, without credential
     }
   })
   t.teardown(() => dispatcher.destroy())
+  const { agents, transferAgents, clock } = egress
   const client = new HttpClient({
     rules: new EgressRules(parseAllowHosts(['content.test', 'api.test'])),
     timeouts: TEST_TIMEOUTS,
-    dispatcher: async () => dispatcher
+    agents,
+    transferAgents,
+    clock,
+    createDispatcher: async () => dispatcher
   })
   const headers = {
     authorization: 'Bearer SECRET',

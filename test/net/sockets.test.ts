@@ -6,7 +6,7 @@ import { failureOf } from '../support/rejection.ts'
 import { startServer } from '../support/net/server.ts'
 import { readBody } from '../support/app/read-body.ts'
 import { until } from '../support/time/until.ts'
-import { isAtDeclaredHost, isSameOrigin } from '../../src/net/http-client.ts'
+import { isAtDeclaredHost, isSameOrigin } from '../../src/net/redirects.ts'
 
 const { signal } = new AbortController()
 const KIB = 1024

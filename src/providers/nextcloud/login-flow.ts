@@ -1,7 +1,7 @@
 import type { BegunLogin, ConnectContext } from '../../core/provider.ts'
 import { Secret } from '../../core/secret.ts'
 import { isStorageError, providerFailure, StorageError } from '../../errors.ts'
-import { isOtherScheme, isSameOrigin } from '../../net/http-client.ts'
+import { isOtherScheme, isSameOrigin } from '../../net/redirects.ts'
 import { findSpecificError } from '../dav/errors.ts'
 import { readEnteredCredentials } from '../shared/credentials.ts'
 import { asObject } from '../shared/entries.ts'

@@ -3,7 +3,7 @@ import type { Egress, HttpResponse, HttpRequest } from '../../core/egress.ts'
 import type { AccessTokens } from '../../core/oauth.ts'
 import type { Secret } from '../../core/secret.ts'
 import { describeExchange } from '../../net/errors.ts'
-import { isAtDeclaredHost } from '../../net/http-client.ts'
+import { isAtDeclaredHost } from '../../net/redirects.ts'
 import { failure, transientFailure } from './errors.ts'
 
 export interface ReplayableRequest extends Omit<HttpRequest, 'body'> {

@@ -17,13 +17,18 @@ export function openEgress(
     timeouts: { ...TEST_TIMEOUTS, ...options.timeouts }
   })
   const checkedUrls: string[] = []
+  const { agents, transferAgents, clock } = egress
   return {
-    ...egress,
+    agents,
+    transferAgents,
+    clock,
     checkedUrls,
     assertAllowed(url) {
       checkedUrls.push(url.href)
       egress.assertAllowed(url)
-    }
+    },
+    request: (request) => egress.request(request),
+    close: () => egress.close()
   }
 }
 
