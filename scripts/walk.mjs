@@ -2,7 +2,8 @@
 // is compiled with a call at its beginning. Runs an OAuth callback and then a cold listing through the plugin, against
 // the fakes of Google Drive and of an authorization server, and prints for each how often a file is entered and how
 // many files take part. A file is entered when one of its functions begins while the innermost frame of `src` below
-// belongs to another file, or there is none. `node scripts/walk.mjs verbose` also prints the entries of each file.
+// belongs to another file, or there is none: once with every function, callbacks and getters included, and once with
+// declared functions and methods alone. `node scripts/walk.mjs verbose` also prints the entries of each file.
 import { readArguments } from './arguments.mjs'
 
 const HELP =
@@ -17,13 +18,14 @@ process.env.COMPILED_TESTS = COMPILED
 /** Inserts a call at the beginning of each function. The text of `src` is otherwise unchanged. */
 function instrument(path, text) {
   if (!path.startsWith(`${ROOT}src/`)) return text
-  const name = JSON.stringify(path.slice(ROOT.length))
+  const file = JSON.stringify(path.slice(ROOT.length))
   const insertions = []
   const visit = (node) => {
     const { body } = node
     if (ts.isFunctionLike(node) && body !== undefined) {
-      if (ts.isBlock(body)) insertions.push([body.getStart() + 1, `globalThis.onFunction?.(${name});`])
-      else insertions.push([body.getStart(), `(globalThis.onFunction?.(${name}), (`], [body.getEnd(), '))'])
+      const call = `globalThis.onFunction?.(${file}, ${ts.isFunctionDeclaration(node) || ts.isMethodDeclaration(node)})`
+      if (ts.isBlock(body)) insertions.push([body.getStart() + 1, `${call};`])
+      else insertions.push([body.getStart(), `(${call}, (`], [body.getEnd(), '))'])
     }
     node.forEachChild(visit)
   }
@@ -56,18 +58,24 @@ function framesOf() {
 }
 
 async function walk(title, request) {
-  const entries = new Map()
-  globalThis.onFunction = (file) => {
+  const all = new Map()
+  const declared = new Map()
+  const count = (entries, file) => entries.set(file, (entries.get(file) ?? 0) + 1)
+  globalThis.onFunction = (file, isDeclared) => {
     // The innermost frame is the function that begins.
-    if (file !== 'src/db/pglite.ts' && framesOf()[1] !== file) entries.set(file, (entries.get(file) ?? 0) + 1)
+    if (file === 'src/db/pglite.ts' || framesOf()[1] === file) return
+    count(all, file)
+    if (isDeclared) count(declared, file)
   }
   const { status } = await request()
   globalThis.onFunction = undefined
-  const total = [...entries.values()].reduce((sum, count) => sum + count, 0)
-  console.log(`${title}: status ${status}, ${total} entries, ${entries.size} files`)
+  const total = (entries) => [...entries.values()].reduce((sum, each) => sum + each, 0)
+  console.log(`${title}, status ${status}`)
+  console.log(`  every function:        ${total(all)} entries, ${all.size} files`)
+  console.log(`  functions and methods: ${total(declared)} entries, ${declared.size} files`)
   if (verbose === undefined) return
-  for (const [file, count] of [...entries].sort(([, a], [, b]) => b - a))
-    console.log(`${String(count).padStart(6)} ${file}`)
+  for (const [file, entries] of [...all].sort(([, a], [, b]) => b - a))
+    console.log(`${String(entries).padStart(6)} ${file}`)
 }
 
 const { FakeDrive } = await load('test/fakes/drive/fake-drive.js')

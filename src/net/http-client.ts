@@ -9,8 +9,6 @@ import type { EgressRules } from './egress-rules.ts'
 import { connectionFailure, describeExchange } from './errors.ts'
 import { redirectRequest } from './redirects.ts'
 
-export { isSameOrigin } from './redirects.ts'
-
 const REDIRECT_STATUSES: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
 const MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 /** Bodies up to this size are sent at once. */

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import type { HttpResponse } from '../../core/egress.ts'
 import { readRetryAfter } from '../../net/errors.ts'
-import { isSameOrigin } from '../../net/http-client.ts'
+import { isSameOrigin } from '../../net/redirects.ts'
 import { failure, transientFailure } from '../shared/errors.ts'
 import { readErrorBody } from '../shared/rest-client.ts'
 import type { Chunk } from '../shared/upload.ts'
