@@ -107,7 +107,7 @@ export function raceSignal<T>(
  */
 export class Deadline {
   readonly #controller = new AbortController()
-  readonly signal = this.#controller.signal
+  readonly signal: AbortSignal = this.#controller.signal
   readonly #caller: AbortSignal | null
   readonly #timer: NodeJS.Timeout
   #immediate: NodeJS.Immediate | undefined
