@@ -21,10 +21,13 @@ const PREFIX = '/cloud'
 /** The database objects that the plugin checks at start. */
 const SCHEMA = [
   'cloud_connections',
+  'cloud_connection_changes',
   'oauth_states',
   'cloud_connections_keep_versions',
+  'cloud_connections_announce_insert',
   'cloud_connections_announce_update',
-  'cloud_connections_announce_delete'
+  'cloud_connections_announce_delete',
+  'cloud_connections_announce_truncate'
 ].map((name) => ({ name }))
 
 /** A stub, never read: the routes are described, not used. */

@@ -117,6 +117,36 @@ export interface ConnectionStore {
   assertReady(): Promise<void>
 }
 
+/** Names a connection that was inserted, changed or removed, or whose default flag has changed. */
+export type ConnectionChange = Pick<Connection, 'id' | 'userId' | 'provider'>
+
+/** The result of one poll of the change log. */
+export interface ChangePoll {
+  /** Opaque, for the next poll. */
+  readonly position: string
+  /**
+   * The changes that have become visible since the previous position, each at least once. `null`: unknown connections
+   * may have changed.
+   */
+  readonly changes: readonly ConnectionChange[] | null
+}
+
+/**
+ * The log of changed connections. A row read after a poll began is valid until a later poll names its connection, or
+ * both its old and its new owner if it has moved. Every method rejects with `DATABASE_UNAVAILABLE` if the database does
+ * not respond.
+ */
+export interface ChangeLog {
+  /**
+   * Reads the changes since a position. `null`: reads only the current position.
+   *
+   * @throws StorageError `DATABASE_UNAVAILABLE` also if the database is a read replica
+   */
+  poll(since: string | null): Promise<ChangePoll>
+  /** Deletes a bounded number of old entries. May run in several processes at once. */
+  prune(): Promise<void>
+}
+
 /** A flow that one request of a user begins and a later request finishes. */
 export interface PendingFlow {
   /** SHA-256 of the flow's secret id: read access to the table does not suffice to continue the flow. */

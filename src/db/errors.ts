@@ -91,16 +91,25 @@ export async function queryWithTimeout<T>(query: () => PromiseLike<T>, timeoutMs
   }
 }
 
-const TABLES = ['cloud_connections', 'oauth_states']
+const TABLES = ['cloud_connections', 'cloud_connection_changes', 'oauth_states']
 /** Without these triggers a revoked connection would remain in use, without any error. */
 const TRIGGERS = [
   'cloud_connections_keep_versions',
+  'cloud_connections_announce_insert',
   'cloud_connections_announce_update',
-  'cloud_connections_announce_delete'
+  'cloud_connections_announce_delete',
+  'cloud_connections_announce_truncate'
 ]
 
-/** @throws Error that names the missing objects, and the remedy */
+/** A replica receives changes late: a revoked connection would remain in use for as long as it lags behind. */
+export const REPLICA_MESSAGE =
+  'The database is a read replica. Pass the Prisma client of the primary (with @prisma/extension-read-replicas: ' +
+  'prisma.$primary())'
+
+/** @throws Error that names the missing objects, or says that the database is a replica, and the remedy */
 export async function assertSchema(prisma: Pick<PrismaTransaction, '$queryRaw'>): Promise<void> {
+  const [server] = (await prisma.$queryRaw`SELECT pg_is_in_recovery() AS "isReplica"`) as [{ isReplica: boolean }]
+  if (server.isReplica) throw new Error(REPLICA_MESSAGE)
   // A trigger that is disabled (D), or fires only for replication (R), counts as missing.
   const found = (await prisma.$queryRaw`
     SELECT name FROM unnest(${TABLES}::text[]) AS name WHERE to_regclass(name) IS NOT NULL

@@ -15,7 +15,7 @@ const LOCK_NOT_AVAILABLE = '55P03'
 const INSUFFICIENT_PRIVILEGE = '42501'
 
 /** The tables of the server, and the required privileges; docs/operations.md has the SQL. */
-const TABLES = ['cloud_connections', 'oauth_states', 'documents']
+const TABLES = ['cloud_connections', 'cloud_connection_changes', 'oauth_states', 'documents']
 const PRIVILEGES = ['SELECT', 'INSERT', 'UPDATE', 'DELETE']
 
 /** Equals the schema engine's table: either program may be the first one to use a database. */

@@ -6,7 +6,12 @@ import { openEmbedded } from '../../src/db/pglite.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { migratedImage } from '../support/database/database-image.ts'
 
-const OURS = ['20261122160000_init', '20261122160100_connection_rules', '20261127180000_documents_newest_first']
+const OURS = [
+  '20261122160000_init',
+  '20261122160100_connection_rules',
+  '20261127180000_documents_newest_first',
+  '20261130220000_connection_changes'
+]
 
 const database = await openEmbedded({ image: await migratedImage() })
 t.teardown(() => database.close())

@@ -14,7 +14,12 @@ import { isPostgresInstalled, startPostgres, type PostgresServer } from '../supp
 import { requireService } from '../support/process/services.ts'
 import { until } from '../support/time/until.ts'
 
-const OURS = ['20261122160000_init', '20261122160100_connection_rules', '20261127180000_documents_newest_first']
+const OURS = [
+  '20261122160000_init',
+  '20261122160100_connection_rules',
+  '20261127180000_documents_newest_first',
+  '20261130220000_connection_changes'
+]
 const UNAVAILABLE = { code: 'DATABASE_UNAVAILABLE', retryAfterMs: Number }
 
 function aConnection(changes: Partial<NewConnection> = {}): NewConnection {
