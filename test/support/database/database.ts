@@ -15,6 +15,6 @@ let shared: Promise<Database> | undefined
 export async function emptyDatabase(): Promise<Database> {
   shared ??= ownDatabase(tap)
   const database = await shared
-  await database.prisma.$executeRaw`TRUNCATE cloud_connections, documents, oauth_states`
+  await database.prisma.$executeRaw`TRUNCATE cloud_connections, cloud_connection_changes, documents, oauth_states`
   return database
 }

@@ -1,7 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import type { Connection, SealedConnection } from '../../../src/core/connection.ts'
 import type { StorageErrorCode } from '../../../src/errors.ts'
-import type { ConnectionChanges, ConnectionStore, NewConnection } from '../../../src/core/stores.ts'
+import type {
+  ChangeLog,
+  ChangePoll,
+  ConnectionChange,
+  ConnectionChanges,
+  ConnectionStore,
+  NewConnection
+} from '../../../src/core/stores.ts'
 
 export function connectionRow(overrides: Partial<SealedConnection> = {}): SealedConnection {
   return {
@@ -23,10 +30,36 @@ export function connectionRow(overrides: Partial<SealedConnection> = {}): Sealed
   }
 }
 
-/** The connections table in memory, for tests in which the database is irrelevant. Counts its reads. */
-export class MemoryConnections implements ConnectionStore {
-  readonly rows = new Map<string, SealedConnection>()
+/** Logs changes as the triggers of the database do, including changes that a test makes to the map itself. */
+class LoggedRows extends Map<string, SealedConnection> {
+  readonly changes: ConnectionChange[] = []
+
+  override set(id: string, row: SealedConnection): this {
+    const before = this.get(id)
+    const isMoved = before !== undefined && (before.userId !== row.userId || before.provider !== row.provider)
+    if (isMoved) this.#log(before)
+    if (isMoved || before?.version !== row.version || before.isDefault !== row.isDefault) this.#log(row)
+    return super.set(id, row)
+  }
+
+  override delete(id: string): boolean {
+    const before = this.get(id)
+    if (before !== undefined) this.#log(before)
+    return super.delete(id)
+  }
+
+  #log({ id, userId, provider }: SealedConnection): void {
+    this.changes.push({ id, userId, provider })
+  }
+}
+
+const MAX_CHANGES = 1000
+
+/** The connections table and its log in memory, for tests in which the database is irrelevant. Counts its reads. */
+export class MemoryConnections implements ConnectionStore, ChangeLog {
+  readonly rows = new LoggedRows()
   reads: ('find' | 'findSealed' | 'list' | 'listSealed')[] = []
+  polls = 0
   readonly #locks = new Map<string, Promise<unknown>>()
 
   add(overrides: Partial<SealedConnection> = {}): SealedConnection {
@@ -145,6 +178,20 @@ export class MemoryConnections implements ConnectionStore {
     const own = [...this.rows.values()].filter((row) => row.userId === userId)
     for (const { id } of own) this.rows.delete(id)
     return own
+  }
+
+  /** A position is the number of changes so far. */
+  async poll(since: string | null): Promise<ChangePoll> {
+    this.polls += 1
+    const { changes } = this.rows
+    const position = String(changes.length)
+    const isKnown = since !== null && /^\d+$/.test(since) && Number(since) <= changes.length
+    const newer = isKnown ? changes.slice(Number(since)) : null
+    return { position, changes: newer !== null && newer.length <= MAX_CHANGES ? newer : null }
+  }
+
+  async prune(): Promise<void> {
+    // Nothing is ever deleted.
   }
 
   async assertReady(): Promise<void> {
