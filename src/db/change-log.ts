@@ -109,19 +109,19 @@ function canFollow(current: Position, previous: Position): boolean {
   )
 }
 
-/** @returns `null` unless `position` is the position of a poll */
+/** @returns `null` unless `position` has the form of a position. PostgreSQL rejects other snapshots with an error. */
 function parsePosition(position: string): Position | null {
-  const [, server, polledAt, snapshot] = /^([\d. ]+)\|(\d+(?:\.\d+)?)\|(\d+:\d+:[\d,]*)$/.exec(position) ?? []
+  const [, server, polledAt, snapshot] =
+    /^([\d. ]+)\|(\d+(?:\.\d+)?)\|(\d{1,19}:\d{1,19}:(?:\d{1,19}(?:,\d{1,19})*)?)$/.exec(position) ?? []
   if (server === undefined || polledAt === undefined || snapshot === undefined) return null
-  // PostgreSQL rejects a snapshot whose ids are not in order.
   const { xmin, xmax, inProgress } = parseXids(snapshot)
-  const ascending = [xmin, ...inProgress, xmax]
-  const isOrdered = ascending.every((xid, index) => index === 0 || xid >= (ascending[index - 1] ?? xid))
-  return xmin > 0n && isOrdered ? { server, polledAt: Number(polledAt), snapshot } : null
+  const isOrdered =
+    xmin > 0n && xmin <= xmax && inProgress.every((xid, n) => xid >= (inProgress[n - 1] ?? xmin) && xid < xmax)
+  return isOrdered ? { server, polledAt: Number(polledAt), snapshot } : null
 }
 
 function parseXids(snapshot: string): { xmin: bigint; xmax: bigint; inProgress: bigint[] } {
   const [xmin = '', xmax = '', inProgress = ''] = snapshot.split(':')
-  const list = inProgress.split(',').filter((xid) => xid !== '')
+  const list = inProgress === '' ? [] : inProgress.split(',')
   return { xmin: BigInt(xmin), xmax: BigInt(xmax), inProgress: list.map(BigInt) }
 }

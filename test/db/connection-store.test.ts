@@ -252,6 +252,15 @@ t.test('a database is ready if it has the tables and the triggers', async (t) =>
   await t.rejects(store.assertReady(), { message: /lacks cloud_connections_announce_delete\./ })
   await prisma.$executeRaw`DROP TABLE oauth_states`
   await t.rejects(store.assertReady(), { message: /lacks oauth_states, cloud_connections_announce_delete\./ })
+  await prisma.$executeRaw`DROP TABLE cloud_connection_changes`
+  await prisma.$executeRaw`DROP TRIGGER cloud_connections_announce_insert ON cloud_connections`
+  await prisma.$executeRaw`DROP TRIGGER cloud_connections_announce_truncate ON cloud_connections`
+  const missing = [
+    'cloud_connection_changes',
+    'oauth_states',
+    ...['insert', 'delete', 'truncate'].map((name) => `cloud_connections_announce_${name}`)
+  ]
+  await t.rejects(store.assertReady(), { message: new RegExp(`lacks ${missing.join(', ')}\\.`) })
 })
 
 /** One call of each method of the store. */

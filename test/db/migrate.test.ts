@@ -224,13 +224,18 @@ t.test('changes that concern other processes are notified, and no others', async
   await insertRow(client)
   await client.query("UPDATE cloud_connections SET label = 'Other', credentials = 'sealed again'")
   await client.query("UPDATE cloud_connections SET status = 'ERROR'")
+  await client.query('UPDATE cloud_connections SET is_default = true')
   await client.query("UPDATE cloud_connections SET user_id = 'u2'")
   await client.query('DELETE FROM cloud_connections')
+  await client.query('TRUNCATE cloud_connections')
   t.same(heard, [
+    { id: 'c1', userId: 'u1', provider: 's3', version: 1 },
+    { id: 'c1', userId: 'u1', provider: 's3', version: 2 },
     { id: 'c1', userId: 'u1', provider: 's3', version: 2 },
     { id: 'c1', userId: 'u1', provider: 's3', version: 2, deleted: true },
     { id: 'c1', userId: 'u2', provider: 's3', version: 3 },
-    { id: 'c1', userId: 'u2', provider: 's3', version: 3, deleted: true }
+    { id: 'c1', userId: 'u2', provider: 's3', version: 3, deleted: true },
+    {}
   ])
 })
 
@@ -244,5 +249,5 @@ t.test('a notification that would be too long reports that anything may have cha
   await insertRow(client, { id })
   await client.query("UPDATE cloud_connections SET status = 'ERROR'")
   await client.query('DELETE FROM cloud_connections')
-  t.same(heard, ['{}', '{}'])
+  t.same(heard, ['{}', '{}', '{}'])
 })

@@ -119,7 +119,7 @@ async function migrations(t: Test, server: PostgresServer): Promise<void> {
 }
 
 async function announcements(t: Test, server: PostgresServer): Promise<void> {
-  await t.test('changes and removals are notified to a listener in another session', async (t) => {
+  await t.test('insertions, changes and removals are notified to a listener in another session', async (t) => {
     const { prisma, listen } = await open(t, await server.createDatabase())
     const store = createConnectionStore(prisma)
     const listener = await listen()
@@ -131,8 +131,9 @@ async function announcements(t: Test, server: PostgresServer): Promise<void> {
     await prisma.cloudConnection.update({ where: { id }, data: { label: 'Other', credentials: 'sealed again' } })
     await prisma.cloudConnection.update({ where: { id }, data: { status: 'DISABLED' } })
     await store.remove('ann', id)
-    await until(() => heard.length >= 2)
+    await until(() => heard.length >= 3)
     t.same(heard, [
+      { id, userId: 'ann', provider: 's3', version: 1 },
       { id, userId: 'ann', provider: 's3', version: 2 },
       { id, userId: 'ann', provider: 's3', version: 2, deleted: true }
     ])

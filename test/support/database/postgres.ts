@@ -17,6 +17,15 @@ export interface PostgresServer {
   stop(): Promise<void>
   /** Restarts the server with its data on the same port. */
   start(): Promise<void>
+  /** Copies the server into a streaming replica, which stops at teardown. */
+  startReplica(t: Test): Promise<PostgresReplica>
+}
+
+export interface PostgresReplica {
+  /** Returns the address of a database of the primary, on the replica. */
+  urlOf(primaryUrl: string): string
+  /** Makes it a primary. */
+  promote(): Promise<void>
 }
 
 /** The folder of `initdb` and `postgres`, from Debian's location or the PATH. */
@@ -32,18 +41,61 @@ const UNTIL_STDIN_ENDS = '"$@" & server=$!; read -r _; kill -INT "$server"; wait
 
 /** Starts a server, and removes it at teardown. */
 export async function startPostgres(t: Test): Promise<PostgresServer> {
+  const cluster = await createCluster(t)
+  const password = randomBytes(16).toString('hex')
+  const passwordFile = join(cluster.folder, 'password')
+  writeFileSync(passwordFile, password, { mode: 0o600 })
+  chownToServer(passwordFile)
+  const authentication = ['--username=test', '--auth=scram-sha-256', `--pwfile=${passwordFile}`]
+  cluster.run('initdb', ['-D', cluster.data, '--no-sync', '--encoding=UTF8', '--locale=C', ...authentication])
+  await cluster.start()
+
+  const urlOf = (port: number, database: string) => `postgres://test:${password}@127.0.0.1:${String(port)}/${database}`
+  return {
+    start: () => cluster.start(),
+    stop: () => cluster.stop(),
+
+    async createDatabase() {
+      const name = `test_${randomUUID().replaceAll('-', '')}`
+      await execute(urlOf(cluster.port, 'postgres'), `CREATE DATABASE ${name}`)
+      return urlOf(cluster.port, name)
+    },
+
+    async startReplica(t) {
+      const replica = await createCluster(t)
+      const from = ['--dbname', urlOf(cluster.port, 'postgres')]
+      const how = ['--write-recovery-conf', '--wal-method=stream', '--checkpoint=fast', '--no-sync']
+      replica.run('pg_basebackup', ['-D', replica.data, ...from, ...how])
+      await replica.start()
+      return {
+        urlOf: (primaryUrl) => Object.assign(new URL(primaryUrl), { port: String(replica.port) }).href,
+        promote: () => execute(urlOf(replica.port, 'postgres'), 'SELECT pg_promote()')
+      }
+    }
+  }
+}
+
+/** A data folder and its server process. */
+interface Cluster {
+  readonly folder: string
+  readonly data: string
+  readonly port: number
+  /** Runs one of PostgreSQL's programs as the owner of the folder. */
+  run(program: string, args: readonly string[]): void
+  start(): Promise<void>
+  stop(): Promise<void>
+}
+
+/** Creates a folder without data, which is removed at teardown. */
+async function createCluster(t: Test): Promise<Cluster> {
   if (BIN_FOLDER === undefined) throw new Error('PostgreSQL is not installed')
   const binFolder = BIN_FOLDER
   const owner = serverOwner(USER)
   const folder = mkdtempSync(join(tmpdir(), 'fcs-postgres-'))
   const data = join(folder, 'data')
-  const password = randomBytes(16).toString('hex')
-  const passwordFile = join(folder, 'password')
   const port = await freePort()
   let server: ChildProcess | undefined
-
-  writeFileSync(passwordFile, password, { mode: 0o600 })
-  chownToServer(folder, passwordFile)
+  chownToServer(folder)
 
   const stop = async () => {
     if (server?.exitCode !== null) return
@@ -51,53 +103,43 @@ export async function startPostgres(t: Test): Promise<PostgresServer> {
     server.stdin?.end()
     await exited
   }
-  const start = async () => {
-    const settings = {
-      listen_addresses: '127.0.0.1',
-      port: String(port),
-      unix_socket_directories: '',
-      fsync: 'off',
-      // Not UTC, to detect times that depend on the session's time zone.
-      timezone: 'Asia/Kolkata'
-    }
-    const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
-    server = spawn('sh', ['-c', UNTIL_STDIN_ENDS, 'sh', join(binFolder, 'postgres'), '-D', data, ...flags], {
-      ...owner,
-      cwd: folder,
-      stdio: ['pipe', 'ignore', 'pipe']
-    })
-    await waitUntilReady(server)
-  }
   t.teardown(async () => {
     await stop()
     rmSync(folder, { recursive: true, force: true })
   })
-
-  const authentication = ['--username=test', '--auth=scram-sha-256', `--pwfile=${passwordFile}`]
-  execFileSync(
-    join(binFolder, 'initdb'),
-    ['-D', data, '--no-sync', '--encoding=UTF8', '--locale=C', ...authentication],
-    {
-      ...owner,
-      cwd: folder,
-      stdio: 'ignore'
-    }
-  )
-  await start()
-
-  const url = (database: string) => `postgres://test:${password}@127.0.0.1:${String(port)}/${database}`
   return {
-    start,
+    folder,
+    data,
+    port,
     stop,
-    async createDatabase() {
-      const name = `test_${randomUUID().replaceAll('-', '')}`
-      const client = new pg.Client(url('postgres'))
-      await client.connect()
-      await client.query(`CREATE DATABASE ${name}`)
-      await client.end()
-      return url(name)
+    run(program, args) {
+      execFileSync(join(binFolder, program), args, { ...owner, cwd: folder, stdio: 'ignore' })
+    },
+    async start() {
+      const settings = {
+        listen_addresses: '127.0.0.1',
+        port: String(port),
+        unix_socket_directories: '',
+        fsync: 'off',
+        // Not UTC, to detect times that depend on the session's time zone.
+        timezone: 'Asia/Kolkata'
+      }
+      const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+      server = spawn('sh', ['-c', UNTIL_STDIN_ENDS, 'sh', join(binFolder, 'postgres'), '-D', data, ...flags], {
+        ...owner,
+        cwd: folder,
+        stdio: ['pipe', 'ignore', 'pipe']
+      })
+      await waitUntilReady(server)
     }
   }
+}
+
+async function execute(url: string, statement: string): Promise<void> {
+  const client = new pg.Client(url)
+  await client.connect()
+  await client.query(statement)
+  await client.end()
 }
 
 export const isPgBouncerInstalled = hasProgram('pgbouncer')
@@ -152,7 +194,7 @@ async function waitUntilReady(server: ChildProcess): Promise<void> {
   if (server.stderr === null) throw new Error('stderr must be a pipe')
   const output: string[] = []
   for await (const line of createInterface({ input: server.stderr })) {
-    if (line.includes('ready to accept connections')) {
+    if (/ready to accept (read-only )?connections/.test(line)) {
       // Otherwise the pipe would fill up, and the server would block on its next line.
       server.stderr.resume()
       return
