@@ -332,13 +332,23 @@ t.test('the migration gives the roles that write connections what they need to w
   ])
 })
 
-t.test('changes through replication are logged', async (t) => {
-  const { run, log, since } = await setUp()
-  const change = `UPDATE cloud_connections SET status = 'DISABLED', version = version + 1`
-  await run('SET LOCAL session_replication_role = replica', change)
-  t.same((await log.poll(since)).changes, [ANN])
-  await run('SET LOCAL session_replication_role = replica', 'DELETE FROM cloud_connections')
-  t.same((await log.poll(since)).changes, [ANN, ANN])
+t.test('changes that arrive through replication are logged', async (t) => {
+  const { run, log, since: start } = await setUp()
+  let since = start
+  // The trigger that raises versions does not fire: they come with the row.
+  for (const [statement, changes] of [
+    [`UPDATE cloud_connections SET status = 'DISABLED', version = 2`, ['c1 ann s3']],
+    [`UPDATE cloud_connections SET user_id = 'eve'`, ['c1 ann s3', 'c1 eve s3']],
+    [`UPDATE cloud_connections SET provider = 'box'`, ['c1 eve box', 'c1 eve s3']],
+    [`${INSERT} VALUES ('c2', 'bob', 's3', 'bucket', 'Mine', 'sealed')`, ['c2 bob s3']],
+    [`DELETE FROM cloud_connections WHERE id = 'c1'`, ['c1 eve box']],
+    [`TRUNCATE cloud_connections`, undefined]
+  ] as const) {
+    await run('SET LOCAL session_replication_role = replica', statement)
+    const poll = await log.poll(since)
+    t.same(sorted(poll), changes, statement)
+    since = poll.position
+  }
 })
 
 t.test('changes are logged in the schema of the table, whatever the search_path', async (t) => {
