@@ -52,8 +52,9 @@ export interface LimitOptions {
 /** The plugin's options. */
 export interface CloudStorageOptions {
   /**
-   * A client with the models of `prisma/schema.prisma`. The host closes it in an `onClose` hook, preferably added
-   * before the plugin is registered. The plugin ends its use of the database before any `onClose` hook runs.
+   * A client with the models of `prisma/schema.prisma`, connected to the primary: read replicas are rejected. The host
+   * closes it in an `onClose` hook, preferably added before the plugin is registered. The plugin ends its use of the
+   * database before any `onClose` hook runs.
    */
   readonly prisma: PrismaLike
   /**

@@ -174,7 +174,12 @@ t.test('the embedded database notifies about its own changes', async (t) => {
   await database.prisma.cloudConnection.update({ where: { id }, data: { credentials: 'y', label: 'm' } })
   await database.prisma.cloudConnection.update({ where: { id }, data: { status: 'DISABLED' } })
   await database.prisma.cloudConnection.delete({ where: { id } })
-  await until(() => heard.length === 3)
+  await until(() => heard.length === 4)
   const row = { id, userId: 'ann', provider: 's3', version: 2 }
-  t.same(heard, [null, { ...row, isRemoved: false }, { ...row, isRemoved: true }])
+  t.same(heard, [
+    null,
+    { ...row, version: 1, isRemoved: false },
+    { ...row, isRemoved: false },
+    { ...row, isRemoved: true }
+  ])
 })
