@@ -28,7 +28,7 @@ const SCHEMA = [
   'cloud_connections_announce_update',
   'cloud_connections_announce_delete',
   'cloud_connections_announce_truncate'
-].map((name) => ({ name }))
+].map((name) => ({ name, isReplica: false, lacking: [] }))
 
 /** A stub, never read: the routes are described, not used. */
 export const STUB_PRISMA = {

@@ -106,10 +106,31 @@ export const REPLICA_MESSAGE =
   'The database is a read replica. Pass the Prisma client of the primary (with @prisma/extension-read-replicas: ' +
   'prisma.$primary())'
 
-/** @throws Error that names the missing objects, or says that the database is a replica, and the remedy */
+const LOG_PRIVILEGES = ['SELECT', 'INSERT', 'UPDATE', 'DELETE']
+
+interface ServerRow {
+  readonly isReplica: boolean
+  readonly role: string
+  /** Of {@link LOG_PRIVILEGES}, those that the role lacks. */
+  readonly lacking: readonly string[]
+}
+
+/**
+ * @throws Error that names the missing objects or privileges, or says that the database is a replica, and names the
+ * remedy
+ */
 export async function assertSchema(prisma: Pick<PrismaTransaction, '$queryRaw'>): Promise<void> {
-  const [server] = (await prisma.$queryRaw`SELECT pg_is_in_recovery() AS "isReplica"`) as [{ isReplica: boolean }]
-  if (server.isReplica) throw new Error(REPLICA_MESSAGE)
+  const [{ isReplica, role, lacking }] = (await prisma.$queryRaw`
+    SELECT pg_is_in_recovery() AS "isReplica", quote_ident(current_user) AS role,
+      ARRAY(SELECT privilege FROM unnest(${LOG_PRIVILEGES}::text[]) AS privilege
+        WHERE NOT has_table_privilege(to_regclass('cloud_connection_changes'), privilege)) AS lacking`) as [ServerRow]
+  if (isReplica) throw new Error(REPLICA_MESSAGE)
+  if (lacking.length > 0) {
+    const privileges = lacking.join(', ')
+    throw new Error(
+      `The role ${role} lacks privileges. Run: GRANT ${privileges} ON cloud_connection_changes TO ${role}`
+    )
+  }
   // A trigger that is disabled (D), or fires only for replication (R), counts as missing.
   const found = (await prisma.$queryRaw`
     SELECT name FROM unnest(${TABLES}::text[]) AS name WHERE to_regclass(name) IS NOT NULL

@@ -5,7 +5,7 @@ import type { Connection, ConnectionStatus } from '../../src/core/connection.ts'
 import { isStorageError, StorageError } from '../../src/errors.ts'
 import type { ConnectionStore, NewConnection } from '../../src/core/stores.ts'
 import { createConnectionStore } from '../../src/db/connection-store.ts'
-import { isDatabaseUnavailable } from '../../src/db/errors.ts'
+import { assertSchema, isDatabaseUnavailable } from '../../src/db/errors.ts'
 import { openDatabase, type Database } from '../../src/db/open-database.ts'
 import type { PrismaLike } from '../../src/db/prisma-client.ts'
 import { ManualClock } from '../support/time/clock.ts'
@@ -261,6 +261,25 @@ t.test('a database is ready if it has the tables and the triggers', async (t) =>
     ...['insert', 'delete', 'truncate'].map((name) => `cloud_connections_announce_${name}`)
   ]
   await t.rejects(store.assertReady(), { message: new RegExp(`lacks ${missing.join(', ')}\\.`) })
+})
+
+t.test('a database is not ready if the role may not use the log of changes', async (t) => {
+  const { prisma } = await emptyDatabase()
+  await prisma.$executeRaw`CREATE ROLE "the host"`
+  await prisma.$executeRaw`GRANT SELECT, INSERT ON cloud_connection_changes TO "the host"`
+  t.teardown(async () => {
+    await prisma.$executeRaw`DROP OWNED BY "the host"`
+    await prisma.$executeRaw`DROP ROLE "the host"`
+  })
+  const assertReady = () =>
+    prisma.$transaction(async (transaction) => {
+      await transaction.$executeRaw`SET LOCAL ROLE "the host"`
+      await assertSchema(transaction)
+    })
+  const grant = 'GRANT UPDATE, DELETE ON cloud_connection_changes TO "the host"'
+  await t.rejects(assertReady(), { message: `The role "the host" lacks privileges. Run: ${grant}` })
+  await prisma.$executeRawUnsafe(grant)
+  await t.resolves(assertReady())
 })
 
 /** One call of each method of the store. */

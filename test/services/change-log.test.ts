@@ -168,15 +168,21 @@ async function retention(t: Test, server: PostgresServer): Promise<void> {
       SELECT 'c' || n FROM generate_series(1, 20000) AS n`
     const slow = await connect(t, url)
     await slow.query('BEGIN')
-    const { rowCount } = await slow.query(`SELECT 1 FROM cloud_connection_changes LIMIT 100 FOR UPDATE`)
-    t.equal(rowCount, 100)
+    const lock = async (state: string) => {
+      const { rowCount } = await slow.query(
+        `SELECT 1 FROM cloud_connection_changes WHERE marked_at ${state} LIMIT 100 FOR UPDATE`
+      )
+      t.equal(rowCount, 100)
+    }
+    await lock('IS NULL')
     await Promise.all(Array.from({ length: 6 }, () => log.prune()))
     await log.prune()
     await ageMarks(prisma)
+    await lock('IS NOT NULL')
     for (let call = 0; call < 3; call += 1) await Promise.all([log.prune(), log.prune()])
     const [{ left } = {}] = await prisma.$queryRaw<{ left?: number }[]>`
       SELECT count(*)::int AS left FROM cloud_connection_changes`
-    t.equal(left, 100, 'only the locked rows are left')
+    t.equal(left, 200, 'only the locked rows are left')
     await slow.query('COMMIT')
   })
 }
