@@ -30,7 +30,7 @@ const SCHEMA = [
   'cloud_connections_announce_truncate'
 ].map((name) => ({ name, isReplica: false, lacking: [] }))
 
-/** A stub, never read: the routes are described, not used. */
+/** A stub, for applications with `leaseMs: 0`: it has no change log, and the routes are described, not used. */
 export const STUB_PRISMA = {
   cloudConnection: {},
   oAuthState: {},
@@ -66,6 +66,7 @@ export async function describePlugin(): Promise<string> {
   })
   app.register(cloudStorage, {
     prisma: STUB_PRISMA,
+    leaseMs: 0,
     authenticate: () => undefined,
     encryption: { current: 'k1', keys: { k1: randomBytes(32).toString('base64') } },
     providers: Object.fromEntries(

@@ -20,6 +20,7 @@ import { InFlightLimit, MinuteLimit } from './core/user-limits.ts'
 import { countUnreadable, createCredentialCipher } from './crypto/credentials.ts'
 import { createKeyRing } from './crypto/key-ring.ts'
 import { createTextSealer } from './crypto/text-sealer.ts'
+import { createChangeLog } from './db/change-log.ts'
 import { createConnectionStore } from './db/connection-store.ts'
 import { OAuthStateStore } from './db/oauth-state-store.ts'
 import { createDocumentResolver, type GetStorageBackendForDocument } from './documents/resolve.ts'
@@ -94,6 +95,7 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
   // All use of the database that may outlive its request.
   const work = new WorkInFlight()
   const store = trackCalls(createConnectionStore(options.prisma), work)
+  const changeLog = trackCalls(createChangeLog(options.prisma), work)
   const flows = trackCalls(new OAuthStateStore(options.prisma), work)
   const spool = new SpoolSpace({ ...options.spool, clock })
 
@@ -125,10 +127,14 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
   const readAhead = options.readAhead ? new ReadAhead(cache) : null
   const leases = new Leases({
     connections: store,
+    changeLog,
     leaseMs,
     clock,
-    onRenewed: (outcome) => {
-      metrics.leaseRenewed(outcome)
+    onPolled: (outcome) => {
+      metrics.changesPolled(outcome)
+    },
+    onPruneFailed: (error) => {
+      log.debug({ causes: causesOf(error) }, 'old rows of the change log could not be removed')
     }
   })
   const health = new ConnectionHealth(clock, (provider) => {
@@ -141,8 +147,8 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
     cache.dropConnection(connectionId)
     opener.forget(connectionId)
   }
-  const invalidate = ({ userId, provider, id }: Connection): void => {
-    leases.drop({ userId, provider, id })
+  const invalidate = ({ userId, id }: Connection): void => {
+    leases.drop(userId)
     forget(id)
   }
   const onChange = (event: ConnectionEvent): void => {
@@ -229,9 +235,7 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
     createConnectionListener(
       options.listen,
       (notification) => {
-        // `null`: unknown connections may have changed.
-        if (notification === null) leases.dropAll()
-        else if (leases.onNotification(notification)) forget(notification.id)
+        if (leases.onNotification(notification) && notification !== null) forget(notification.id)
       },
       log
     )
@@ -322,6 +326,8 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
     },
     assertReady: async () => {
       await store.assertReady()
+      // Reading the log takes a privilege of its own.
+      if (leaseMs > 0) await changeLog.poll(null)
       await spool.assertUsable().catch((error: unknown) => {
         throw optionError('spool.folder', 'must be a folder that the server can write to', { cause: error })
       })

@@ -9,75 +9,78 @@ import {
   requireFound,
   type SealedConnection
 } from '../core/connection.ts'
-import type { ConnectionStore } from '../core/stores.ts'
-import type { LeaseRenewal } from '../core/telemetry.ts'
+import type { ChangeLog, ConnectionChange, ConnectionStore } from '../core/stores.ts'
+import type { ChangePollOutcome } from '../core/telemetry.ts'
 import { type Clock, Moment } from '../core/time.ts'
 import { StorageError } from '../errors.ts'
 import type { LeaseVerifier } from '../layers/lease.ts'
+import { InstanceLease, MAX_READ_MS } from './instance-lease.ts'
 
 export interface LeaseOptions {
   readonly connections: Pick<ConnectionStore, 'find' | 'findSealed' | 'listSealed'>
-  /** Duration of a lease in milliseconds, from the start of the read. 0: no leases. */
+  readonly changeLog: ChangeLog
+  /** Duration of the lease in milliseconds. 0: every request reads its connection. */
   readonly leaseMs: number
   readonly clock: Clock
-  /** Maximal number of leased connections, and of users with leased defaults. Default 10,000. */
-  readonly max?: number
-  /** Returns a number in [0, 1). Default `Math.random`. */
-  readonly random?: () => number
-  readonly onRenewed?: (outcome: LeaseRenewal) => void
+  /** Maximal number of users with leased connections. Default 20,000. */
+  readonly maxUsers?: number
+  readonly onPolled?: (outcome: ChangePollOutcome) => void
+  readonly onPruneFailed?: (error: unknown) => void
 }
 
-interface Lease {
-  readonly connection: Connection
-  readonly readAt: Moment
-  /** The duration of this lease: `leaseMs`, randomly shortened. */
-  readonly durationMs: number
-}
-
-interface DefaultLease {
-  readonly id: string
-  readonly readAt: Moment
-}
-
-const MAX_LEASES = 10_000
-/** A read slower than this (and than the lease) is already stale. */
-const MAX_READ_MS = 250
-/**
- * Leases are randomly shortened by up to this share. Leases that began together, after a start or a pause, would
- * otherwise end together forever, and their reads would delay the requests of that moment.
- */
-const JITTER = 0.5
+const MAX_USERS = 20_000
 /** A slow read has often waited for a new database connection, which the next read finds open. */
 const MAX_ATTEMPTS = 2
 
+/** What this process has leased of one user. Any change of the user's connections drops it as a whole. */
+export class UserLease {
+  /** By id. Fields that change without a new version, such as the label, may be out of date. */
+  readonly connections = new Map<string, Connection>()
+  /** The ids of the connections of requests that name none, by provider. */
+  readonly defaults = new Map<string, string>()
+  isDropped = false
+}
+
 /**
- * The leases of this process. A lease holds an ACTIVE connection and runs from the start of the read; users are about
- * to fix other connections, perhaps through another process. Callers check the lease again before they respond. Change
- * notifications only shorten the time until a change takes effect.
+ * The connections that this process has read and leased. Only ACTIVE ones are leased: users are about to fix the
+ * others, perhaps through another process. They are valid while the lease of the process is held and no change has
+ * named their user. Callers check them again before they respond. Notifications only shorten the time until a change
+ * takes effect.
  */
 export class Leases {
   readonly #options: LeaseOptions
-  readonly #leases: LRUCache<string, Lease>
-  /** By user, then by provider. */
-  readonly #defaultLeases: LRUCache<string, Map<string, DefaultLease>>
-  readonly #reads: LeaseReads
+  /** `null`: nothing is leased. */
+  readonly #lease: InstanceLease | null
+  readonly #users: LRUCache<string, UserLease>
+  readonly #reads: SharedReads
 
   constructor(options: LeaseOptions) {
-    const { max = MAX_LEASES, leaseMs, clock } = options
+    const { maxUsers = MAX_USERS, leaseMs, clock } = options
     this.#options = options
-    this.#leases = new LRUCache({ max })
-    this.#defaultLeases = new LRUCache({ max })
-    this.#reads = new LeaseReads(clock, leaseMs)
+    this.#users = new LRUCache({
+      max: maxUsers,
+      dispose: (user) => {
+        user.isDropped = true
+      }
+    })
+    this.#reads = new SharedReads(clock)
+    const onChanges = (changes: readonly ConnectionChange[] | null): void => {
+      if (changes === null) this.dropAll()
+      else for (const { userId } of changes) this.drop(userId)
+    }
+    this.#lease = leaseMs === 0 ? null : new InstanceLease({ ...options, onChanges })
   }
 
-  /**
-   * Returns the leased connection that a request names, or the default one; `undefined` if it must be read.
-   *
-   * @param now the current time
-   */
+  /** Returns what is leased of a user at `now`. The same object is returned until a change drops it. */
+  leasedUser(userId: string, now: Moment): UserLease | undefined {
+    return this.#lease?.use(now) === true ? this.#users.get(userId) : undefined
+  }
+
+  /** Returns the leased connection that a request names, or the default one; `undefined` if it must be read. */
   findLeased({ userId, provider, connectionId }: ConnectionSelector, now = this.#now()): Connection | undefined {
-    if (connectionId === undefined) return this.leasedDefault(userId, provider, now)
-    const connection = this.leased(userId, connectionId, now)
+    const user = this.leasedUser(userId, now)
+    const id = connectionId ?? user?.defaults.get(provider)
+    const connection = id === undefined ? undefined : user?.connections.get(id)
     return connection?.provider === provider ? connection : undefined
   }
 
@@ -89,11 +92,9 @@ export class Leases {
    * `DATABASE_UNAVAILABLE`
    */
   async select(selector: ConnectionSelector): Promise<Connection | SealedConnection> {
-    return await select<Connection | SealedConnection>(
-      selector,
-      (userId, id) => this.find(userId, id),
-      (userId, provider) => this.choose(userId, provider)
-    )
+    const { userId, provider, connectionId } = selector
+    if (connectionId === undefined) return requireActive(await this.#choose(userId, provider))
+    return requireActive(requireFound(await this.find(userId, connectionId), provider))
   }
 
   /**
@@ -102,68 +103,43 @@ export class Leases {
    *
    * @throws StorageError as {@link select}
    */
-  async selectSealed(selector: ConnectionSelector): Promise<SealedConnection> {
-    const { connections } = this.#options
-    return await select(
-      selector,
-      (userId, id) => this.findSealed(userId, id),
-      async (userId, provider) => chooseConnection(await connections.listSealed(userId, provider))
-    )
-  }
-
-  /** Returns the leased connection at `now`; `undefined` if it must be read. */
-  leased(userId: string, id: string, now = this.#now()): Connection | undefined {
-    const row = this.#leases.get(id)
-    return row?.connection.userId === userId && row.readAt.ageAt(now) < row.durationMs ? row.connection : undefined
-  }
-
-  /** Returns the leased connection of requests that name none; `undefined` if it must be read. */
-  leasedDefault(userId: string, provider: string, now = this.#now()): Connection | undefined {
-    const defaultLease = this.#defaultLeases.get(userId)?.get(provider)
-    if (defaultLease === undefined || defaultLease.readAt.ageAt(now) >= this.#options.leaseMs) return undefined
-    const connection = this.leased(userId, defaultLease.id, now)
-    return connection?.provider === provider ? connection : undefined
+  async selectSealed({ userId, provider, connectionId }: ConnectionSelector): Promise<SealedConnection> {
+    if (connectionId !== undefined) {
+      return requireActive(requireFound(await this.findSealed(userId, connectionId), provider))
+    }
+    return requireActive(chooseConnection(await this.#options.connections.listSealed(userId, provider)))
   }
 
   /** Returns the leased connection, or reads it: one read serves all concurrent callers. */
   async find(userId: string, id: string): Promise<Connection | SealedConnection | null> {
-    return this.leased(userId, id) ?? (await this.#read('findSealed', userId, id))
-  }
-
-  /** Does the same for requests that name none. @throws StorageError `CONNECTION_MISSING`, `CONNECTION_AMBIGUOUS` */
-  async choose(userId: string, provider: string): Promise<Connection | SealedConnection> {
-    return (
-      this.leasedDefault(userId, provider) ??
-      (await this.#readShared({ userId, provider }, async (readAt, isCurrent) => {
-        const chosen = chooseConnection(await this.#options.connections.listSealed(userId, provider))
-        if (isCurrent() && this.#lease(chosen, readAt)) this.#leaseDefault(userId, provider, { id: chosen.id, readAt })
-        return chosen
-      }))
-    )
+    const user = this.#users.get(userId)
+    const connection = user?.connections.get(id)
+    if (connection !== undefined && (await this.#isHeld(user))) return connection
+    await this.#prepareLease()
+    return await this.#readOne('findSealed', userId, id)
   }
 
   /** Reads the row with its credentials now, and leases it. */
   async findSealed(userId: string, id: string): Promise<SealedConnection | null> {
-    return await this.#reads.startUnshared({ userId, id }, async (readAt, isCurrent) => {
-      const row = await this.#countRenewal(this.#options.connections.findSealed(userId, id))
-      if (!isCurrent()) return row
-      if (row === null) this.#dropLease(userId, id)
-      else this.#lease(row, readAt)
+    return await this.#reads.begin(userId, `id:${id}`, async (isCurrent) => {
+      const row = await this.#options.connections.findSealed(userId, id)
+      if (isCurrent()) this.#leaseRow(userId, id, row)
       return row
-    })
+    }).result
   }
 
   /**
-   * Resolves if a connection is still ACTIVE and belongs to the same account, according to a read within the last
-   * `maxAgeMs`. A connection that was renewed meanwhile is accepted.
+   * Resolves if a connection is still ACTIVE and belongs to the same account, according to information that is at most
+   * `maxAgeMs` old. A connection that was renewed meanwhile is accepted.
    *
    * @throws StorageError `CONNECTION_INACTIVE` otherwise; `DATABASE_UNAVAILABLE`
    */
   async confirm(connection: Pick<Connection, 'userId' | 'id' | 'accountId'>, maxAgeMs: number): Promise<void> {
     const { userId, id, accountId } = connection
-    const lease = this.#leases.get(id)
-    const isFresh = lease?.connection.userId === userId && this.#age(lease) < maxAgeMs
-    const current = isFresh ? lease.connection : await this.#read('find', userId, id)
+    const user = this.#users.get(userId)
+    let current: Connection | null | undefined = user?.connections.get(id)
+    if (current !== undefined && !(await this.#isHeld(user, maxAgeMs))) current = undefined
+    current ??= await this.#readOne('find', userId, id, maxAgeMs)
     if (current?.accountId === accountId && current.status === 'ACTIVE') return
     throw new StorageError('CONNECTION_INACTIVE', 'This connection was changed or removed during the request.').about({
       connectionId: id,
@@ -177,108 +153,108 @@ export class Leases {
     return { leaseMs, confirm: (maxAgeMs) => this.confirm(connection, maxAgeMs) }
   }
 
-  /** Drops the leases of a scope. The results of its reads in flight are not leased either. */
-  drop(scope: Scope): void {
-    this.#reads.retire(scope)
-    const { userId, provider, id } = scope
-    if (id !== undefined) this.#leases.delete(id)
-    if (provider !== undefined) this.#defaultLeases.peek(userId)?.delete(provider)
+  /** Drops what is leased of a user. The results of the user's reads in flight are not leased either. */
+  drop(userId: string): void {
+    this.#reads.retire(userId)
+    this.#users.delete(userId)
   }
 
-  /** Does the same for all scopes. */
+  /** Does the same for all users. */
   dropAll(): void {
     this.#reads.retireAll()
-    this.#leases.clear()
-    this.#defaultLeases.clear()
+    this.#users.clear()
   }
 
-  /** Processes a change notification. Returns true unless a lease already has that version. */
-  onNotification(notification: ConnectionNotification): boolean {
-    const leased = this.#leases.peek(notification.id)?.connection
-    if (!notification.isRemoved && leased !== undefined && leased.version >= notification.version) return false
-    this.drop(notification)
-    return true
+  /**
+   * Processes a change notification. `null`: notifications may have been missed. Returns true if the connection has
+   * changed since it was leased, or may have.
+   */
+  onNotification(notification: ConnectionNotification | null): boolean {
+    if (notification === null) {
+      this.#lease?.expectChanges()
+      return false
+    }
+    const { userId, id, version, isRemoved } = notification
+    const leased = this.#users.peek(userId)?.connections.get(id)
+    this.drop(userId)
+    return isRemoved || leased === undefined || leased.version < version
   }
 
-  /** Reads a row, with its sealed credentials if the caller may need them for a load. */
-  #read(method: 'find' | 'findSealed', userId: string, id: string): Promise<Connection | SealedConnection | null> {
-    return this.#readShared({ userId, id }, async (readAt, isCurrent) => {
-      const connection = await this.#options.connections[method](userId, id)
-      if (!isCurrent()) return connection
-      if (connection === null) this.#dropLease(userId, id)
-      else this.#lease(connection, readAt)
-      return connection
+  /** Returns the leased default connection, or reads it. @throws StorageError `CONNECTION_MISSING`, `CONNECTION_AMBIGUOUS` */
+  async #choose(userId: string, provider: string): Promise<Connection | SealedConnection> {
+    const user = this.#users.get(userId)
+    const connection = user?.connections.get(user.defaults.get(provider) ?? '')
+    if (connection?.provider === provider && (await this.#isHeld(user))) return connection
+    await this.#prepareLease()
+    return await this.#readShared(userId, `default:${provider}`, async (isCurrent) => {
+      const chosen = chooseConnection(await this.#options.connections.listSealed(userId, provider))
+      if (isCurrent()) this.#leaseRow(userId, chosen.id, chosen)?.defaults.set(provider, chosen.id)
+      return chosen
     })
   }
 
-  async #readShared<T>(scope: Scope, read: (readAt: Moment, isCurrent: () => boolean) => Promise<T>): Promise<T> {
-    const { leaseMs } = this.#options
+  /** Renews the lease if it has ended. Returns false if `user` was dropped meanwhile. */
+  async #isHeld(user: UserLease | undefined, maxAgeMs?: number): Promise<boolean> {
+    if (this.#lease === null || user === undefined) return false
+    if (maxAgeMs !== undefined || !this.#lease.use(this.#now())) await this.#lease.renew(maxAgeMs)
+    return !user.isDropped
+  }
+
+  /** Before a row is read: lets a poll begin with it. Before the first poll, what is read could not be leased. */
+  async #prepareLease(): Promise<void> {
+    if (this.#lease === null || this.#lease.use(this.#now())) return
+    if (this.#lease.hasPosition) this.#lease.renewAhead()
+    else await this.#lease.renew()
+  }
+
+  /** Reads a row, with its sealed credentials if the caller may need them for a load. */
+  #readOne(
+    method: 'find' | 'findSealed',
+    userId: string,
+    id: string,
+    maxAgeMs?: number
+  ): Promise<Connection | SealedConnection | null> {
+    const read: Reader<Connection | SealedConnection | null> = async (isCurrent) => {
+      const row = await this.#options.connections[method](userId, id)
+      if (isCurrent()) this.#leaseRow(userId, id, row)
+      return row
+    }
+    return this.#readShared(userId, `id:${id}`, read, maxAgeMs)
+  }
+
+  async #readShared<T>(userId: string, subject: string, read: Reader<T>, maxAgeMs = this.#options.leaseMs): Promise<T> {
+    const { leaseMs, clock } = this.#options
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
-      const { result, startedAt } = this.#reads.join(scope, (readAt, isCurrent) =>
-        this.#countRenewal(read(readAt, isCurrent))
-      )
+      // Without a lease each caller has a read of its own, which the store's timeout limits.
+      const { result, startedAt } = this.#reads.join(userId, subject, read, leaseMs === 0 ? 0 : maxAgeMs)
       const value = await result
-      // Without leases each caller has a read of its own, which the store's timeout limits.
-      if (leaseMs === 0 || startedAt.ageMs(this.#options.clock) <= Math.max(leaseMs, MAX_READ_MS)) return value
+      if (leaseMs === 0 || startedAt.ageMs(clock) <= Math.max(maxAgeMs, MAX_READ_MS)) return value
     }
     throw new StorageError('DATABASE_UNAVAILABLE', 'The database responded too slowly.')
   }
 
-  async #countRenewal<T>(read: Promise<T>): Promise<T> {
-    const { onRenewed = () => {} } = this.#options
-    try {
-      const value = await read
-      onRenewed(value === null ? 'missing' : 'ok')
-      return value
-    } catch (error) {
-      onRenewed(error instanceof StorageError && error.code !== 'DATABASE_UNAVAILABLE' ? 'missing' : 'failed')
-      throw error
+  /** Leases a row that was read. Returns what is leased of the user if the connection is. */
+  #leaseRow(userId: string, id: string, row: Connection | SealedConnection | null): UserLease | undefined {
+    if (this.#lease === null) return undefined
+    let user = this.#users.get(userId)
+    const leased = user?.connections.get(id)
+    if (leased !== undefined && leased.version !== row?.version) {
+      // Reads may end in another order than they began, and with this connection the default may have changed.
+      this.drop(userId)
+      return undefined
     }
-  }
-
-  /** Leases a row. Returns true if its connection is leased. A read never replaces a more recent one. */
-  #lease(row: Connection | SealedConnection, readAt: Moment): boolean {
-    const { clock, leaseMs, random = Math.random } = this.#options
-    if (leaseMs === 0) return false
-    const connection = withoutCredentials(row)
-    if (connection.status !== 'ACTIVE') {
-      this.#leases.delete(connection.id)
-      return false
+    if (row?.status !== 'ACTIVE') return undefined
+    if (user === undefined) {
+      user = new UserLease()
+      this.#users.set(userId, user)
     }
-    const existing = this.#leases.peek(connection.id)
-    if (existing === undefined || this.#age(existing) >= readAt.ageMs(clock)) {
-      this.#leases.set(connection.id, { connection, readAt, durationMs: leaseMs * (1 - JITTER * random()) })
-    }
-    return true
-  }
-
-  /** Drops the lease of this user's connection; another user may have a connection with this id. */
-  #dropLease(userId: string, id: string): void {
-    if (this.#leases.peek(id)?.connection.userId === userId) this.#leases.delete(id)
-  }
-
-  #leaseDefault(userId: string, provider: string, defaultLease: DefaultLease): void {
-    const defaultLeases = this.#defaultLeases.get(userId)
-    if (defaultLeases === undefined) this.#defaultLeases.set(userId, new Map([[provider, defaultLease]]))
-    else defaultLeases.set(provider, defaultLease)
+    user.connections.set(id, withoutCredentials(row))
+    return user
   }
 
   #now(): Moment {
     return new Moment(this.#options.clock)
   }
-
-  #age({ readAt }: Lease): number {
-    return readAt.ageMs(this.#options.clock)
-  }
-}
-
-async function select<T extends Connection>(
-  { userId, provider, connectionId }: ConnectionSelector,
-  find: (userId: string, id: string) => Promise<T | null>,
-  choose: (userId: string, provider: string) => Promise<T>
-): Promise<T> {
-  if (connectionId === undefined) return requireActive(await choose(userId, provider))
-  return requireActive(requireFound(await find(userId, connectionId), provider))
 }
 
 /** Leases never hold credentials, not even sealed ones. */
@@ -288,81 +264,54 @@ function withoutCredentials(row: Connection | SealedConnection): Connection {
   return connection
 }
 
-/** The subject of a read or a notification: a user's connection, or the user's choice for a provider. */
-export interface Scope {
-  readonly userId: string
-  readonly id?: string
-  readonly provider?: string
-}
+/** Performs a read. `isCurrent` returns true while its result may be leased. */
+type Reader<T> = (isCurrent: () => boolean) => Promise<T>
 
-/** A read in flight. */
-export interface LeaseRead<T> {
+interface Read<T> {
+  readonly startedAt: Moment
   readonly result: Promise<T>
-  readonly startedAt: Moment
 }
 
-/** Performs a read. `holds` returns true while its result may be leased: no change was reported since it began. */
-export type LeaseReader<T> = (startedAt: Moment, isCurrent: () => boolean) => Promise<T>
-
-interface PendingRead {
-  readonly scope: Scope
-  readonly key: string | null
-  readonly startedAt: Moment
-  result: Promise<unknown>
-}
-
-/** The reads of connections in flight. Callers with the same scope share a read; a reported change retires it. */
-export class LeaseReads {
+/**
+ * The reads in flight, by user and subject. Callers with the same subject share the latest one. A reported change of
+ * the user, or a later read, retires it: no caller joins it any more, and its result is not leased.
+ */
+class SharedReads {
   readonly #clock: Clock
-  readonly #leaseMs: number
-  readonly #pending = new Set<PendingRead>()
-  readonly #joinable = new Map<string, PendingRead>()
+  readonly #users = new Map<string, Map<string, Read<unknown>>>()
 
-  constructor(clock: Clock, leaseMs: number) {
+  constructor(clock: Clock) {
     this.#clock = clock
-    this.#leaseMs = leaseMs
   }
 
-  /** Returns the read of this scope that began within the lease, or starts one. */
-  join<T>(scope: Scope, read: LeaseReader<T>): LeaseRead<T> {
-    const key = JSON.stringify([scope.userId, scope.id ?? null, scope.provider ?? null])
-    const pending = this.#joinable.get(key)
-    const isRecent = pending !== undefined && pending.startedAt.ageMs(this.#clock) < this.#leaseMs
-    return (isRecent ? pending : this.#begin(scope, key, read)) as LeaseRead<T>
+  /** Returns the read that began less than `maxAgeMs` ago, or begins one. */
+  join<T>(userId: string, subject: string, read: Reader<T>, maxAgeMs: number): Read<T> {
+    const pending = this.#users.get(userId)?.get(subject) as Read<T> | undefined
+    if (pending !== undefined && pending.startedAt.ageMs(this.#clock) < maxAgeMs) return pending
+    return this.begin(userId, subject, read)
   }
 
-  /** Starts a read that other callers do not join. */
-  startUnshared<T>(scope: Scope, read: LeaseReader<T>): Promise<T> {
-    return this.#begin(scope, null, read).result as Promise<T>
+  begin<T>(userId: string, subject: string, run: Reader<T>): Read<T> {
+    const reads = this.#users.get(userId) ?? new Map<string, Read<unknown>>()
+    this.#users.set(userId, reads)
+    const startedAt = new Moment(this.#clock)
+    const isCurrent = (): boolean =>
+      this.#users.get(userId) === reads && reads.get(subject)?.startedAt === startedAt
+    const result = run(isCurrent).finally(() => {
+      if (!isCurrent()) return
+      reads.delete(subject)
+      if (reads.size === 0) this.#users.delete(userId)
+    })
+    const read = { startedAt, result }
+    reads.set(subject, read)
+    return read
   }
 
-  /** Retires the reads of a scope: callers no longer join them, and their results are not leased. */
-  retire({ userId, id, provider }: Scope): void {
-    for (const pending of this.#pending) {
-      const { scope } = pending
-      const isSame = scope.id === undefined ? scope.provider === provider : scope.id === id
-      if (scope.userId === userId && isSame) this.#end(pending)
-    }
+  retire(userId: string): void {
+    this.#users.delete(userId)
   }
 
   retireAll(): void {
-    this.#pending.clear()
-    this.#joinable.clear()
-  }
-
-  #begin<T>(scope: Scope, key: string | null, read: LeaseReader<T>): PendingRead {
-    const startedAt = new Moment(this.#clock)
-    const pending: PendingRead = { scope, key, startedAt, result: Promise.resolve() }
-    this.#pending.add(pending)
-    if (key !== null) this.#joinable.set(key, pending)
-    pending.result = read(startedAt, () => this.#pending.has(pending)).finally(() => {
-      this.#end(pending)
-    })
-    return pending
-  }
-
-  #end(pending: PendingRead): void {
-    this.#pending.delete(pending)
-    if (pending.key !== null && this.#joinable.get(pending.key) === pending) this.#joinable.delete(pending.key)
+    this.#users.clear()
   }
 }

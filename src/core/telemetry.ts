@@ -2,8 +2,8 @@ import { isStorageError, type StorageErrorCode } from '../errors.ts'
 
 /** The outcome of a load. */
 export type LoadOutcome = 'ok' | 'unknown' | StorageErrorCode
-/** `missing`: the row was deleted or has changed. */
-export type LeaseRenewal = 'ok' | 'missing' | 'failed'
+/** `reset`: unknown connections may have changed, so that all are read again. */
+export type ChangePollOutcome = 'ok' | 'reset' | 'failed'
 /** `unneeded`: another process had already refreshed the token. `ended`: the grant has ended. */
 export type TokenRefresh = 'refreshed' | 'unneeded' | 'ended' | 'failed'
 /** The outcome of a request for a page of the shared cache. */
@@ -39,7 +39,8 @@ export interface Metrics {
   credentialsUnreadable(provider: string): void
   /** Counts a load that ended `seconds` after it began. */
   listingLoaded(provider: string, seconds: number, outcome: LoadOutcome): void
-  leaseRenewed(outcome: LeaseRenewal): void
+  /** Counts a poll of the change log of connections. */
+  changesPolled(outcome: ChangePollOutcome): void
   tokenRefreshed(provider: string, outcome: TokenRefresh): void
   /** Counts a throttle response of the provider. */
   throttled(provider: string): void

@@ -24,8 +24,11 @@ const DISCLOSING_METHODS: ReadonlySet<BackendMethod> = new Set<BackendMethod>([
 ])
 /** Lease of a body if leases are disabled: the connection cannot be checked for each byte. */
 const DEFAULT_BODY_LEASE_MS = 1_000
-/** The age, the interval and the timeout of a confirmation are one such share each: together, one lease. */
-const INTERVALS_PER_LEASE = 3
+/**
+ * An interval between confirmations and the timeout of one take an interval each. The other two are the age of the
+ * information, so that the poll which renews the lease of the process in its second half serves bodies, too.
+ */
+const INTERVALS_PER_LEASE = 4
 /** Delay before the database is queried again after an immediate failure. */
 const RETRY_DELAY_MS = 50
 const MIN_INTERVAL_MS = 10
@@ -42,7 +45,7 @@ export function withLease(next: CallRunner, verifier: LeaseVerifier): CallRunner
     if (!DISCLOSING_METHODS.has(method)) return result
     const body = method === 'download' ? (result as Download).body : null
     try {
-      await verifier.confirm(body === null ? leaseMs : intervalMs)
+      await verifier.confirm(body === null ? leaseMs : 2 * intervalMs)
     } catch (error) {
       body?.destroy()
       throw error
@@ -82,17 +85,17 @@ async function confirmWithTimeout(
 ): Promise<void> {
   const toError = (): StorageError =>
     new StorageError('DATABASE_UNAVAILABLE', 'The state of this connection cannot be checked.')
-  await withTimeout(intervalMs, closed, toError, (signal) => confirmWithRetries(confirm, intervalMs, signal))
+  await withTimeout(intervalMs, closed, toError, (signal) => confirmWithRetries(confirm, 2 * intervalMs, signal))
 }
 
 async function confirmWithRetries(
   confirm: LeaseVerifier['confirm'],
-  intervalMs: number,
+  maxAgeMs: number,
   signal: AbortSignal
 ): Promise<void> {
   for (;;) {
     try {
-      await confirm(intervalMs)
+      await confirm(maxAgeMs)
       return
     } catch (error) {
       if (!isStorageError(error, 'DATABASE_UNAVAILABLE')) throw error

@@ -1,4 +1,4 @@
-import type { CacheCounts, LeaseRenewal, Metrics, SharedPageOutcome, TrippedBreaker } from '../core/telemetry.ts'
+import type { CacheCounts, ChangePollOutcome, Metrics, SharedPageOutcome, TrippedBreaker } from '../core/telemetry.ts'
 import { type GaugeSample, MetricFactory, type MetricsRegistry } from './metric-factory.ts'
 
 export type { MetricsRegistry } from './metric-factory.ts'
@@ -19,7 +19,7 @@ const CACHE_TOTALS = {
   invalidations: 'Listings and loads that were invalidated'
 } as const satisfies Partial<Record<keyof CacheCounts, string>>
 
-const RENEWAL_OUTCOMES: readonly LeaseRenewal[] = ['ok', 'missing', 'failed']
+const POLL_OUTCOMES: readonly ChangePollOutcome[] = ['ok', 'reset', 'failed']
 const SHARED_PAGE_OUTCOMES: readonly SharedPageOutcome[] = ['hit', 'miss', 'joined', 'failed']
 const BREAKER_STATES: readonly TrippedBreaker['state'][] = ['open', 'half_open']
 
@@ -47,7 +47,7 @@ export async function createMetrics(registry: MetricsRegistry, enabled: Iterable
     'provider',
     'outcome'
   )
-  const renewals = factory.counter('cloud_storage_lease_renewals_total', 'Lease renewals of connections', 'outcome')
+  const polls = factory.counter('cloud_storage_change_polls_total', 'Polls of the change log of connections', 'outcome')
   const refreshes = factory.counter(
     'cloud_storage_token_refreshes_total',
     'Refreshes of access tokens',
@@ -78,7 +78,7 @@ export async function createMetrics(registry: MetricsRegistry, enabled: Iterable
   // Start every series at 0, or `increase()` misses its first event.
   for (const provider of connectable) unreadable.inc({ provider }, 0)
   for (const provider of providers) throttles.inc({ provider }, 0)
-  for (const outcome of RENEWAL_OUTCOMES) renewals.inc({ outcome }, 0)
+  for (const outcome of POLL_OUTCOMES) polls.inc({ outcome }, 0)
   for (const outcome of SHARED_PAGE_OUTCOMES) sharedPages.inc({ outcome }, 0)
 
   return {
@@ -88,8 +88,8 @@ export async function createMetrics(registry: MetricsRegistry, enabled: Iterable
     listingLoaded: (provider, seconds, outcome) => {
       loads.observe({ provider: labelOf(provider), outcome }, seconds)
     },
-    leaseRenewed: (outcome) => {
-      renewals.inc({ outcome })
+    changesPolled: (outcome) => {
+      polls.inc({ outcome })
     },
     tokenRefreshed: (provider, outcome) => {
       refreshes.inc({ provider: labelOf(provider), outcome })
@@ -137,7 +137,7 @@ const noop = (): void => {}
 export const NO_METRICS: Metrics = {
   credentialsUnreadable: noop,
   listingLoaded: noop,
-  leaseRenewed: noop,
+  changesPolled: noop,
   tokenRefreshed: noop,
   throttled: noop,
   sharedPage: noop,

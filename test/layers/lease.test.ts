@@ -35,7 +35,7 @@ t.test('calls that disclose data return while the connection may be used', async
   t.same(asked, [60, 60])
   const download = await backend.download('a', { signal })
   t.equal(download.body, body)
-  t.same(asked, [60, 60, 20])
+  t.same(asked, [60, 60, 30])
   body.destroy()
 })
 

@@ -54,7 +54,7 @@ export function createTestListing(options: ListingOptions = {}) {
     rules = {}
   } = options
   const connections = new MemoryConnections()
-  const leases = new Leases({ connections, leaseMs, clock, random: () => 0 })
+  const leases = new Leases({ connections, changeLog: connections, leaseMs, clock })
   const backend = new ScriptedBackend()
   const loads: Parameters<Metrics['listingLoaded']>[] = []
   const sealer = new PlaintextSealer()

@@ -27,7 +27,7 @@ function createFullConfig(): AppConfig {
     allowHosts: { s3: [], webdav: [], nextcloud: [] },
     registrations: Object.fromEntries(oauthProviders.map((id) => [id, registration])),
     cache: {},
-    leaseMs: undefined,
+    leaseMs: 0,
     redisUrl: undefined,
     isListenEnabled: false,
     metricsPort: undefined,
