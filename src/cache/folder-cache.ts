@@ -108,9 +108,27 @@ export class FolderCache {
    */
   lookUp(key: FolderKey, now: Moment): FoundListing | undefined {
     const slot = this.#findFresh(key, now)
-    if (!(slot instanceof CacheEntry)) return undefined
-    const ageMs = this.#recordHit(slot, now)
-    return { value: slot.value, ageMs, ttlMs: this.#ttlMs - ageMs }
+    return slot instanceof CacheEntry ? this.#toFound(slot, now) : undefined
+  }
+
+  /**
+   * Lets `lookUpAlias` find an entry by a text that stands for its whole key. The last alias of an entry counts, and
+   * ends with it.
+   *
+   * @param owner what the alias rests on: only lookups with the same object find the entry
+   */
+  setAlias(key: FolderKey, alias: string, owner: object): void {
+    const slot = this.#index.find(key)
+    if (!(slot instanceof CacheEntry)) return
+    this.#index.setAlias(slot, alias)
+    slot.aliasOwner = owner
+  }
+
+  /** Returns the cached entry with this alias synchronously. */
+  lookUpAlias(userId: string, alias: string, owner: object, now: Moment): FoundListing | undefined {
+    const slot = this.#index.findAlias(userId, alias)
+    if (!(slot instanceof CacheEntry) || slot.aliasOwner !== owner) return undefined
+    return slot.startedAt.ageAt(now) < this.#ttlMs ? this.#toFound(slot, now) : undefined
   }
 
   /**
@@ -185,6 +203,11 @@ export class FolderCache {
     if (slot === undefined || slot.startedAt.ageAt(now) < this.#ttlMs) return slot
     this.#remove(slot)
     return undefined
+  }
+
+  #toFound(entry: CacheEntry, now: Moment): FoundListing {
+    const ageMs = this.#recordHit(entry, now)
+    return { key: entry.folder, value: entry.value, ageMs, ttlMs: this.#ttlMs - ageMs }
   }
 
   /** Counts a use. Returns the entry's age in milliseconds. */
@@ -279,6 +302,7 @@ export class FolderCache {
 class CacheEntry extends Slot implements UserEntry<CacheEntry> {
   readonly value: unknown
   readonly startedAt: Moment
+  aliasOwner: object | undefined
   /** Set and read by `UserShares`: the size in bytes, and the neighbours in the user's order of use. */
   size = 0
   lessRecent: CacheEntry | undefined

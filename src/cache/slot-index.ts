@@ -7,6 +7,8 @@ export abstract class Slot {
   group: SlotGroup | undefined
   /** Managed by the index: the next slot of the same folder. */
   next: Slot | undefined
+  /** Managed by the index: a text that stands for the whole key. */
+  alias: string | undefined
 
   constructor(folder: FolderKey) {
     this.folder = folder
@@ -23,6 +25,7 @@ interface UserSlots {
   readonly userId: string
   /** The head of each folder's linked list of slots. Nearly all lists have one element. */
   readonly folders: Map<FolderKey['folderId'], Slot>
+  readonly aliases: Map<string, Slot>
   /** By provider, then by connection. */
   readonly providers: Map<string, Map<string | undefined, SlotGroup>>
 }
@@ -47,12 +50,29 @@ export class SlotIndex<S extends Slot> {
     return undefined
   }
 
+  /** Returns the slot with this alias. */
+  findAlias(userId: string, alias: string): S | undefined {
+    return this.#users.get(userId)?.aliases.get(alias) as S | undefined
+  }
+
+  /** Sets the only alias of an indexed slot. A slot that had the alias loses it. */
+  setAlias(slot: S, alias: string): void {
+    const { group } = slot
+    if (group === undefined || slot.alias === alias) return
+    removeAlias(group.user, slot)
+    const previous = group.user.aliases.get(alias)
+    if (previous !== undefined) previous.alias = undefined
+    slot.alias = alias
+    group.user.aliases.set(alias, slot)
+  }
+
   /** Adds a slot. Its key must not have one yet. */
   add(slot: S): void {
     const { userId, folderId } = slot.folder
     const user = getOrAdd<string, UserSlots>(this.#users, userId, () => ({
       userId,
       folders: new Map(),
+      aliases: new Map(),
       providers: new Map()
     }))
     slot.group = this.#getOrAddGroup(user, slot.folder)
@@ -66,6 +86,7 @@ export class SlotIndex<S extends Slot> {
     if (group === undefined) return
     slot.group = undefined
     unlink(group.user.folders, slot)
+    removeAlias(group.user, slot)
     group.slots.delete(slot)
     if (group.slots.size === 0) this.#deleteGroup(group, slot.folder)
   }
@@ -133,6 +154,12 @@ function unlink(folders: UserSlots['folders'], slot: Slot): void {
   let previous = head
   while (previous !== undefined && previous.next !== slot) previous = previous.next
   if (previous !== undefined) previous.next = next
+}
+
+function removeAlias(user: UserSlots, slot: Slot): void {
+  if (slot.alias === undefined) return
+  user.aliases.delete(slot.alias)
+  slot.alias = undefined
 }
 
 function slotsOf<S extends Slot>(groups: Iterable<SlotGroup> | undefined): S[] {

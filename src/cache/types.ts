@@ -37,6 +37,7 @@ export interface FolderCacheStatus {
 
 /** A cache hit. */
 export interface FoundListing {
+  readonly key: FolderKey
   readonly value: unknown
   readonly ageMs: number
   /** The remaining lifetime in milliseconds. */

@@ -24,6 +24,41 @@ t.test('a cached entry is found synchronously, with its age, and counted as a hi
   t.match(cache.stats(), { hits: 1, misses: 1, loads: 1, joins: 0 })
 })
 
+t.test('an entry is found by its alias until it expires, is dropped or gets another alias or owner', async (t) => {
+  const { cache, clock } = make({ max: 2 })
+  const owner = {}
+  const find = (alias: string, of: object = owner, userId = key().userId) =>
+    cache.lookUpAlias(userId, alias, of, new Moment(clock))
+  cache.setAlias(key(), 'a', owner)
+  t.equal(find('a'), undefined, 'nothing is cached')
+  const value = await cache.getOrFetch(key(), async () => ['a'])
+  cache.setAlias(key(), 'a', owner)
+  clock.tick(20_000)
+  t.strictSame(find('a'), { key: key(), value, ageMs: 20_000, ttlMs: 40_000 })
+  t.match(cache.stats(), { hits: 1, misses: 1 })
+  t.equal(find('a', {}), undefined, 'another owner')
+  t.equal(find('a', owner, 'bob'), undefined, 'another user')
+  cache.setAlias(key(), 'b', owner)
+  t.equal(find('a'), undefined, 'an entry has one alias')
+  t.equal(find('b')?.value, value)
+
+  // A lookup by alias is a use.
+  await cache.getOrFetch(key({ folderId: 'other' }), async () => 'other')
+  find('b')
+  await cache.getOrFetch(key({ folderId: 'third' }), async () => 'third')
+  t.equal(find('b')?.value, value)
+
+  cache.invalidateFolder(key())
+  t.equal(find('b'), undefined, 'invalidated')
+  await cache.getOrFetch(key(), async () => ['new'])
+  t.equal(find('b'), undefined, 'an alias ends with its entry')
+  cache.setAlias(key(), 'b', owner)
+  clock.suspend(59_999)
+  t.same(find('b')?.value, ['new'])
+  clock.suspend(1)
+  t.equal(find('b'), undefined, 'expired')
+})
+
 t.test('an entry that has expired by either clock is not found, and is dropped', async (t) => {
   for (const end of ['tick', 'suspend'] as const) {
     const { cache, clock, lookUp } = make()

@@ -19,11 +19,14 @@ const anyKey = fc.record({
   variant: fc.constantFrom(undefined, '', 'v', '__proto__')
 }) as fc.Arbitrary<FolderKey>
 
-type Step = { add: FolderKey } | { deleteNth: number }
+const ALIASES = ['x', 'y', '__proto__']
+
+type Step = { add: FolderKey } | { deleteNth: number } | { setNth: number; alias: string }
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ add: anyKey }) },
-  { weight: 2, arbitrary: fc.record({ deleteNth: fc.nat({ max: 40 }) }) }
+  { weight: 2, arbitrary: fc.record({ deleteNth: fc.nat({ max: 40 }) }) },
+  { weight: 2, arbitrary: fc.record({ setNth: fc.nat({ max: 40 }), alias: fc.constantFrom(...ALIASES) }) }
 )
 
 const isSameKey = (a: FolderKey, b: FolderKey): boolean => PARTS.every((part) => a[part] === b[part])
@@ -33,6 +36,7 @@ function run(steps: readonly Step[], asked: FolderKey): void {
   const index = new SlotIndex<TestSlot>()
   const added: TestSlot[] = []
   let there: TestSlot[] = []
+  const aliases = new Map<TestSlot, string>()
   const same = (found: readonly TestSlot[], isMeant: (key: FolderKey) => boolean, what: string): void => {
     const expected = there.filter(({ folder }) => isMeant(folder))
     const isSame = found.length === expected.length && expected.every((slot) => found.includes(slot))
@@ -45,9 +49,19 @@ function run(steps: readonly Step[], asked: FolderKey): void {
       index.add(slot)
       added.push(slot)
       there.push(slot)
+    } else if ('setNth' in each) {
+      const slot = added[each.setNth]
+      if (slot === undefined) continue
+      index.setAlias(slot, each.alias)
+      if (!there.includes(slot)) continue
+      for (const [other, alias] of aliases) {
+        if (alias === each.alias && other.folder.userId === slot.folder.userId) aliases.delete(other)
+      }
+      aliases.set(slot, each.alias)
     } else {
       const slot = added[each.deleteNth]
       if (slot === undefined) continue
+      aliases.delete(slot)
       // Deleting a slot again changes nothing, even if another slot has its key.
       index.delete(slot)
       there = there.filter((other) => other !== slot)
@@ -58,6 +72,11 @@ function run(steps: readonly Step[], asked: FolderKey): void {
     for (const { folder } of added) {
       const found = index.find({ ...folder })
       same(found === undefined ? [] : [found], (other) => isSameKey(other, folder), 'find')
+    }
+    for (const alias of ALIASES) {
+      const found = index.findAlias(userId, alias)
+      const expected = [...aliases].find(([slot, text]) => text === alias && slot.folder.userId === userId)?.[0]
+      if (found !== expected) throw new Error(`alias ${alias}`)
     }
     same(index.findByProvider(userId, provider), (k) => k.userId === userId && k.provider === provider, 'of a provider')
     if (connectionId !== undefined) {
@@ -102,7 +121,7 @@ const ROUNDS = 50_000
 /** A tenth of the size of the smallest map with one name for each round. */
 const LEAST = ROUNDS * 10
 
-t.test('deleted slots leave no memory behind, for users, providers, connections and folders', async (t) => {
+t.test('deleted slots leave no memory behind, for users, aliases, providers, connections and folders', async (t) => {
   for (const part of ['userId', 'provider', 'connectionId', 'folderId'] as const) {
     const index = new SlotIndex<TestSlot>()
     const stays = new TestSlot({ userId: 'u', provider: 'p', folderId: 'f', connectionId: 'c', variant: 'stays' })
@@ -111,6 +130,7 @@ t.test('deleted slots leave no memory behind, for users, providers, connections 
       for (let i = 0; i < ROUNDS; i += 1) {
         const slot = new TestSlot({ ...stays.folder, variant: 'goes', [part]: `${part} ${i}` })
         index.add(slot)
+        index.setAlias(slot, `alias ${i}`)
         index.delete(slot)
       }
       return index
