@@ -295,8 +295,7 @@ class SharedReads {
     const reads = this.#users.get(userId) ?? new Map<string, Read<unknown>>()
     this.#users.set(userId, reads)
     const startedAt = new Moment(this.#clock)
-    const isCurrent = (): boolean =>
-      this.#users.get(userId) === reads && reads.get(subject)?.startedAt === startedAt
+    const isCurrent = (): boolean => this.#users.get(userId) === reads && reads.get(subject)?.startedAt === startedAt
     const result = run(isCurrent).finally(() => {
       if (!isCurrent()) return
       reads.delete(subject)

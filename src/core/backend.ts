@@ -34,12 +34,16 @@ export interface Call {
   readonly signal: AbortSignal
 }
 
-export interface ListCall extends Call {
-  /** The `next` of the previous page. */
-  readonly cursor?: string
+/** What distinguishes the pages of one folder, besides their cursors. */
+export interface PageParameters {
   /** Maximal number of entries, 1 to 1000. A page may be shorter or empty, and still have a next one. */
   readonly limit: number
   readonly kind?: 'folder' | 'file'
+}
+
+export interface ListCall extends Call, PageParameters {
+  /** The `next` of the previous page. */
+  readonly cursor?: string
 }
 
 /** Bytes `start` to `end`, both inclusive, counted from 0 (default end: the last byte); or the last `suffix` bytes. */

@@ -46,17 +46,33 @@ export function listingRoute(app: FastifyInstance, deps: ListingRouteDeps, descr
     '/:provider/listing',
     { schema: describe('listFolder', { querystring: listingQuerySchema }), exposeHeadRoute: true },
     (request: ListingRequest, reply) => {
-      const lookup = listings.lookUp(parseListRequest(request, deps))
+      const parameters = parametersOf(request)
+      const repeated = parameters === undefined ? undefined : listings.lookUpRepeated(userOf(request), parameters)
+      if (repeated !== undefined) return send(request, reply, repeated)
+      const lookup = listings.lookUp(parseListRequest(request, deps), parameters)
       if (lookup.result !== undefined) return send(request, reply, lookup.result)
       return listings.load(lookup, clientSignal(reply)).then((result) => send(request, reply, result))
     }
   )
 }
 
+/** Longer texts are not worth their memory. */
+const MAX_PARAMETERS_LENGTH = 1024
+
+/**
+ * Returns a text that determines which listing a user requests; `undefined` if the request must be examined each time.
+ * Made of the validated query and not of the URL, since a hook of the host may have replaced the query.
+ */
+function parametersOf({ params, query }: ListingRequest): string | undefined {
+  if (query.cursor !== undefined || query.refresh) return undefined
+  const text = params.provider + JSON.stringify(query)
+  return text.length > MAX_PARAMETERS_LENGTH ? undefined : text
+}
+
 /** Parses a request. @throws StorageError `PROVIDER_UNKNOWN`, `INVALID_REQUEST`, `TOO_MANY_REQUESTS` */
 function parseListRequest(request: ListingRequest, { providers, takeRefresh }: ListingRouteDeps): ListFolderRequest {
   const { provider } = request.params
-  const { folder, connection: connectionId, cursor, limit, kind, refresh } = request.query
+  const { folder, connection: connectionId, cursor, refresh, ...parameters } = request.query
   if (!providers.has(provider)) throw new StorageError('PROVIDER_UNKNOWN')
   const folderId = parseFolderId(folder)
   const userId = userOf(request)
@@ -66,7 +82,7 @@ function parseListRequest(request: ListingRequest, { providers, takeRefresh }: L
     }
     takeRefresh(userId)
   }
-  return { userId, provider, folderId, connectionId, cursor, limit, kind, refresh }
+  return { userId, provider, folderId, connectionId, parameters, cursor, refresh }
 }
 
 function sendBody(reply: FastifyReply, { bytes, etag, encoding }: Representation): FastifyReply {

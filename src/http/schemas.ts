@@ -1,12 +1,11 @@
+import type { PageParameters } from '../core/backend.ts'
 import { MAX_CURSOR_LENGTH } from '../core/entry.ts'
 import type { ObjectSchema } from '../core/provider.ts'
 
-export interface ListingQuery {
+export interface ListingQuery extends PageParameters {
   readonly folder?: string
   readonly connection?: string
   readonly cursor?: string
-  readonly limit: number
-  readonly kind?: 'folder' | 'file'
   readonly refresh: boolean
 }
 

@@ -1,9 +1,24 @@
 import type { SharedFolderKey } from '../cache/shared-tier.ts'
 import type { FolderKey } from '../cache/types.ts'
+import type { PageParameters } from '../core/backend.ts'
 import type { Connection } from '../core/connection.ts'
 import { MAX_CURSOR_LENGTH } from '../core/entry.ts'
 import type { TextSealer } from '../core/stores.ts'
 import { StorageError } from '../errors.ts'
+
+/** Cache keys and cursors contain all parameters, so that neither is found under others. */
+function parameterTexts({ limit, kind }: PageParameters): string[] {
+  return [String(limit), kind ?? 'any']
+}
+
+/** The scope of a cursor. A cursor is rejected in any other scope. */
+export interface CursorScope {
+  readonly userId: string
+  readonly connectionId: string
+  /** `null`: the root. */
+  readonly folderId: string | null
+  readonly parameters: PageParameters
+}
 
 /**
  * Returns the cache key of a page. It contains the connection's version and the generation shared by all processes,
@@ -13,14 +28,19 @@ import { StorageError } from '../errors.ts'
 export function listingKey(
   folder: SharedFolderKey,
   { version, connectedAt }: Connection,
-  { folderId: requestedId, limit, kind }: Pick<CursorScope, 'folderId' | 'limit' | 'kind'>,
-  cursor: string | undefined,
+  request: {
+    readonly folderId: string | null
+    readonly parameters: PageParameters
+    readonly cursor: string | undefined
+  },
   generation: string | null
 ): FolderKey {
   const { userId, provider, folderId, connectionId } = folder
+  const { folderId: requestedId, parameters, cursor } = request
   // Only the last part may contain a space. Providers that do not normalise treat other forms as other folders.
   const requestedSuffix = requestedId === folderId ? '' : ` ${requestedId}`
-  const variant = `${version} ${connectedAt.getTime()} ${limit} ${kind ?? '-'} ${generation ?? '-'} ${cursor ?? ''}${requestedSuffix}`
+  const state = `${version} ${connectedAt.getTime()} ${generation ?? '-'}`
+  const variant = `${state} ${parameterTexts(parameters).join(' ')} ${cursor ?? ''}${requestedSuffix}`
   return { userId, provider, folderId, connectionId, variant }
 }
 
@@ -32,15 +52,6 @@ function isSameVersion(a: Connection, b: Connection): boolean {
 /** Returns true if a listing of the connection as it was `before` may be returned `now`. */
 export function isUnchanged(current: Connection, previous: Connection): boolean {
   return isSameVersion(current, previous) && current.status === 'ACTIVE'
-}
-
-/** The scope of a cursor. A cursor is rejected in any other scope. */
-export interface CursorScope {
-  readonly userId: string
-  readonly connectionId: string
-  readonly folderId: string | null
-  readonly limit: number
-  readonly kind: 'folder' | 'file' | undefined
 }
 
 /** Converts the provider's cursors to sealed cursors for clients, and back. */
@@ -67,6 +78,6 @@ export class Cursors {
   }
 }
 
-function binding({ userId, connectionId, folderId, limit, kind }: CursorScope): string[] {
-  return [userId, connectionId, folderId === null ? 'root' : `id:${folderId}`, String(limit), kind ?? 'any']
+function binding({ userId, connectionId, folderId, parameters }: CursorScope): string[] {
+  return [userId, connectionId, folderId === null ? 'root' : `id:${folderId}`, ...parameterTexts(parameters)]
 }

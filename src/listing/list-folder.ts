@@ -1,8 +1,8 @@
 import type { FolderCache } from '../cache/folder-cache.ts'
 import type { SharedFolderKey, SharedTier } from '../cache/shared-tier.ts'
-import { type FolderCacheStatus, type FolderKey, folderKeyToString } from '../cache/types.ts'
+import { type FolderCacheStatus, type FolderKey, folderKeyToString, type FoundListing } from '../cache/types.ts'
 import type { Leases } from '../connections/leases.ts'
-import type { StorageBackend } from '../core/backend.ts'
+import type { PageParameters, StorageBackend } from '../core/backend.ts'
 import type { Connection, ConnectionSelector, SealedConnection } from '../core/connection.ts'
 import type { Entry, EntryPage, Listing } from '../core/entry.ts'
 import type { ProviderDefinition } from '../core/provider.ts'
@@ -17,8 +17,7 @@ export interface ListFolderRequest extends ConnectionSelector {
   /** `null`: the root. */
   readonly folderId: string | null
   readonly cursor: string | undefined
-  readonly limit: number
-  readonly kind: 'folder' | 'file' | undefined
+  readonly parameters: PageParameters
   /** Drop the cached pages of this folder, and load again. */
   readonly refresh: boolean
 }
@@ -94,8 +93,25 @@ export class FolderListings {
     this.#options = options
   }
 
-  /** Looks for the cached listing of a leased connection, synchronously. */
-  lookUp(request: ListFolderRequest): ListingLookup {
+  /**
+   * Looks for the cached listing of a request with the same parameters, synchronously and without parsing them again.
+   * Most hits are repetitions.
+   */
+  lookUpRepeated(userId: string, parameters: string): ListFolderResult | undefined {
+    const { leases, cache, shared, clock } = this.#options
+    if (shared !== null) return undefined
+    const now = new Moment(clock)
+    const user = leases.leasedUser(userId, now)
+    const found = user && cache.lookUpAlias(userId, parameters, user, now)
+    return found && toHit(found)
+  }
+
+  /**
+   * Looks for the cached listing of a leased connection, synchronously.
+   *
+   * @param parameters under which {@link lookUpRepeated} finds the listing; they determine the request of this user
+   */
+  lookUp(request: ListFolderRequest, parameters?: string): ListingLookup {
     const { leases, cache, shared, providers, clock } = this.#options
     if (request.refresh) return { request }
     const now = new Moment(clock)
@@ -109,11 +125,12 @@ export class FolderListings {
     const folder = folderOf(request, connection)
     const generation = shared === null ? null : shared.getGeneration(folder)
     if (generation instanceof Promise) return { request, connection, provider }
-    const key = listingKey(folder, connection, request, request.cursor, generation)
+    const key = listingKey(folder, connection, request, generation)
     const found = cache.lookUp(key, now)
     if (!(found?.value instanceof RenderedListing)) return { request, connection, provider }
-    const status: ListingStatus = { outcome: 'hit', ageMs: found.ageMs, ttlMs: found.ttlMs, stored: true }
-    const result = { listing: found.value, status, key }
+    const result = toHit(found)
+    const user = leases.leasedUser(request.userId, now)
+    if (parameters !== undefined && shared === null && user !== undefined) cache.setAlias(key, parameters, user)
     this.#startReadAhead(request, connection, generation, result.listing)
     return { request, result }
   }
@@ -142,7 +159,7 @@ export class FolderListings {
         generation = await generation
         hasWaited = true
       }
-      const key = listingKey(folder, connection, request, request.cursor, generation)
+      const key = listingKey(folder, connection, request, generation)
 
       const status: ListingStatus = {}
       let listing: RenderedListing
@@ -187,7 +204,7 @@ export class FolderListings {
     const { next } = listing
     if (readAhead === null || request.cursor === undefined || next === null) return
     const scope = scopeOf(request, connection)
-    const key = listingKey(folderOf(request, connection), connection, request, next, generation)
+    const key = listingKey(folderOf(request, connection), connection, { ...request, cursor: next }, generation)
     readAhead.begin(listing, key, async (signal, reportAge) => {
       const cursor = cursors.open(next, scope)
       return await this.#loadPage({ connection, scope, cursor, key, signal, onShared: reportAge })
@@ -218,7 +235,7 @@ export class FolderListings {
   async #fetchPage(request: PageRequest): Promise<RenderedListing> {
     const { clock, metrics, openConnection, cursors } = this.#options
     const { connection, scope, cursor, signal } = request
-    const { folderId, limit, kind } = scope
+    const { folderId, parameters } = scope
     const startedAt = clock.now()
     const recordOutcome = (outcome: LoadOutcome): void => {
       metrics.listingLoaded(connection.provider, (clock.now() - startedAt) / 1000, outcome)
@@ -226,10 +243,9 @@ export class FolderListings {
     try {
       const backend = await openConnection(await this.#withCredentials(connection))
       const page = await backend.listFolder(folderId, {
-        limit,
+        ...parameters,
         signal,
-        ...(cursor !== undefined && { cursor }),
-        ...(kind !== undefined && { kind })
+        ...(cursor !== undefined && { cursor })
       })
       const listing = composeListing(connection, page, cursor === undefined, cursors, scope)
       const rendered = RenderedListing.fromListing(listing)
@@ -251,13 +267,18 @@ export class FolderListings {
   }
 }
 
+/** @param found a listing of this module */
+function toHit({ key, value, ageMs, ttlMs }: FoundListing): ListFolderResult {
+  return { key, listing: value as RenderedListing, status: { outcome: 'hit', ageMs, ttlMs, stored: true } }
+}
+
 /** Rejects ids that the provider cannot have issued, so that nothing is cached for them. @throws StorageError */
 function checkFolderId(provider: FolderIdRules, { folderId }: ListFolderRequest): void {
   if (folderId !== null) provider.checkFolderId?.(folderId)
 }
 
-function scopeOf({ userId, folderId, limit, kind }: ListFolderRequest, { id }: Connection): CursorScope {
-  return { userId, connectionId: id, folderId, limit, kind }
+function scopeOf({ userId, folderId, parameters }: ListFolderRequest, { id }: Connection): CursorScope {
+  return { userId, connectionId: id, folderId, parameters }
 }
 
 /**

@@ -121,6 +121,51 @@ t.test('the query is passed to the backend, and the cursor leads to the next pag
   }
 })
 
+t.test('a repeated request gets the listing of exactly its parameters', async (t) => {
+  const { as, connect, scripted } = await testApp(t)
+  const first = await connect('ann', 'first')
+  const second = await connect('ann', 'second')
+  await as('ann').send('PATCH', `/cloud/connections/${first}`, { default: true })
+  scripted.backend.list = async (folderId, { limit, kind, cursor }) =>
+    page([entry(JSON.stringify([folderId, limit, kind, cursor]))], cursor === undefined ? 'up' : null)
+  const { next } = (await as('ann').get(`${LISTING}?limit=3`)).json<Listing>().page
+  const requests: [query: string, status: number, connection: string, parameters: unknown[]][] = [
+    ['', 200, first, [null, 200]],
+    ['?limit=200', 200, first, [null, 200]],
+    ['?limit=3', 200, first, [null, 3]],
+    [`?limit=3&cursor=${next!}`, 200, first, [null, 3, undefined, 'up']],
+    ['?limit=3&kind=file', 200, first, [null, 3, 'file']],
+    ['?kind=file&limit=3', 200, first, [null, 3, 'file']],
+    ['?kind=folder&limit=3', 200, first, [null, 3, 'folder']],
+    ['?folder=a', 200, first, ['a', 200]],
+    [`?folder=a&connection=${second}`, 200, second, ['a', 200]],
+    [`?connection=${second}`, 200, second, [null, 200]],
+    [`?connection=${first}`, 200, first, [null, 200]],
+    ['?folder=', 400, '', []],
+    ['?refresh=false', 200, first, [null, 200]],
+    [`?folder=${encodeURIComponent('a","limit":3')}`, 200, first, ['a","limit":3', 200]],
+    [`?folder=${encodeURIComponent('é'.normalize('NFC'))}`, 200, first, ['é'.normalize('NFC'), 200]],
+    [`?folder=${encodeURIComponent('é'.normalize('NFD'))}`, 200, first, ['é'.normalize('NFD'), 200]]
+  ]
+  for (let round = 1; round <= 4; round += 1) {
+    for (const [query, status, connectionId, parameters] of requests) {
+      const response = await as('ann').get(`${LISTING}${query}`)
+      t.equal(response.statusCode, status, `${query}, round ${String(round)}`)
+      if (status !== 200) continue
+      const [folderId = null, limit, kind, cursor] = parameters
+      const { connectionId: used, entries } = response.json<Listing>()
+      t.equal(used, connectionId, query)
+      t.equal(entries[0]?.name, JSON.stringify([folderId, limit, kind, cursor]), query)
+    }
+    // What is found by its parameters depends on the default connection.
+    if (round === 3) {
+      await as('ann').send('PATCH', `/cloud/connections/${second}`, { default: true })
+      for (const request of requests) if (!request[0].includes('connection=')) request[2] = second
+      requests.splice(3, 1)
+    }
+  }
+})
+
 t.test('an invalid query is refused without a call upstream', async (t) => {
   const { as, connect, scripted } = await testApp(t)
   await connect('ann')

@@ -1,8 +1,7 @@
 import t from 'tap'
 import type { SharedTier } from '../../src/cache/shared-tier.ts'
-import type { ListFolderRequest } from '../../src/listing/list-folder.ts'
 import { nextTurn } from '../support/time/deferred.ts'
-import { createTestListing } from '../support/listing/listing.ts'
+import { createTestListing, type RequestOverrides } from '../support/listing/listing.ts'
 import { entry, page, pages } from '../support/backend/scripted-backend.ts'
 
 const LEASE = { leaseMs: 2_000 }
@@ -58,6 +57,46 @@ t.test('an expired listing is not returned, although the connection is leased', 
   t.equal(kept(), undefined)
 })
 
+t.test('a repeated request finds its listing by its parameters while its user is leased', async (t) => {
+  const { clock, connections, leases, listings, cached, list } = createTestListing(LEASE)
+  const row = connections.add()
+  const repeat = (parameters = 'root', userId = 'ann') => listings.lookUpRepeated(userId, parameters)
+  await list()
+  t.equal(repeat(), undefined, 'only a hit is remembered')
+  const hit = cached({}, 'root')
+  t.ok(hit)
+  const { reads } = connections
+  t.strictSame(repeat()?.listing.identity.etag, hit?.etag)
+  t.strictSame(repeat()?.status, { outcome: 'hit', ageMs: 0, ttlMs: 60_000, stored: true })
+  t.equal(repeat('other'), undefined)
+  t.equal(repeat('root', 'bob'), undefined)
+  t.equal(connections.reads, reads)
+
+  clock.tick(2_000)
+  t.equal(repeat(), undefined, 'the lease has ended')
+  await list()
+  t.ok(repeat(), 'the poll has found no change')
+  leases.onNotification({ ...row, version: 2, isRemoved: false })
+  t.equal(repeat(), undefined, 'the user has changed')
+  await list({ folderId: 'other' })
+  t.equal(repeat(), undefined, 'what is leased now may be another connection')
+})
+
+t.test('a listing of a shared tier is not found by its parameters', async (t) => {
+  const shared: SharedTier = {
+    getGeneration: () => 'g1',
+    getOrLoad: async (_userId, _key, load) => ({ bytes: await load(), ageMs: 0 }),
+    invalidate: () => {},
+    flush: async () => {},
+    close: async () => {}
+  }
+  const { connections, listings, cached, list } = createTestListing({ ...LEASE, shared })
+  connections.add()
+  await list()
+  t.ok(cached({}, 'root'))
+  t.equal(listings.lookUpRepeated('ann', 'root'), undefined)
+})
+
 t.test('a refresh does not return the cached listing', async (t) => {
   const { connections, cached: kept, list } = createTestListing(LEASE)
   connections.add()
@@ -91,7 +130,7 @@ t.test('a foreign value under a key of the plugin is not returned as a listing',
   const { connections, cache, cached: kept, list } = createTestListing(LEASE)
   const { id } = connections.add()
   await list({ folderId: 'other' })
-  const variant = '1 0 200 - - '
+  const variant = '1 0 - 200 any '
   const key = { userId: 'ann', provider: 'scripted', folderId: null, connectionId: id, variant }
   const value = await cache.getOrFetch(key, async () => ({ entries: [] }))
   t.equal(kept(), undefined)
@@ -156,7 +195,7 @@ t.test('a cursor finds pages of its own listing only', async (t) => {
   await list({ userId: 'bob' })
   await list({ provider: 'elsewhere' })
   t.ok(kept({ ...own, cursor }))
-  const strangers: Partial<ListFolderRequest>[] = [
+  const strangers: RequestOverrides[] = [
     { ...own, userId: 'bob' },
     { ...own, userId: 'bob', connectionId: undefined },
     { ...own, userId: 'bob', connectionId: bobs.id },

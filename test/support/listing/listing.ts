@@ -1,4 +1,5 @@
 import type { Listing } from '../../../src/core/entry.ts'
+import type { PageParameters } from '../../../src/core/backend.ts'
 import type { Metrics } from '../../../src/core/telemetry.ts'
 import type { TextSealer } from '../../../src/core/stores.ts'
 import type { ProviderDefinition } from '../../../src/core/provider.ts'
@@ -79,27 +80,29 @@ export function createTestListing(options: ListingOptions = {}) {
     cursors: new Cursors(sealer),
     openConnection: () => Promise.resolve(backend)
   })
-  const cached = (overrides: Partial<ListFolderRequest> = {}) => {
-    const { result } = listings.lookUp(listingRequest(overrides))
+  const cached = (overrides: RequestOverrides = {}, parameters?: string) => {
+    const { result } = listings.lookUp(listingRequest(overrides), parameters)
     return result === undefined ? undefined : parseResult(result)
   }
   /** Lists like the route: from the cache, else by loading. */
-  const list = async (overrides: Partial<ListFolderRequest> = {}, signal = new AbortController().signal) => {
+  const list = async (overrides: RequestOverrides = {}, signal = new AbortController().signal) => {
     const lookup = listings.lookUp(listingRequest(overrides))
     return parseResult(lookup.result ?? (await listings.load(lookup, signal)))
   }
-  return { clock, connections, leases, backend, cache, sealer, loads, readAhead, cached, list }
+  return { clock, connections, leases, listings, backend, cache, sealer, loads, readAhead, cached, list }
 }
 
-function listingRequest(overrides: Partial<ListFolderRequest>): ListFolderRequest {
+/** A request, whose parameters may be given without nesting. */
+export type RequestOverrides = Partial<ListFolderRequest & PageParameters>
+
+function listingRequest({ limit = 200, kind, ...overrides }: RequestOverrides): ListFolderRequest {
   return {
     userId: 'ann',
     provider: 'scripted',
     folderId: null,
     connectionId: undefined,
     cursor: undefined,
-    limit: 200,
-    kind: undefined,
+    parameters: { limit, ...(kind !== undefined && { kind }) },
     refresh: false,
     ...overrides
   }
