@@ -304,7 +304,7 @@ function composeListing(
     provider: connection.provider,
     connectionId: connection.id,
     folder: page.folder,
-    entries: isSinglePage ? page.entries.toSorted(folderThenName) : page.entries,
+    entries: isSinglePage ? sortFoldersFirst(page.entries) : page.entries,
     page: {
       next,
       complete: page.complete,
@@ -317,10 +317,12 @@ function composeListing(
 // One collation for all instances, whatever their locale: equal content must have an equal ETag.
 const nameCollator = new Intl.Collator('en', { numeric: true })
 
-function folderThenName(a: Entry, b: Entry): number {
-  return rank(a) - rank(b) || nameCollator.compare(a.name, b.name) || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0)
+function sortFoldersFirst(entries: readonly Entry[]): Entry[] {
+  const isFolder = ({ kind }: Entry): boolean => kind === 'folder' || kind === 'drive'
+  const others = entries.filter((entry) => !isFolder(entry))
+  return [...entries.filter(isFolder).sort(byName), ...others.sort(byName)]
 }
 
-function rank(entry: Entry): number {
-  return entry.kind === 'folder' || entry.kind === 'drive' ? 0 : 1
+function byName(a: Entry, b: Entry): number {
+  return nameCollator.compare(a.name, b.name) || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0)
 }

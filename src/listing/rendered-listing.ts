@@ -25,7 +25,7 @@ export class RenderedListing {
 
   private constructor(bytes: Buffer, next: string | null) {
     this.#hash = createHash('sha256').update(bytes).digest('base64url')
-    this.#identity = { bytes, etag: `"${this.#hash}"`, encoding: 'identity' }
+    this.#identity = { bytes: toOwnMemory(bytes), etag: `"${this.#hash}"`, encoding: 'identity' }
     this.next = next
   }
 
@@ -56,7 +56,7 @@ export class RenderedListing {
   }
 
   addCompressed(encoding: Encoding, bytes: Buffer): void {
-    this.#compressed.set(encoding, { bytes, etag: `"${this.#hash}-${encoding}"`, encoding })
+    this.#compressed.set(encoding, { bytes: toOwnMemory(bytes), etag: `"${this.#hash}-${encoding}"`, encoding })
   }
 
   removeCompressed(encoding: Encoding): void {
@@ -69,6 +69,17 @@ export class RenderedListing {
     this.#claimed.add(task)
     return true
   }
+}
+
+/**
+ * Copies bytes that are a part of a larger buffer, such as Node's pool for small buffers or a chunk of zlib's output: a
+ * cached page would keep all of it in memory.
+ */
+function toOwnMemory(bytes: Buffer): Buffer {
+  if (bytes.byteLength === bytes.buffer.byteLength) return bytes
+  const copy = Buffer.allocUnsafeSlow(bytes.byteLength)
+  bytes.copy(copy)
+  return copy
 }
 
 /** Avoids parsing the entries. `page` is the last property, and in a JSON string its text would have escaped quotes. */

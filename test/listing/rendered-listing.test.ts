@@ -28,6 +28,18 @@ t.test('a listing is serialised unchanged, and its ETag is a digest of its bytes
   t.equal(size, Buffer.byteLength(JSON.stringify(value)))
 })
 
+t.test('bytes take no more memory than their length, whatever buffer they come from', async (t) => {
+  const pooled = Buffer.from(JSON.stringify(listing()))
+  t.ok(pooled.buffer.byteLength > pooled.byteLength, 'Node takes small buffers from a pool')
+  for (const rendered of [RenderedListing.fromBytes(pooled), RenderedListing.fromListing(listing())]) {
+    rendered.addCompressed('gzip', pooled)
+    for (const { bytes } of [rendered.identity, rendered.getCompressed('gzip')!]) {
+      t.equal(bytes.buffer.byteLength, bytes.byteLength)
+      t.ok(bytes.equals(pooled))
+    }
+  }
+})
+
 t.test('each encoding has its own ETag, and equal listings have equal ones', async (t) => {
   const one = RenderedListing.fromListing(listing())
   const two = RenderedListing.fromBytes(Buffer.from(JSON.stringify(listing())))
