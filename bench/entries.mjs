@@ -19,19 +19,43 @@ const FOLDER = 'application/vnd.google-apps.folder'
 const EPOCH = Date.parse('2024-01-01T00:00:00Z')
 const TWO_YEARS_MS = 2 * 365 * 24 * 3600 * 1000
 
-const bySize = new Map()
+const itemsBySize = new Map()
+const entriesBySize = new Map()
 
-/** @returns entries of the folder, which callers must not change */
-export function entriesOf(folderId) {
-  const size = sizeOf(folderId)
-  let entries = bySize.get(size)
-  if (entries === undefined) {
-    const draw = random(size + 1)
-    const parentId = idFrom(draw)
-    entries = Array.from({ length: size }, (_, index) => entryFrom(draw, index, parentId))
-    bySize.set(size, entries)
+/**
+ * Acts as the provider's API, which responds at once.
+ *
+ * @param account read from the credentials
+ * @returns the folder and its items, which callers must not change
+ */
+export async function fetchFolder(account, folderId) {
+  if (!account.startsWith('user-')) throw new Error('the provider does not know the account')
+  return { folder: folderOf(folderId), items: itemsOf(folderId) }
+}
+
+/** Converts an item of the provider's API to an entry. */
+export function toEntry(item) {
+  const isFolder = item.mimeType === FOLDER
+  const { canListChildren, canDownload, canEdit } = item.capabilities
+  return {
+    id: item.id,
+    parentId: item.parents[0],
+    driveId: null,
+    name: item.name,
+    kind: isFolder ? 'folder' : 'file',
+    mimeType: item.mimeType,
+    size: item.size === undefined ? null : Number(item.size),
+    createdAt: item.createdTime,
+    modifiedAt: item.modifiedTime,
+    version: item.version,
+    hash: item.sha256Checksum === undefined ? null : { algorithm: 'sha256', value: item.sha256Checksum },
+    exportFormats: [],
+    target: null,
+    webUrl: item.webViewLink,
+    thumbnailUrl: null,
+    path: null,
+    can: { list: canListChildren, download: canDownload, write: canEdit }
   }
-  return entries
 }
 
 /** Returns the response of servers other than the plugin, in the shape of the plugin's. */
@@ -40,13 +64,31 @@ export function listingOf(folderId) {
     provider: 'bench',
     connectionId: '5f0c4f1e-8f5a-4a0e-9d3c-0d8a7f6b1c2d',
     folder: folderOf(folderId),
-    entries: entriesOf(folderId),
+    entries: cached(entriesBySize, folderId, () => itemsOf(folderId).map(toEntry)),
     page: { next: null, complete: true, reason: null, order: 'folder-then-name' }
   }
 }
 
-export function folderOf(folderId) {
+function folderOf(folderId) {
   return { id: folderId, name: 'Documents', parentId: null }
+}
+
+function itemsOf(folderId) {
+  return cached(itemsBySize, folderId, (size) => {
+    const draw = random(size + 1)
+    const parentId = idFrom(draw)
+    return Array.from({ length: size }, (_, index) => itemFrom(draw, index, parentId))
+  })
+}
+
+function cached(bySize, folderId, make) {
+  const size = sizeOf(folderId)
+  let found = bySize.get(size)
+  if (found === undefined) {
+    found = make(size)
+    bySize.set(size, found)
+  }
+  return found
 }
 
 function sizeOf(folderId) {
@@ -60,7 +102,7 @@ const textFrom = (draw, length, alphabet) => Array.from({ length }, () => pick(d
 /** Google's ids have 33 characters. */
 const idFrom = (draw) => `1${textFrom(draw, 32, ALPHABET)}`
 
-function entryFrom(draw, index, parentId) {
+function itemFrom(draw, index, parentId) {
   const id = idFrom(draw)
   const isFolder = index % 8 === 0
   const { extension, mimeType } = pick(draw, KINDS)
@@ -69,21 +111,17 @@ function entryFrom(draw, index, parentId) {
   const modifiedAt = createdAt + Math.floor(draw() * TWO_YEARS_MS)
   return {
     id,
-    parentId,
-    driveId: null,
+    parents: [parentId],
     name: isFolder ? title : `${title}.${extension}`,
-    kind: isFolder ? 'folder' : 'file',
     mimeType: isFolder ? FOLDER : mimeType,
-    size: isFolder ? null : Math.floor(10 ** (3 + draw() * 5)),
-    createdAt: new Date(createdAt).toISOString(),
-    modifiedAt: new Date(modifiedAt).toISOString(),
+    ...(!isFolder && { size: String(Math.floor(10 ** (3 + draw() * 5))) }),
+    createdTime: new Date(createdAt).toISOString(),
+    modifiedTime: new Date(modifiedAt).toISOString(),
     version: String(1 + Math.floor(draw() * 500)),
-    hash: isFolder ? null : { algorithm: 'sha256', value: textFrom(draw, 64, '0123456789abcdef') },
-    exportFormats: [],
-    target: null,
-    webUrl: isFolder ? `https://drive.google.com/drive/folders/${id}` : `https://drive.google.com/file/d/${id}/view`,
-    thumbnailUrl: null,
-    path: null,
-    can: { list: isFolder, download: !isFolder, write: draw() < 0.7 }
+    ...(!isFolder && { sha256Checksum: textFrom(draw, 64, '0123456789abcdef') }),
+    webViewLink: isFolder
+      ? `https://drive.google.com/drive/folders/${id}`
+      : `https://drive.google.com/file/d/${id}/view`,
+    capabilities: { canListChildren: isFolder, canDownload: !isFolder, canEdit: draw() < 0.7 }
   }
 }

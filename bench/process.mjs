@@ -13,20 +13,17 @@ const PYTHON = '/usr/bin/python3'
  * Starts a server of `bench/servers/`.
  *
  * @param settings the JSON of its first argument
- * @param message sent once the server waits for it
  */
-export async function startServer(name, settings = {}, message = undefined) {
+export async function startServer(name, settings = {}) {
   const child = fork(fileOf(`./servers/${name}.mjs`), [JSON.stringify(settings)], { execArgv: settings.execArgv ?? [] })
-  if (message !== undefined) {
-    await reply(child, name)
-    child.send(message)
-  }
   const { port } = await reply(child, name)
   return {
     name,
     port,
     pid: child.pid,
-    cpuMs: () => cpuMsOf(child.pid) ?? askCpuMs(child, name),
+    cpuMs: () => cpuMsOf(child.pid) ?? ask(child, name, {}).then(({ cpuMs }) => cpuMs),
+    /** Sets the responses of the server's bare routes. */
+    setResponses: (responses) => ask(child, name, { responses }),
     stop: () => child.disconnect()
   }
 }
@@ -54,25 +51,41 @@ export async function startReference(settings) {
   }
 }
 
-/** Starts PostgreSQL if it is installed. Otherwise `url` is undefined. */
-export async function startPostgres() {
-  const child = fork(fileOf('./postgres.mjs'), [], { execArgv: ['--import', 'tsx'] })
-  const { url } = await reply(child, 'postgres')
-  return { url, stop: () => child.disconnect() }
+/**
+ * Starts PostgreSQL if it is installed. Otherwise `createDatabase` returns `undefined`, and servers use the embedded
+ * database: its queries cost several milliseconds of the server's own CPU time, which those of a real server do not.
+ *
+ * @param options.counts count statements, which `takeCounts` returns
+ */
+export async function startPostgres({ counts = false } = {}) {
+  const child = fork(fileOf('./postgres.mjs'), [JSON.stringify({ counts })], { execArgv: ['--import', 'tsx'] })
+  const { isInstalled, canCount } = await reply(child, 'postgres')
+  return {
+    isInstalled,
+    canCount,
+    createDatabase: async () =>
+      isInstalled ? (await ask(child, 'postgres', { job: 'createDatabase' })).result : undefined,
+    /** Returns `{ query, calls }` of all statements in a database since the last call. */
+    takeCounts: async (url) => (await ask(child, 'postgres', { job: 'takeCounts', url })).result,
+    stop: () => child.disconnect()
+  }
 }
 
 export async function startLoad() {
   const child = fork(fileOf('./load/process.mjs'))
   await reply(child, 'load')
   return {
-    async ask(job, details) {
-      child.send({ job, ...details })
-      const { result, error } = await reply(child, 'load')
-      if (error !== undefined) throw new Error(`${job}: ${error}`)
-      return result
-    },
+    ask: async (job, details) => (await ask(child, 'load', { job, ...details })).result,
     stop: () => child.disconnect()
   }
+}
+
+/** Sends a message, and returns the response. @throws Error the error that it contains */
+async function ask(child, name, message) {
+  child.send(message)
+  const response = await reply(child, name)
+  if (response.error !== undefined) throw new Error(`${message.job ?? name}: ${response.error}`)
+  return response
 }
 
 async function reply(child, name) {
@@ -94,11 +107,6 @@ async function ended(child, name, signal) {
     throw error
   })
   throw new Error(`the process ${name} ended with ${code}`)
-}
-
-async function askCpuMs(child, name) {
-  child.send('cpu')
-  return (await reply(child, name)).cpuMs
 }
 
 /** Returns the CPU time of all threads, also of compiler and garbage collector; `null` on systems without it. */

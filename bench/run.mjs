@@ -1,52 +1,52 @@
 // `npm run bench` runs all comparisons; bench/README.md explains the results.
-//
-//   --json FILE      writes the rows as JSON
-//   --rounds N       fewer rounds are faster and less precise
-//   --only PATTERN   a regular expression for names of rows and of suites
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
-import { rows as allocation } from './cache/allocation.mjs'
-import { rows as growth } from './cache/growth.mjs'
-import { rows as cacheHits } from './cache/hit.mjs'
-import { rows as memory } from './cache/memory.mjs'
-import { rows as hits } from './http/hits.mjs'
-import { rows as mixedLoad } from './http/mixed-load.mjs'
-import { rows as importTime } from './import-time.mjs'
 import { resultOf, tableOf } from './table.mjs'
 
-/** Each returns rows: `{ name, ratio, low, high, target: { atLeast } | { atMost } | null }`. */
-const SUITES = [
-  ['HTTP', hits],
-  ['mixed load', mixedLoad],
-  ['cache hits', alone(cacheHits)],
-  ['growth', alone(growth)],
-  ['allocation', alone(allocation)],
-  ['memory', alone(memory)],
-  ['import', alone(importTime)]
-]
+const HELP = `Usage: npm run bench [-- OPTIONS]
 
-/** Makes a suite run completely or not at all. */
-function alone(measure) {
-  return async ({ rounds, wanted }) => (wanted('') ? measure({ rounds }) : [])
-}
+  --rows PATTERN   only rows whose names, or whose suites' names, match this regular expression
+  --rounds N       default 9; fewer are faster and less precise
+  --short          one round with short warm-ups: to see that a row works
+  --json FILE      writes the rows as JSON
+  --before FILE    adds the ratios of another run, from the JSON that it has written
+
+Suites: `
+
+/**
+ * The `rows` of each module returns rows: `{ name, ratio, low, high, target: { atLeast } | { atMost } | null }`. A whole
+ * suite runs only by its name, the others measure the rows that are wanted.
+ */
+const SUITES = [
+  { name: 'HTTP', path: './http/hits.mjs' },
+  { name: 'many users', path: './http/many-users.mjs' },
+  { name: 'mixed load', path: './http/mixed-load.mjs' },
+  { name: 'cache hits', path: './cache/hit.mjs' },
+  { name: 'growth', path: './cache/growth.mjs' },
+  { name: 'allocation', path: './cache/allocation.mjs', isWhole: true },
+  { name: 'memory', path: './cache/memory.mjs', isWhole: true },
+  { name: 'import', path: './import-time.mjs', isWhole: true }
+]
 
 const { values } = parseArgs({
   options: {
+    rows: { type: 'string', default: '' },
+    rounds: { type: 'string' },
+    short: { type: 'boolean', default: false },
     json: { type: 'string' },
-    rounds: { type: 'string', default: '9' },
-    only: { type: 'string', default: '' },
+    before: { type: 'string' },
     help: { type: 'boolean', short: 'h', default: false }
   }
 })
 if (values.help) {
-  console.log('Usage: npm run bench [-- --json FILE --rounds N --only PATTERN]')
+  console.log(HELP + SUITES.map(({ name }) => name).join(', '))
   process.exit()
 }
-const rounds = Number(values.rounds)
+const rounds = Number(values.rounds ?? (values.short ? 1 : 9))
 if (!Number.isSafeInteger(rounds) || rounds < 1) throw new Error('--rounds requires a positive integer')
-const pattern = new RegExp(values.only, 'i')
-const wanted = (name) => pattern.test(name)
+const pattern = new RegExp(values.rows, 'i')
+const before = values.before === undefined ? [] : JSON.parse(readFileSync(values.before, 'utf8')).rows
 
 const began = performance.now()
 const progress = (text) => {
@@ -54,15 +54,17 @@ const progress = (text) => {
 }
 
 const rows = []
-for (const [suite, measure] of SUITES) {
-  // A suite whose name matches runs completely. The others start only the servers that their rows need.
-  const isWanted = wanted(suite) ? () => true : wanted
-  const found = await measure({ rounds, wanted: isWanted, progress })
-  rows.push(...found.filter(({ name }) => isWanted(name)))
+for (const { name, path, isWhole = false } of SUITES) {
+  const wanted = pattern.test(name) ? () => true : (row) => pattern.test(row)
+  if (isWhole && !wanted('')) continue
+  progress(name)
+  const suite = await import(path)
+  rows.push(...(await suite.rows({ rounds, isShort: values.short, wanted, progress })))
 }
 progress('')
 
 const minutes = ((performance.now() - began) / 60_000).toFixed(1)
 const machine = `Node ${process.version}, ${cpus().length} × ${cpus()[0].model}, load ${loadavg()[0].toFixed(1)}`
-console.log(`${machine}; ${rounds} rounds, ${minutes} minutes\n\n${tableOf(rows)}`)
+console.log(`${machine}; ${rounds} rounds, ${minutes} minutes\n`)
+console.log(tableOf(rows, new Map(before.map(({ name, ratio }) => [name, ratio]))))
 if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify({ rows: rows.map(resultOf) }, null, 2)}\n`)

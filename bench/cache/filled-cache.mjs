@@ -5,9 +5,9 @@ import { median } from '../statistics.mjs'
 
 const CALLS = 20_000
 const EVICTIONS = 2000
-const BATCHES = 25
+export const BATCHES = 25
 /** The number of groups that are dropped in a row, before their entries are loaded again. */
-const DROPS = 5
+export const DROPS = 5
 
 /**
  * Each measurement returns the nanoseconds of one operation, and leaves the number of entries as it was. Keys are

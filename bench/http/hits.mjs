@@ -7,10 +7,11 @@ import { authorized, startServers } from './servers.mjs'
 
 const CONNECTIONS = 16
 const BURST_SECONDS = 0.2
+/** For requests at an equal rate: half of what the slower one of the contestants reaches. */
+const PACED = { connections: 64, seconds: 0.5, share: 0.5 }
 /** Misses become cheaper over the first 3,000 requests, and a second has only a few hundred of them. */
-const WARM_REQUESTS = 4000
-const MIN_WARM_BURSTS = 6
-const MAX_WARM_BURSTS = 40
+const WARM = { requests: 4000, minBursts: 6, maxBursts: 40 }
+const SHORT_WARM = { requests: 400, minBursts: 2, maxBursts: 4 }
 /** The number of passes through all contestants, there and back. */
 const PASSES = 2
 const MIN_AMOUNT = 2 * CONNECTIONS
@@ -19,29 +20,34 @@ const ENCODING_TRIES = 20
 
 const RATIOS = {
   cpu: (ours, theirs) => theirs.cpu / ours.cpu,
+  paced: (ours, theirs) => theirs.paced / ours.paced,
   rate: (ours, theirs) => ours.rate / theirs.rate,
   bytes: (ours, theirs) => ours.bytes / theirs.bytes
 }
+const microseconds = (value) => `${value < 1000 ? value.toPrecision(3) : value.toFixed(0)} µs`
 const UNITS = {
-  cpu: (value) => `${value < 1000 ? value.toPrecision(3) : value.toFixed(0)} µs`,
+  cpu: microseconds,
+  paced: microseconds,
   rate: (value) => `${value.toFixed(0)} /s`,
   bytes: (value) => `${value.toFixed(0)} B`
 }
 
-export async function rows({ rounds, wanted, progress }) {
+export async function rows({ rounds, isShort, wanted, progress }) {
   const cases = CASES.map((one) => ({
     ...one,
     against: one.against.filter((peer) => Object.keys(peer.targets).some((name) => wanted(rowName(one, peer, name))))
   })).filter(({ against }) => against.length > 0)
   if (cases.length === 0) return []
 
+  const warmUp = isShort ? SHORT_WARM : WARM
+  const passes = isShort ? 1 : PASSES
   const results = cases.map((one) => ({ ...one, contestants: [], rounds: [] }))
   let missing = {}
   const load = await startLoad()
   try {
     for (let round = 1; round <= rounds; round += 1) {
       const progressOf = (text) => progress(`round ${round} of ${rounds}: ${text}`)
-      missing = await measureRound(load, results, progressOf)
+      missing = await measureRound(load, results, { warmUp, passes, progress: progressOf })
     }
     return results.flatMap((one) => rowsOf(one, missing))
   } finally {
@@ -50,24 +56,33 @@ export async function rows({ rounds, wanted, progress }) {
 }
 
 /** Measures with new servers: the compiler's decisions in a server's first seconds last as long as it runs. */
-async function measureRound(load, results, progress) {
+async function measureRound(load, results, { warmUp, passes, progress }) {
   progress('starting')
-  const needed = results.flatMap(({ ask, against }) => [ask, ...against].map(({ server }) => server))
+  const needed = results.flatMap(({ ask, against }) => [ownServer(ask), ...against.map(({ server }) => server)])
+  if (needed.includes('bare')) needed.push('plugin')
   const { servers, missing, etags } = await startServers(new Set(needed))
   try {
     for (const one of results) {
       progress(`warming: ${one.name}`)
       one.contestants = contestantsOf(one, servers, etags)
       for (const contestant of one.contestants) {
-        await warm(load, contestant)
+        await warm(load, contestant, warmUp)
         // The twin gets the plugin's requests, so that the compiler has seen the same.
         const isPlugin = contestant.server === servers.plugin
-        if (isPlugin && servers.twin !== undefined) await warm(load, contestantOf(one.ask, servers.twin, etags.twin))
+        if (isPlugin && servers.twin !== undefined) {
+          await warm(load, contestantOf(one.ask, servers.twin, etags.twin), warmUp)
+        }
       }
     }
     for (const one of results) {
       progress(one.name)
-      one.rounds.push(await interleave(one.contestants, PASSES, (contestant) => measure(load, contestant)))
+      const isPaced = one.against.some(({ targets }) => 'paced' in targets)
+      const rate = Math.min(...one.contestants.map(({ rate }) => rate)) * PACED.share
+      const measureOne = async (contestant) => ({
+        ...(await measure(load, contestant)),
+        ...(isPaced && { paced: await measurePaced(load, contestant, rate) })
+      })
+      one.rounds.push(await interleave(one.contestants, passes, measureOne))
     }
     return missing
   } finally {
@@ -77,9 +92,14 @@ async function measureRound(load, results, progress) {
 
 /** Returns the plugin, then its peers, without those that are missing here. */
 function contestantsOf({ ask, against }, servers, etags) {
-  const own = contestantOf(ask, servers[ask.server ?? 'plugin'], etags.plugin)
+  const name = ownServer(ask)
+  const own = contestantOf(ask, servers[name], etags[name])
   const peers = against.map(({ server, path = ask.path }) => ({ ...own, server: servers[server], path }))
   return [own, ...peers.map((peer) => ({ ...peer, isCompressed: false }))].filter(({ server }) => server !== undefined)
+}
+
+function ownServer({ server = 'plugin' }) {
+  return server
 }
 
 function contestantOf({ path, headers, isUnchanged }, server, etag) {
@@ -94,12 +114,13 @@ function contestantOf({ path, headers, isUnchanged }, server, etag) {
 }
 
 /** Runs until the code is compiled, and until the number of requests per burst is known. */
-async function warm(load, contestant) {
+async function warm(load, contestant, { requests, minBursts, maxBursts }) {
   contestant.amount = MIN_AMOUNT
   let asked = 0
-  for (let count = 0; count < MIN_WARM_BURSTS || (count < MAX_WARM_BURSTS && asked < WARM_REQUESTS); count += 1) {
+  for (let count = 0; count < minBursts || (count < maxBursts && asked < requests); count += 1) {
     const { rate } = await measure(load, contestant)
     asked += contestant.amount
+    contestant.rate = rate
     contestant.amount = Math.max(MIN_AMOUNT, Math.round(rate * BURST_SECONDS))
   }
   for (let count = 0; contestant.isCompressed && count < ENCODING_TRIES; count += 1) {
@@ -121,6 +142,17 @@ async function measure(load, contestant) {
   }
   contestant.encoding = burst.encoding
   return { cpu: (cpuMs * 1000) / amount, rate: amount / burst.seconds, bytes: burst.bytes / amount }
+}
+
+/** Returns the CPU time per request, in microseconds, while requests arrive at a rate below the server's maximum. */
+async function measurePaced(load, { server, path, headers, status }, rate) {
+  const amount = Math.round(rate * PACED.seconds)
+  const before = await server.cpuMs()
+  const { connections } = PACED
+  const { statuses } = await load.ask('paced', { port: server.port, connections, amount, rate, path, headers })
+  const cpuMs = (await server.cpuMs()) - before
+  if (statuses[status] !== amount) throw new Error(`${server.name} answered ${path} with ${JSON.stringify(statuses)}`)
+  return (cpuMs * 1000) / amount
 }
 
 function rowsOf(one, missing) {

@@ -5,6 +5,7 @@ import { authorizationOf, userOf } from '../users.mjs'
 import { BARE_ANSWERS, bareRoute } from './cases.mjs'
 
 const SIZES = [0, 20, 200, 1000]
+const WITH_POSTGRES = ['cold', 'shared', 'hand-written-prisma']
 /** Fastify and Node set these for each response. */
 const OWN_HEADERS = new Set(['date', 'connection', 'keep-alive', 'content-length'])
 
@@ -18,22 +19,30 @@ export async function startServers(wanted) {
   const start = async (name, starting) => {
     if (wanted.has(name)) servers[name] = await starting()
   }
-  servers.plugin = await startServer('plugin', { users: 1 })
+  if (WITH_POSTGRES.some((name) => wanted.has(name))) servers.postgres = await startPostgres()
+  const onPostgres = async (name, settings) =>
+    startServer(name, { users: 1, databaseUrl: await servers.postgres.createDatabase(), ...settings })
+
+  await start('plugin', () => startServer('plugin', { users: 1 }))
   await start('twin', () => startServer('plugin', { users: 1 }))
-  await start('cold', async () => {
-    servers.postgres = await startPostgres()
-    return startServer('plugin', { users: 1, databaseUrl: servers.postgres.url })
-  })
-  // ETags differ, since the response contains the connection's id.
-  const etags = { plugin: await etagOf(servers.plugin) }
-  if (servers.twin !== undefined) etags.twin = await etagOf(servers.twin)
-  await start('bare', async () => startServer('bare', {}, await answersOf(servers.plugin, etags.plugin)))
+  await start('cold', () => onPostgres('plugin'))
+  await start('shared', () => onPostgres('plugin', { hasBareRoutes: true }))
+  await start('hand-written-prisma', () => onPostgres('hand-written-prisma'))
+  await start('bare', () => startServer('bare'))
   for (const name of ['hand-written', 'async-cache-dedupe', 'bentocache']) await start(name, () => startServer(name))
   await start('reference', async () => {
     const reason = missingForReference()
     if (reason !== null) missing.reference = reason
     return reason === null ? startReference(referenceSettings()) : undefined
   })
+
+  // ETags differ, since the response contains the connection's id.
+  const etags = {}
+  for (const name of ['plugin', 'twin', 'shared']) {
+    if (servers[name] !== undefined) etags[name] = await etagOf(servers[name])
+  }
+  if (servers.bare !== undefined) await servers.bare.setResponses(await responsesOf(servers.plugin, etags.plugin))
+  if (servers.shared !== undefined) await servers.shared.setResponses(await responsesOf(servers.shared, etags.shared))
   return { servers, missing, etags }
 }
 
@@ -53,22 +62,22 @@ async function etagOf(plugin) {
 }
 
 /** Returns status, headers and bytes as the plugin sends them. The first response is a miss, with other headers. */
-async function answersOf(plugin, etag) {
-  const answers = []
+async function responsesOf(plugin, etag) {
+  const responses = []
   for (const [name, { path, isUnchanged }] of Object.entries(BARE_ANSWERS)) {
     const headers = { ...PLAIN, ...(isUnchanged && { 'if-none-match': etag }) }
     await (await ask(plugin, path, headers)).arrayBuffer()
     const answer = await ask(plugin, path, headers)
     const expected = isUnchanged ? 304 : 200
     if (answer.status !== expected) throw new Error(`${path} returned ${answer.status}: ${await answer.text()}`)
-    answers.push({
+    responses.push({
       path: bareRoute(name),
       status: answer.status,
       headers: Object.fromEntries([...answer.headers].filter(([header]) => !OWN_HEADERS.has(header))),
       body: Buffer.from(await answer.arrayBuffer()).toString('base64')
     })
   }
-  return answers
+  return responses
 }
 
 function referenceSettings() {

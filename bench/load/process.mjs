@@ -1,5 +1,6 @@
 // The load generator, in a process of its own, so that its work does not count as a server's. Connections stay open
 // between two bursts.
+import { authorizationOf } from '../users.mjs'
 import { burst } from './burst.mjs'
 import { Connection, requestBytes } from './connection.mjs'
 import { mixOf } from './mix.mjs'
@@ -13,8 +14,9 @@ const mixes = new Map()
 let counted = 0
 
 const jobs = {
-  burst: ({ port, connections, amount, path, headers }) =>
-    burst(open(port, connections), amount, repeated(path, headers)),
+  burst: ({ port, connections, amount, ...request }) => burst(open(port, connections), amount, repeated(request)),
+  paced: ({ port, connections, amount, rate, ...request }) =>
+    paced(open(port, connections), amount, rate, repeated(request)),
   /** Requests every folder of the mix once. */
   mixFill: async ({ port, connections }) => {
     const mix = mixOf()
@@ -25,7 +27,15 @@ const jobs = {
   mixPaced: ({ port, connections, amount, rate }) => paced(open(port, connections), amount, rate, mixes.get(port).next)
 }
 
-function repeated(path, headers) {
+/** @param request.users if given, requests of so many users in turn, and otherwise of the headers' one */
+function repeated({ path, headers, users }) {
+  if (users !== undefined) {
+    const requests = Array.from({ length: users }, (_, index) =>
+      requestBytes(path, { authorization: authorizationOf(index) })
+    )
+    let user = -1
+    return () => requests[(user = (user + 1) % users)]
+  }
   if (path.includes(COUNTER)) return () => requestBytes(path.replace(COUNTER, String((counted += 1))), headers)
   const bytes = requestBytes(path, headers)
   return () => bytes

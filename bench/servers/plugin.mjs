@@ -1,11 +1,16 @@
 // The published plugin, with a provider that generates its folders, on the embedded database unless the settings name
-// another one. Options are the defaults except for `settings.cache`.
+// another one. Options are the defaults except for `settings.cache`. With `settings.hasBareRoutes` the process has the
+// routes of `bare.mjs`, too.
 import Fastify from 'fastify'
 import cloudStorage, { defineProvider, Secret } from '../../dist/index.js'
 import { openDatabase } from '../../dist/db/open-database.js'
-import { entriesOf, folderOf } from '../entries.mjs'
-import { authenticate, authorizationOf, userOf } from '../users.mjs'
-import { serve, settings } from './serve.mjs'
+import { fetchFolder, toEntry } from '../entries.mjs'
+import { BARE_PATHS } from '../http/cases.mjs'
+import { authorizationOf, userOf } from '../users.mjs'
+import { authenticate, bareRoutes, serve, settings } from './serve.mjs'
+
+/** Users that are connected at the same time. */
+const CONNECTING = 16
 
 const unsupported = ['rangeDownload', 'upload', 'createOnly', 'updateIfMatch', 'remove', 'createFolder', 'downloadUrl']
 const capabilities = {
@@ -17,13 +22,10 @@ const capabilities = {
 const backendOf = (account) => ({
   provider: 'bench',
   capabilities,
-  listFolder: async (folderId) => ({
-    folder: folderOf(folderId),
-    entries: entriesOf(folderId),
-    next: null,
-    complete: true,
-    reason: null
-  }),
+  listFolder: async (folderId) => {
+    const { folder, items } = await fetchFolder(account, folderId)
+    return { folder, entries: items.map(toEntry), next: null, complete: true, reason: null }
+  },
   account: async () => ({ id: account, name: account, email: null, quota: null })
 })
 
@@ -46,6 +48,13 @@ const provider = defineProvider({
 
 const db = await openDatabase({ url: settings.databaseUrl })
 const app = Fastify()
+let setResponses
+if (settings.hasBareRoutes) {
+  // In a scope of its own, and before the plugin, so that none of the plugin's hooks applies.
+  await app.register(async (scope) => {
+    setResponses = bareRoutes(scope, BARE_PATHS)
+  })
+}
 await app.register(cloudStorage, {
   prisma: db.prisma,
   authenticate,
@@ -56,14 +65,25 @@ await app.register(cloudStorage, {
 
 /** Connects users over the network, like all other requests: calls of `inject` would influence the compiler. */
 async function connectUsers(port) {
-  for (let index = 0; index < settings.users; index += 1) {
-    const answer = await fetch(`http://127.0.0.1:${port}/cloud/connections/bench`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', authorization: authorizationOf(index) },
-      body: JSON.stringify({ account: userOf(index) })
-    })
-    if (answer.status !== 201) throw new Error(`connecting returned ${answer.status}: ${await answer.text()}`)
+  let next = 0
+  const work = async () => {
+    while (next < settings.users) {
+      const index = next
+      next += 1
+      await connectUser(port, index)
+    }
   }
+  await Promise.all(Array.from({ length: CONNECTING }, work))
 }
 
-await serve(app, connectUsers)
+async function connectUser(port, index) {
+  const answer = await fetch(`http://127.0.0.1:${port}/cloud/connections/bench`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', authorization: authorizationOf(index) },
+    body: JSON.stringify({ account: userOf(index) })
+  })
+  const text = await answer.text()
+  if (answer.status !== 201) throw new Error(`connecting returned ${answer.status}: ${text}`)
+}
+
+await serve(app, { ready: connectUsers, setResponses })
