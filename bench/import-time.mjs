@@ -31,6 +31,7 @@ function importRows(rounds) {
     name: `import, ${what}: what the plugin adds to fastify and @fastify/sensible, against ${ALLOWED_MS} ms`,
     ...summarise(values.map((ms) => ms / ALLOWED_MS)),
     target,
+    better: 'lower',
     ours: `${median(values).toFixed(1)} ms`,
     theirs: base
   })

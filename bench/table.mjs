@@ -5,7 +5,14 @@ const COLUMNS = ['row', 'target', 'before', 'now', 'interval', 'ours', 'theirs',
 const FIGURES = new Set(['target', 'before', 'now', 'ours', 'theirs'])
 
 /** Returns a row for programs. `better` is the direction of its target. */
-export function resultOf({ name, ratio, low, high, target, better = 'higher' }) {
+export function resultOf({
+  name,
+  ratio,
+  low,
+  high,
+  target,
+  better = target?.atMost === undefined ? 'higher' : 'lower'
+}) {
   const bound = target?.atLeast ?? target?.atMost ?? null
   return { name, ratio, low, high, target: bound, ok: isReached(ratio, target), better }
 }

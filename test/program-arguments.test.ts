@@ -25,6 +25,7 @@ const PROGRAMS = [
   'scripts/test-prism.mjs',
   'scripts/tests/run.mjs',
   'scripts/walk.mjs',
+  'bench/run.mjs',
   'bench/import-time.mjs',
   'bench/first-drive-request.mjs',
   'bench/slow-client-memory.mjs',

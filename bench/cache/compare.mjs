@@ -23,7 +23,8 @@ export async function compare(name, rounds, a, b, target = null) {
     seen.a.push(a1, a2)
     seen.b.push(b1, b2)
   }
-  return { name, ...summarise(ratios), target, ours: figure(median(seen.a)), theirs: figure(median(seen.b)) }
+  const [ours, theirs] = [figure(median(seen.a)), figure(median(seen.b))]
+  return { name, ...summarise(ratios), target, better: 'lower', ours, theirs }
 }
 
 function figure(value) {

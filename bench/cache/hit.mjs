@@ -90,7 +90,7 @@ export async function rows({ rounds, wanted = () => true }) {
 /** Returns a row with the speed of `own` divided by the speed of `theirs`. */
 async function compareWith(name, rounds, theirs, own, target) {
   const row = await compare(name, rounds, theirs, own, target)
-  return { ...row, ours: row.theirs, theirs: row.ours }
+  return { ...row, better: 'higher', ours: row.theirs, theirs: row.ours }
 }
 
 /** Makes async-cache-dedupe. Its key is the object, as in our cache. */

@@ -84,10 +84,10 @@ export const CASES = [
     against: [
       {
         server: 'hand-written-prisma',
-        label: 'hand-written, reads its connection, too',
+        label: 'hand-written with Prisma',
         targets: { cpu: { atLeast: 0.6 }, rate: null }
       },
-      { server: 'hand-written', label: 'hand-written, reads nothing', targets: NO_TARGET }
+      { server: 'hand-written', targets: NO_TARGET }
     ]
   }
 ]
