@@ -5,8 +5,8 @@ import { inFreshProcess, showWhenAlone } from './compare.mjs'
 import { median, summarise } from '../statistics.mjs'
 
 const MB = 1_000_000
-/** One process takes a while, and results differ little between processes. */
-const MAX_PROCESSES = 3
+/** A process takes a quarter of a minute, and results differ by a few percent between processes. */
+const MAX_PROCESSES = 5
 const AT_END = 'memory at the end of a million operations'
 
 export async function rows({ rounds }) {
