@@ -33,15 +33,16 @@ export class TcpProxy {
   delayMs = 0
   /** The sockets of clients that have not disconnected, dead ones included. */
   readonly connections = new Set<Socket>()
+  /** Where new connections lead. */
+  target: ProxyTarget
   #mode: ProxyMode = 'relay'
-  readonly #target: ProxyTarget
   readonly #relays = new Set<Relay>()
   readonly #server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
     this.#accept(client)
   })
 
   protected constructor(target: ProxyTarget) {
-    this.#target = target
+    this.target = target
   }
 
   /** Stops at teardown. */
@@ -118,7 +119,7 @@ export class TcpProxy {
   }
 
   #connect(client: Socket): Relay {
-    const server = connect({ ...this.#target, allowHalfOpen: true, noDelay: true })
+    const server = connect({ ...this.target, allowHalfOpen: true, noDelay: true })
     const toServer = new Lane(client, server, this.fromClient(), () => 0)
     const toClient = new Lane(server, client, this.fromServer(), () => this.delayMs)
     return { sockets: [client, server], lanes: [toServer, toClient] }
