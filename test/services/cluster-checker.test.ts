@@ -5,13 +5,23 @@ import { ConsistencyChecker, type CheckedResponse } from '../support/cluster/che
 const LEASE_MS = 1000
 const ROW: RowState = { id: 'c1', account: 'a1', token: 't1', isActive: true, isDefault: false }
 
+interface Change {
+  readonly at: number
+  readonly rows: readonly RowState[]
+  readonly turned?: readonly string[]
+}
+
 /** The rows of a user, with each change committed within a tenth of a second before `at`. */
-function checkerOf(...changes: readonly { at: number; rows: readonly RowState[]; turned?: readonly string[] }[]) {
+function historyOf(...changes: readonly Change[]): ClusterHistory {
   const history = new ClusterHistory()
   for (const { at, rows, turned = [] } of changes) {
     history.record('ann', { sentAt: at - 100, committedAt: at, rows, changedIds: turned })
   }
-  return new ConsistencyChecker(history, LEASE_MS)
+  return history
+}
+
+function checkerOf(...changes: readonly Change[]): ConsistencyChecker {
+  return new ConsistencyChecker(historyOf(...changes), LEASE_MS)
 }
 
 /** A listing of the row `c1`, checked and sent at this time. */
@@ -126,6 +136,51 @@ t.test('a refusal must have a reason', async (t) => {
   }
   t.match(violationsOf(checker, refused(15_000, 'CONNECTION_MISSING', { connectionId: null })), /nothing is a reason/)
   t.same(violationsOf(checker, refused(25_000, 'CONNECTION_MISSING', { connectionId: null })), '')
+})
+
+t.test('a database that loses changes', async (t) => {
+  const added = { at: 1_000, rows: [ROW] }
+  const disabled = { at: 10_000, rows: [{ ...ROW, isActive: false }], turned: ['c1'] }
+  const replaced = { at: 10_000, rows: [{ ...ROW, account: 'a2', token: 't2' }], turned: ['c1'] }
+  const loss = { sentAt: 19_900, committedAt: 20_000 }
+
+  for (const [what, change] of [
+    ['a connection that was disabled', disabled],
+    ['an account that was replaced', replaced]
+  ] as const) {
+    await t.test(`${what}: the earlier listing is valid again`, async (t) => {
+      const history = historyOf(added, change)
+      t.equal(history.revert(9_000, loss), 1)
+      const checker = new ConsistencyChecker(history, LEASE_MS)
+      t.match(violationsOf(checker, listed(15_000)), /over for/, 'it was not before')
+      t.same(violationsOf(checker, listed(19_950)), '', 'it may already be')
+      t.same(violationsOf(checker, listed(21_003)), '')
+    })
+  }
+
+  await t.test('a listing of what was lost is valid for a lease and no longer', async (t) => {
+    const history = historyOf(added, replaced)
+    history.revert(9_000, loss)
+    const checker = new ConsistencyChecker(history, LEASE_MS)
+    const listing = { connectionId: 'c1', view: { account: 'a2', token: 't2', epoch: 0, at: 12_000 } }
+    t.same(violationsOf(checker, listed(20_999, { listing })), '')
+    t.match(violationsOf(checker, listed(21_003, { listing })), /over for 1003/)
+  })
+
+  await t.test('a later change counts', async (t) => {
+    const history = historyOf(added, disabled)
+    history.revert(9_000, loss)
+    const changedIds = ['c1']
+    history.record('ann', { sentAt: 29_900, committedAt: 30_000, rows: disabled.rows, changedIds })
+    history.record('ann', { sentAt: 30_100, committedAt: 30_200, rows: [ROW], changedIds })
+    t.match(violationsOf(new ConsistencyChecker(history, LEASE_MS), listed(31_203)), /from before the last change/)
+  })
+
+  await t.test('an earlier change is not lost', async (t) => {
+    const history = historyOf(added, disabled)
+    t.equal(history.revert(10_000, loss), 0)
+    t.match(violationsOf(new ConsistencyChecker(history, LEASE_MS), listed(21_003)), /over for/)
+  })
 })
 
 t.test('a connection is steady if it has not changed for a lease', async (t) => {

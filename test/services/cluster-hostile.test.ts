@@ -15,6 +15,8 @@ const USER = 'ann'
 const FOLDER = 'folder'
 /** The time for a close in one process to be noticed in another, on a machine with little CPU time. */
 const MOMENT_MS = 100
+/** More than half of a lease, after which a process polls, and less than a lease, after which a row is outdated. */
+const READ_DELAY_MS = 600
 
 t.test('four processes with faults', async (t) => {
   if (!requireService(t, 'postgres', isPostgresInstalled)) return
@@ -22,6 +24,7 @@ t.test('four processes with faults', async (t) => {
   await swapped(t, world)
   await written(t, world)
   await disabled(t, world)
+  await overtaken(t, world)
   await listing(t, world)
   await streaming(t, world)
   await refreshed(t, world)
@@ -153,6 +156,37 @@ async function disabled(t: Test, world: ClusterWorld): Promise<void> {
     judge(t, world, answers.flat())
     t.ok(answers.every((each) => each.at(-1)?.status === 503))
     t.ok(world.processes.every(({ isAlive }) => isAlive))
+  })
+}
+
+async function overtaken(t: Test, world: ClusterWorld): Promise<void> {
+  await t.test('a row that arrives after a poll has reported its change is not leased', async (t) => {
+    const { rows, processes } = world
+    await world.serve({ leaseMs: LEASE_MS, readDelayMs: READ_DELAY_MS })
+    const id = await rows.add(USER, 'account')
+    await rows.add('other', 'other')
+    world.verdict = () => 'drop'
+    // The hits of another user let the processes poll.
+    const enough = new AbortController()
+    const hits = processes.map(() => 0)
+    const asking = processes.map(async (process, n) => {
+      while (!enough.signal.aborted) {
+        if ((await requestListing(process, { userId: 'other', folder: FOLDER })).isHit) hits[n]! += 1
+        await setTimeout(10)
+      }
+    })
+    await until(() => hits.every((count) => count > 10))
+    const first = processes.map(list)
+    await setTimeout(READ_DELAY_MS / 6)
+    const committedAt = await rows.deactivate(USER, id)
+    const answers = await Promise.all(first)
+    const isRefused = ({ code }: ListingResponse) => code === 'CONNECTION_INACTIVE'
+    const isOver = () => monotonicMs() > committedAt + 3 * LEASE_MS
+    const later = await Promise.all(processes.map((process) => ask(process, (answer) => isRefused(answer) || isOver())))
+    enough.abort()
+    await Promise.all(asking)
+    judge(t, world, [...answers, ...later.flat()])
+    t.ok(later.every((each) => each.some(isRefused)))
   })
 }
 

@@ -224,7 +224,7 @@ async function restarted(t: Test, world: ClusterWorld, redis: ClusterRedis): Pro
 async function tried(t: Test, world: ClusterWorld, redis: ClusterRedis): Promise<void> {
   await t.test('no response is older than its lease allows, whatever happens to Redis', async (t) => {
     const moreFaults = redis.faults(() => setTimeout(randomInt(300, 1500)))
-    const options = { leaseMs: LEASE_MS, durationMs: 25_000, redisUrl: redis.url, moreFaults }
+    const options = { leaseMs: LEASE_MS, durationMs: 25_000, redisUrl: redis.url, moreFaults: () => moreFaults }
     const report = await runTrial(world, options)
     for (const comment of report.comments) t.comment(comment)
     t.same(report.violations.slice(0, 5), [])

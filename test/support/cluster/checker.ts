@@ -60,8 +60,9 @@ export class ConsistencyChecker {
     const listedAt = listing.view.at
     const lastChange = this.#history
       .changesOf(userId)
-      .filter(({ committedAt, changedIds: ids }) => {
-        return committedAt < lastCheckedAfter - this.#leaseMs && ids.includes(listing.connectionId)
+      .filter(({ committedAt, changedIds: ids, undoneAt = Infinity }) => {
+        const isInEffect = committedAt < lastCheckedAfter - this.#leaseMs && sentAt < undoneAt
+        return isInEffect && ids.includes(listing.connectionId)
       })
       .at(-1)
     if (lastChange !== undefined && listedAt < lastChange.sentAt)

@@ -18,6 +18,8 @@ export interface RowChange {
   readonly rows: readonly RowState[]
   /** The IDs of the rows that look different after the change, removed ones included. */
   readonly changedIds: readonly string[]
+  /** When it was lost with the database, which went back to an earlier state. */
+  undoneAt?: number
 }
 
 /** The longest time for which the rows may have been current. It may have begun later or ended earlier. */
@@ -33,6 +35,25 @@ export class ClusterHistory {
 
   record(userId: string, change: RowChange): void {
     this.changesOf(userId).push(change)
+  }
+
+  /** Undoes all changes since a time, by `monotonicMs`, with a commit between two others. Returns their number. */
+  revert(since: number, { sentAt, committedAt }: Pick<RowChange, 'sentAt' | 'committedAt'>): number {
+    let lost = 0
+    for (const changes of this.#changes.values()) {
+      const undone = changes.filter((change) => change.sentAt > since && change.undoneAt === undefined)
+      if (undone[0] === undefined) continue
+      const rows = changes[changes.indexOf(undone[0]) - 1]?.rows ?? []
+      for (const change of undone) change.undoneAt = sentAt
+      changes.push({ sentAt, committedAt, rows, changedIds: [] })
+      lost += undone.length
+    }
+    return lost
+  }
+
+  /** Returns the rows of all users with rows. */
+  allRows(): readonly RowState[] {
+    return [...this.#changes.keys()].flatMap((userId) => this.rowsOf(userId))
   }
 
   /** In chronological order. */

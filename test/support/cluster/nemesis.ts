@@ -3,6 +3,7 @@ import type { ClusterRandom } from './random.ts'
 import type { ClusterWorld } from './world.ts'
 import type { RowState } from './history.ts'
 import type { NotificationVerdict } from '../database/postgres-proxy.ts'
+import { Deferred } from '../time/deferred.ts'
 
 /** Faults that affect the processes, by name. */
 export type Faults = Readonly<Record<string, () => Promise<void>>>
@@ -23,6 +24,7 @@ const RECONNECT_SHARE = 0.3
 export class ClusterNemesis {
   /** The number of times each fault happened. */
   readonly faultCounts: Record<string, number> = {}
+  readonly #firstRound = new Deferred<undefined>()
   readonly #world: ClusterWorld
   readonly #random: ClusterRandom
   readonly #users: readonly string[]
@@ -32,6 +34,11 @@ export class ClusterNemesis {
     this.#world = world
     this.#random = random
     this.#users = users
+  }
+
+  /** Resolves when each fault has happened. */
+  get firstRound(): Promise<unknown> {
+    return this.#firstRound.promise
   }
 
   /** Gives each user one connection, and every fourth user two. */
@@ -54,27 +61,31 @@ export class ClusterNemesis {
   async changeConnections(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await setTimeout(this.#random.between(...CHANGE_PAUSE_MS))
-      const inactiveUsers = this.#users.filter((user) =>
-        this.#world.rows.rowsOf(user).every(({ isActive }) => !isActive)
-      )
-      await this.#changeOne(
-        this.#random.pick(inactiveUsers.length > 0 && this.#random.chance(REPAIR_SHARE) ? inactiveUsers : this.#users)
-      )
+      await this.#world.rows.exclusively(async () => {
+        const inactiveUsers = this.#users.filter((user) =>
+          this.#world.rows.rowsOf(user).every(({ isActive }) => !isActive)
+        )
+        await this.#changeOne(
+          this.#random.pick(inactiveUsers.length > 0 && this.#random.chance(REPAIR_SHARE) ? inactiveUsers : this.#users)
+        )
+      })
     }
   }
 
   /** Runs the faults repeatedly, in a random order. Waits for a fault that has begun before it returns. */
   async injectFaults(faults: Faults, signal: AbortSignal): Promise<void> {
-    let remaining: string[] = []
-    while (!signal.aborted) {
+    let remaining = Object.keys(faults)
+    while (!signal.aborted && remaining.length > 0) {
       await setTimeout(this.#random.between(...FAULT_PAUSE_MS))
-      if (remaining.length === 0) remaining = Object.keys(faults)
-      if (remaining.length === 0) return
       const name = this.#random.pick(remaining)
       remaining = remaining.filter((other) => other !== name)
       await faults[name]?.()
       this.faultCounts[name] = (this.faultCounts[name] ?? 0) + 1
+      if (remaining.length > 0) continue
+      this.#firstRound.resolve(undefined)
+      remaining = Object.keys(faults)
     }
+    this.#firstRound.resolve(undefined)
   }
 
   /** The faults of the processes and of their notification connections. */

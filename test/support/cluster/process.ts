@@ -3,8 +3,10 @@
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { Redis } from 'ioredis'
 import type { AddressInfo } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 import type { KeyRingOptions } from '../../../src/crypto/key-ring.ts'
 import { openDatabase } from '../../../src/db/open-database.ts'
+import type { PrismaClient } from '../../../src/generated/prisma/client.ts'
 import cloudStorage from '../../../src/index.ts'
 import { serveCalls } from '../process/service-process.ts'
 import { EventLoop, type Lateness, monotonicMs } from './clock.ts'
@@ -18,6 +20,10 @@ export interface ClusterSettings {
   readonly cloudOrigin: string
   readonly encryption: KeyRingOptions
   readonly leaseMs: number
+  /** Whether polls report changes. Default true. */
+  readonly isPolling?: boolean
+  /** Rows arrive this many milliseconds after they were read, and polls do not. Default 0. */
+  readonly readDelayMs?: number
 }
 
 export type ClusterCall = { readonly kind: 'serve'; readonly settings: ClusterSettings } | { readonly kind: 'lateness' }
@@ -46,7 +52,7 @@ async function serve(settings: ClusterSettings): Promise<number> {
   const app = Fastify({ pluginTimeout: 0, forceCloseConnections: true })
   addTimestamps(app)
   await app.register(cloudStorage, {
-    prisma: database.prisma,
+    prisma: withFaults(database.prisma, settings),
     authenticate: (request) => request.headers['x-user'] as string | undefined,
     encryption,
     leaseMs,
@@ -72,6 +78,26 @@ async function serve(settings: ClusterSettings): Promise<number> {
     await database.close()
   }
   return (app.server.address() as AddressInfo).port
+}
+
+/** Returns a client that hides the changes that polls find, and delays rows. */
+function withFaults(prisma: PrismaClient, { isPolling = true, readDelayMs = 0 }: ClusterSettings) {
+  return prisma.$extends({
+    query: {
+      async $queryRaw({ args, query }) {
+        const rows: unknown = await query(args)
+        const isPoll = args.sql.includes('pg_current_snapshot')
+        return isPoll && !isPolling ? (rows as object[]).map((row) => ({ ...row, changes: [] })) : rows
+      },
+      cloudConnection: {
+        async $allOperations({ args, query }) {
+          const rows = await query(args)
+          if (readDelayMs > 0) await setTimeout(readDelayMs)
+          return rows
+        }
+      }
+    }
+  })
 }
 
 /** Serves a document for each connection, with a body that never ends by itself. */

@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
+import pLimit from 'p-limit'
 import pg from 'pg'
 import type { Test } from 'tap'
 import { Secret } from '../../../src/core/secret.ts'
@@ -23,6 +25,15 @@ export class ClusterRows {
   history = new ClusterHistory()
   /** The number of changes. */
   changes = 0
+  /** The number of changes that were lost with a database. */
+  lost = 0
+  /**
+   * Whether changes to an active row are those of a user who connects it again, which change `connected_at`. Otherwise
+   * only its version changes, and a database that loses changes may use a version twice.
+   */
+  isReconnecting = false
+  /** Runs one function at a time: one that chooses a change by the rows and makes it, or a failover. */
+  readonly exclusively = pLimit(1)
   readonly #url: string
   #session: Promise<pg.Client> | undefined
   readonly #cloud: ClusterCloud
@@ -76,12 +87,8 @@ export class ClusterRows {
 
   async activate(userId: string, id: string): Promise<number> {
     const rows = this.#withChange(userId, id, { isActive: true })
-    return await this.#commit(
-      userId,
-      rows,
-      [id],
-      [["UPDATE cloud_connections SET status = 'ACTIVE' WHERE id = $1", id]]
-    )
+    const update = `UPDATE cloud_connections SET status = 'ACTIVE', connected_at = ${this.#connectedAt} WHERE id = $1`
+    return await this.#commit(userId, rows, [id], [[update, id]])
   }
 
   /** Replaces the account of a row. */
@@ -91,7 +98,8 @@ export class ClusterRows {
       userId,
       rows.find((row) => row.id === id)!
     )
-    const update = 'UPDATE cloud_connections SET account_id = $2, credentials = $3 WHERE id = $1'
+    const update = `UPDATE cloud_connections SET account_id = $2, credentials = $3, connected_at = ${this.#connectedAt}
+      WHERE id = $1`
     return await this.#commit(userId, rows, [id], [[update, id, account, sealed]])
   }
 
@@ -117,12 +125,31 @@ export class ClusterRows {
     return committedAt
   }
 
+  /**
+   * Replaces the database by one that lacks the changes since a time, by `monotonicMs`. The address of the first one
+   * leads to it from then on.
+   *
+   * @throws Error if it has other rows
+   */
+  async replaceDatabase(since: number, replace: () => Promise<void>): Promise<void> {
+    const sentAt = monotonicMs()
+    await (await this.#session)?.end().catch(() => undefined)
+    this.#session = undefined
+    await replace()
+    const rows = await this.#readAll()
+    this.lost += this.history.revert(since, { sentAt, committedAt: monotonicMs() })
+    const describe = (row: Omit<RowState, 'token'>) => [row.id, row.account, row.isActive, row.isDefault].join(' ')
+    const expected = this.history.allRows().map(describe).sort()
+    if (!isDeepStrictEqual(rows.map(describe).sort(), expected)) throw new Error('The database has other rows')
+  }
+
   /** Deletes all rows and the history. */
   async clear(): Promise<void> {
     const sql = await this.#client()
     await sql.query('DELETE FROM cloud_connections')
     this.history = new ClusterHistory()
     this.changes = 0
+    this.lost = 0
   }
 
   /** Terminates the sessions with this application name. Returns their number. */
@@ -145,6 +172,10 @@ export class ClusterRows {
     return rows[0]?.sessions ?? 0
   }
 
+  get #connectedAt(): string {
+    return this.isReconnecting ? "clock_timestamp() AT TIME ZONE 'UTC'" : 'connected_at'
+  }
+
   #withChange(userId: string, id: string, change: Partial<RowState>): RowState[] {
     return this.rowsOf(userId).map((row) => (row.id === id ? { ...row, ...change } : row))
   }
@@ -153,16 +184,29 @@ export class ClusterRows {
     return this.#cipher.seal(new Secret({ token }), { userId, provider: CLUSTER_PROVIDER, id })
   }
 
-  /** Reconnects if the database was stopped meanwhile. */
-  #client(): Promise<pg.Client> {
-    this.#session ??= this.#connect()
-    return this.#session
+  async #readAll(): Promise<Omit<RowState, 'token'>[]> {
+    const sql = await this.#client()
+    const { rows } = await sql.query<Omit<RowState, 'token'>>(
+      `SELECT id, account_id AS account, status = 'ACTIVE' AS "isActive", is_default AS "isDefault"
+      FROM cloud_connections`
+    )
+    return rows
   }
 
-  async #connect(): Promise<pg.Client> {
+  /** Reconnects if the database was stopped meanwhile. */
+  #client(): Promise<pg.Client> {
+    if (this.#session !== undefined) return this.#session
+    const session = this.#connect(() => {
+      if (this.#session === session) this.#session = undefined
+    })
+    this.#session = session
+    return session
+  }
+
+  async #connect(onEnd: () => void): Promise<pg.Client> {
     const client = new pg.Client(this.#url)
     client.on('error', () => undefined)
-    client.once('end', () => (this.#session = undefined))
+    client.once('end', onEnd)
     await client.connect()
     return client
   }

@@ -11,13 +11,14 @@ import type { ClusterWorld, ServeOptions } from './world.ts'
 export interface TrialOptions extends ServeOptions {
   /** A random seed by default. */
   readonly seed?: number
+  /** It takes longer if some fault has not happened until then. */
   readonly durationMs: number
   /** The lease that the responses must satisfy. Defaults to the lease of the processes. */
   readonly promisedMs?: number
   /** Whether faults are injected, besides lost notifications. Default true. */
   readonly isBroken?: boolean
-  /** Additional faults. */
-  readonly moreFaults?: Faults
+  /** Additional faults, which choose by the trial's random numbers. */
+  readonly moreFaults?: (random: ClusterRandom) => Faults
 }
 
 export interface TrialReport {
@@ -28,6 +29,8 @@ export interface TrialReport {
   /** Responses with a 304. */
   readonly unmodified: number
   readonly changes: number
+  /** Changes that were lost with a database. */
+  readonly lostChanges: number
   readonly lost: number
   readonly late: number
   /** The number of times each fault happened. */
@@ -64,7 +67,7 @@ export async function runTrial(world: ClusterWorld, options: TrialOptions): Prom
     leaseMs,
     promisedMs = leaseMs,
     isBroken = true,
-    moreFaults = {}
+    moreFaults = () => ({})
   } = options
   await world.serve(options)
   const random = new ClusterRandom(seed)
@@ -78,8 +81,9 @@ export async function runTrial(world: ClusterWorld, options: TrialOptions): Prom
   for (const process of world.processes) await process.lateness()
   const loop = new EventLoop()
   const driver = new ClusterDriver(world, { random, users: USER_IDS, folders: FOLDERS })
-  const faults = { ...(isBroken && nemesis.faults()), ...moreFaults }
-  await runFor(durationMs, (signal) => [
+  const faults = { ...(isBroken && nemesis.faults()), ...moreFaults(random) }
+  const isLongEnough = Promise.all([setTimeout(durationMs), nemesis.firstRound])
+  await runUntil(isLongEnough, (signal) => [
     driver.run(signal),
     nemesis.changeConnections(signal),
     nemesis.injectFaults(faults, signal)
@@ -90,6 +94,7 @@ export async function runTrial(world: ClusterWorld, options: TrialOptions): Prom
   const report = {
     ...checkAll(checker, driver.responses),
     changes: world.rows.changes,
+    lostChanges: world.rows.lost,
     faultCounts: nemesis.faultCounts
   }
   const { lost, late } = world.messages
@@ -106,12 +111,15 @@ export async function runTrial(world: ClusterWorld, options: TrialOptions): Prom
   }
 }
 
-/** Resolves when all work has ended. Rejects early if some of it fails. */
-async function runFor(durationMs: number, start: (signal: AbortSignal) => Promise<void>[]): Promise<void> {
+/** Ends the work after `isLongEnough`, and resolves when it has ended. Rejects early if some of it fails. */
+async function runUntil(
+  isLongEnough: Promise<unknown>,
+  start: (signal: AbortSignal) => Promise<void>[]
+): Promise<void> {
   const controller = new AbortController()
   const running = start(controller.signal)
   try {
-    await Promise.race([setTimeout(durationMs), firstFailure(running)])
+    await Promise.race([isLongEnough, firstFailure(running)])
   } finally {
     controller.abort()
     await Promise.allSettled(running)

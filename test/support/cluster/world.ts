@@ -5,7 +5,8 @@ import { ClusterCloud } from './cloud.ts'
 import { ClusterProcess } from './process-client.ts'
 import { ClusterRows } from './rows.ts'
 import { PostgresProxy, type NotificationVerdict } from '../database/postgres-proxy.ts'
-import { type PostgresServer, startPostgres } from '../database/postgres.ts'
+import { type PostgresReplica, type PostgresServer, startPostgres } from '../database/postgres.ts'
+import { TcpProxy } from '../process/tcp-proxy.ts'
 
 export interface ServeOptions {
   readonly leaseMs: number
@@ -13,6 +14,8 @@ export interface ServeOptions {
   readonly isListening?: boolean
   /** None by default. */
   readonly redisUrl?: string
+  readonly isPolling?: boolean
+  readonly readDelayMs?: number
 }
 
 /** The LISTEN connection of one process. */
@@ -27,7 +30,9 @@ const PROCESS_COUNT = 4
 
 /** Several processes of one service, with the database and the cloud that they share. */
 export class ClusterWorld {
-  readonly server: PostgresServer
+  /** The server behind the address of the database. */
+  server: PostgresServer
+  readonly database: TcpProxy
   readonly cloud: ClusterCloud
   readonly rows: ClusterRows
   readonly processes: readonly ClusterProcess[]
@@ -40,11 +45,12 @@ export class ClusterWorld {
   readonly #encryption: { readonly current: string; readonly keys: Readonly<Record<string, string>> }
 
   private constructor(
-    parts: Pick<ClusterWorld, 'server' | 'cloud' | 'rows' | 'processes' | 'listeners'>,
+    parts: Pick<ClusterWorld, 'server' | 'database' | 'cloud' | 'rows' | 'processes' | 'listeners'>,
     url: string,
     encryption: { readonly current: string; readonly keys: Readonly<Record<string, string>> }
   ) {
     this.server = parts.server
+    this.database = parts.database
     this.cloud = parts.cloud
     this.rows = parts.rows
     this.processes = parts.processes
@@ -57,25 +63,25 @@ export class ClusterWorld {
   /** No process serves yet. Everything stops at teardown. */
   static async start(t: Test): Promise<ClusterWorld> {
     const server = await startPostgres(t)
-    const url = await server.createDatabase()
+    const database = await TcpProxy.start(t, { host: '127.0.0.1', port: server.port })
+    const url = database.proxiedUrl(await server.createDatabase())
     await (await openDatabase({ url })).close()
-    const { hostname: host, port } = new URL(url)
     const encryption = { current: 'k1', keys: { k1: randomBytes(32).toString('base64') } }
     const cloud = await ClusterCloud.start(t)
     const rows = new ClusterRows(t, url, cloud, encryption)
     const indexes = Array.from({ length: PROCESS_COUNT }, (_, n) => n)
     const listeners = await Promise.all(
       indexes.map(async (n) => ({
-        proxy: await PostgresProxy.start(t, { host, port: Number(port) }),
+        proxy: await PostgresProxy.start(t, { host: '127.0.0.1', port: database.port }),
         applicationName: `listener ${n}`
       }))
     )
     const processes = await Promise.all(indexes.map(() => ClusterProcess.start(t)))
-    return new ClusterWorld({ server, cloud, rows, processes, listeners }, url, encryption)
+    return new ClusterWorld({ server, database, cloud, rows, processes, listeners }, url, encryption)
   }
 
   /** Restarts all processes with empty caches, no rows, and all notifications delivered. */
-  async serve({ leaseMs, isListening = true, redisUrl }: ServeOptions): Promise<void> {
+  async serve({ leaseMs, isListening = true, redisUrl, isPolling, readDelayMs }: ServeOptions): Promise<void> {
     this.verdict = () => 'pass'
     Object.assign(this.messages, { lost: 0, late: 0 })
     this.cloud.delayMs = () => 0
@@ -93,10 +99,21 @@ export class ClusterWorld {
           redisUrl: redisUrl ?? null,
           cloudOrigin: this.cloud.origin,
           encryption: this.#encryption,
-          leaseMs
+          leaseMs,
+          ...(isPolling !== undefined && { isPolling }),
+          ...(readDelayMs !== undefined && { readDelayMs })
         })
       })
     )
+  }
+
+  /** Makes a replica the database. Its clients lose their sessions. */
+  async failOverTo(replica: PostgresReplica): Promise<void> {
+    await this.server.stop()
+    await replica.promote()
+    this.database.target = { host: '127.0.0.1', port: replica.port }
+    this.database.resetAll()
+    this.server = replica
   }
 
   #listenUrl({ proxy, applicationName }: ClusterListener): string {
