@@ -60,6 +60,9 @@ for (const { name, path, isWhole = false } of SUITES) {
   progress(name)
   const suite = await import(path)
   rows.push(...(await suite.rows({ rounds, isShort: values.short, wanted, progress })))
+  // After each suite, so that a failure of the next one loses nothing.
+  if (values.json !== undefined)
+    writeFileSync(values.json, `${JSON.stringify({ rows: rows.map(resultOf) }, null, 2)}\n`)
 }
 progress('')
 
@@ -67,4 +70,3 @@ const minutes = ((performance.now() - began) / 60_000).toFixed(1)
 const machine = `Node ${process.version}, ${cpus().length} × ${cpus()[0].model}, load ${loadavg()[0].toFixed(1)}`
 console.log(`${machine}; ${rounds} rounds, ${minutes} minutes\n`)
 console.log(tableOf(rows, new Map(before.map(({ name, ratio }) => [name, ratio]))))
-if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify({ rows: rows.map(resultOf) }, null, 2)}\n`)

@@ -18,7 +18,7 @@ interface ErrorKind {
 }
 
 /**
- * The closed list of error codes of this package, in the order of their statuses. Codes are stable and documented one by
+ * The closed list of error codes of this package. Codes are stable and documented one by
  * one in `docs/errors.md`, which a test compares with this list. Messages are for people and may change.
  */
 const CATALOGUE = {

@@ -50,7 +50,7 @@ export function createConnectionListener(
   log: FastifyBaseLogger
 ): ConnectionListener {
   const logConnectionLoss = (error: unknown): void => {
-    log.warn({ causes: causesOf(error) }, 'LISTEN connection lost; changes take effect when leases expire')
+    log.warn({ causes: causesOf(error) }, 'LISTEN connection lost; changes take effect with the next poll')
   }
   return new ConnectionListener({ listen, onNotification: onMessage, logConnectionLoss, random: Math.random })
 }

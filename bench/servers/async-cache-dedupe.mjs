@@ -8,7 +8,8 @@ import { authenticateAll, serve } from './serve.mjs'
 const cache = createCache({ ttl: 60, storage: { type: 'memory', options: { size: 1000 } } })
 cache.define('listing', async ({ folder }) => listingOf(folder))
 
-const app = Fastify()
+// The load generator keeps connections that wait for minutes between rounds.
+const app = Fastify({ keepAliveTimeout: 0 })
 authenticateAll(app)
 app.get('/cloud/:provider/listing', async (request, reply) => {
   const { provider } = request.params

@@ -11,7 +11,8 @@ const bento = new BentoCache({
   stores: { memory: bentostore().useL1Layer(memoryDriver({ maxItems: 1000 })) }
 })
 
-const app = Fastify()
+// The load generator keeps connections that wait for minutes between rounds.
+const app = Fastify({ keepAliveTimeout: 0 })
 authenticateAll(app)
 app.get('/cloud/:provider/listing', async (request, reply) => {
   const { provider } = request.params

@@ -55,7 +55,8 @@ async function connectUsers() {
   }
 }
 
-const app = Fastify()
+// The load generator keeps connections that wait for minutes between rounds.
+const app = Fastify({ keepAliveTimeout: 0 })
 authenticateAll(app)
 app.get('/cloud/:provider/listing', async (request, reply) => {
   const { provider } = request.params

@@ -8,7 +8,8 @@ import { authenticateAll, serve } from './serve.mjs'
 const cache = new LRUCache({ max: 1000, ttl: 60_000 })
 const load = async (folder) => listingOf(folder)
 
-const app = Fastify()
+// The load generator keeps connections that wait for minutes between rounds.
+const app = Fastify({ keepAliveTimeout: 0 })
 authenticateAll(app)
 app.get('/cloud/:provider/listing', async (request, reply) => {
   const { provider } = request.params

@@ -47,7 +47,8 @@ const provider = defineProvider({
 })
 
 const db = await openDatabase({ url: settings.databaseUrl })
-const app = Fastify()
+// The load generator keeps connections that wait for minutes between rounds.
+const app = Fastify({ keepAliveTimeout: 0 })
 let setResponses
 if (settings.hasBareRoutes) {
   // In a scope of its own, and before the plugin, so that none of the plugin's hooks applies.

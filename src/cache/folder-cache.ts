@@ -167,8 +167,8 @@ export class FolderCache {
   }
 
   /**
-   * Does the same in this process only, for a connection that has changed. Its new version makes the keys of the old
-   * pages unreachable. Returns how many.
+   * Drops a connection's entries and loads in this process only, since it has changed. Its new version makes the keys
+   * of the old pages unreachable. Returns how many.
    */
   dropConnection(connectionId: string): number {
     return this.#drop(this.#index.findByConnection(connectionId))

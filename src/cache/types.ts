@@ -4,7 +4,7 @@ import type { InvalidatedScope } from './shared-tier.ts'
 export interface FolderCacheOptions {
   /** Maximal number of entries; the least recently used one is evicted first. */
   readonly max: number
-  /** Lifetime of an entry in milliseconds from the start of its fetch, by both clocks. */
+  /** Lifetime of an entry in milliseconds from the start of its fetch, by the clock that has advanced more. */
   readonly ttlMs: number
   /** Maximal total size in bytes, as measured by `sizeOf`. A larger value is returned but not cached. */
   readonly maxBytes: number

@@ -112,8 +112,8 @@ export class Connections {
   }
 
   /**
-   * Opens the connection that a request names, or the user's choice, with a row that is read now. The backend returns no
-   * data of a connection that has been changed or removed meanwhile.
+   * Opens the connection that a request names, or the default one, with a row that is read now. The backend returns
+   * no data of a connection that has been changed or removed meanwhile.
    *
    * @throws StorageError `PROVIDER_UNKNOWN`, `CONNECTION_NOT_FOUND`, `CONNECTION_MISSING`, `CONNECTION_AMBIGUOUS`,
    * `CONNECTION_INACTIVE`, and the errors of {@link open}
@@ -124,7 +124,7 @@ export class Connections {
     providers.assertEnabled(selector.provider)
     const connection = await leases.selectSealed(selector)
     const backend = await this.open(connection)
-    // A confirmation may fail in ways that the layers of the connection, which it encloses, have not seen.
+    // The lease encloses the layers of the connection, and reads the database, which may fail in its own ways.
     const runner = withStorageErrors(withLease(runCall, leases.verifierOf(connection)))
     return { connection, backend: interceptCalls(backend, runner) }
   }

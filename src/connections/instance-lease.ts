@@ -9,7 +9,7 @@ export interface InstanceLeaseOptions {
   readonly leaseMs: number
   readonly clock: Clock
   /**
-   * Called with the changes of each successful poll, before its lease begins. `null`: unknown connections may have
+   * Called with the changes of each successful poll, before a lease begins. `null`: unknown connections may have
    * changed.
    */
   readonly onChanges: (changes: readonly ConnectionChange[] | null) => void
@@ -41,10 +41,10 @@ export class InstanceLease {
   /** Where the next poll continues; `null` if it must start anew. */
   #position: string | null = null
   #pending: Poll | undefined
-  /** Counts the polls. Their times do not give their order: the wall clock may be set back. */
-  #begun = 0
+  /** The number of the latest poll. Times do not give the order: the wall clock may be set back. */
+  #lastBegun = 0
   /** Polls up to this number are outdated: one that began later has succeeded, or one has failed since they began. */
-  #outdated = 0
+  #lastOutdated = 0
   #isDue = false
   #lastPrune: Moment
 
@@ -98,8 +98,8 @@ export class InstanceLease {
 
   #begin(): Poll {
     const startedAt = new Moment(this.#options.clock)
-    this.#begun += 1
-    const poll: Poll = { startedAt, result: this.#poll(startedAt, this.#begun) }
+    this.#lastBegun += 1
+    const poll: Poll = { startedAt, result: this.#poll(startedAt, this.#lastBegun) }
     this.#pending = poll
     this.#isDue = false
     const onSettled = (): void => {
@@ -115,14 +115,14 @@ export class InstanceLease {
       const { position, changes } = await changeLog.poll(this.#position)
       onChanges(changes)
       onPolled(changes === null ? 'reset' : 'ok')
-      if (number <= this.#outdated) return
-      this.#outdated = number
+      if (number <= this.#lastOutdated) return
+      this.#lastOutdated = number
       this.#position = position
       this.#heldSince = startedAt
     } catch (error) {
-      // The database may have been replaced meanwhile, so the next poll starts anew, whatever the others in flight bring.
+      // The database may have been replaced, so the next poll starts anew, whatever the others in flight bring.
       // What the lease covers stays valid until it ends.
-      this.#outdated = this.#begun
+      this.#lastOutdated = this.#lastBegun
       this.#position = null
       onPolled('failed')
       throw error

@@ -32,11 +32,11 @@ const MAX_USERS = 20_000
 /** A slow read has often waited for a new database connection, which the next read finds open. */
 const MAX_ATTEMPTS = 2
 
-/** What this process has leased of one user. Any change of the user's connections drops it as a whole. */
+/** What this process has leased for one user. Any change of the user's connections drops it as a whole. */
 export class UserLease {
   /** By id. Fields that change without a new version, such as the label, may be out of date. */
   readonly connections = new Map<string, Connection>()
-  /** The ids of the connections of requests that name none, by provider. */
+  /** The id of the default connection of each provider. */
   readonly defaults = new Map<string, string>()
   isDropped = false
 }
@@ -98,8 +98,8 @@ export class Leases {
   }
 
   /**
-   * Does the same with a row that is read now: a change must not go to the connection that was the default a moment
-   * ago.
+   * Selects a connection as {@link select}, by a row that is read now: a change must not go to the connection that was
+   * the default a moment ago.
    *
    * @throws StorageError as {@link select}
    */
@@ -159,15 +159,15 @@ export class Leases {
     this.#users.delete(userId)
   }
 
-  /** Does the same for all users. */
+  /** Drops what is leased of all users. */
   dropAll(): void {
     this.#reads.retireAll()
     this.#users.clear()
   }
 
   /**
-   * Processes a change notification. `null`: notifications may have been missed. Returns true if the connection has
-   * changed since it was leased, or may have.
+   * Processes a change notification. `null`: notifications may have been missed. Returns true if what is cached for the
+   * named connection is outdated, or may be.
    */
   onNotification(notification: ConnectionNotification | null): boolean {
     if (notification === null) {
@@ -180,7 +180,11 @@ export class Leases {
     return isRemoved || leased === undefined || leased.version < version
   }
 
-  /** Returns the leased default connection, or reads it. @throws StorageError `CONNECTION_MISSING`, `CONNECTION_AMBIGUOUS` */
+  /**
+   * Returns the leased default connection, or reads it.
+   *
+   * @throws StorageError `CONNECTION_MISSING`, `CONNECTION_AMBIGUOUS`
+   */
   async #choose(userId: string, provider: string): Promise<Connection | SealedConnection> {
     const user = this.#users.get(userId)
     const connection = user?.connections.get(user.defaults.get(provider) ?? '')

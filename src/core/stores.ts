@@ -113,7 +113,7 @@ export interface ConnectionStore {
   remove(userId: string, id: string): Promise<SealedConnection | null>
   /** Removes and returns all rows of the user. */
   removeAll(userId: string): Promise<SealedConnection[]>
-  /** @throws Error that names the missing object, unless the tables and the version trigger exist */
+  /** @throws Error that names what is missing: tables, triggers or privileges, or that the database is a replica */
   assertReady(): Promise<void>
 }
 

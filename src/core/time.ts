@@ -60,7 +60,7 @@ export function sleep(waitMs: number, signal: AbortSignal): Promise<void> {
   })
 }
 
-/** Resolves when `work` has settled, or after `ms` milliseconds. */
+/** Resolves when `work` has settled, or after `timeoutMs` milliseconds. */
 export async function waitUntilSettled(work: Promise<unknown>, timeoutMs: number): Promise<void> {
   const settled = new AbortController()
   const onSettled = (): void => {

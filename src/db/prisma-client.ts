@@ -1,7 +1,7 @@
 import type { Connection, ConnectionStatus, SealedConnection } from '../core/connection.ts'
 import type { PendingFlow } from '../core/stores.ts'
 
-/** The columns of a connection that are read: without the credentials and unused ones. */
+/** The columns that are read, except the credentials. */
 export type ConnectionColumns = { readonly [Column in keyof Connection]: true }
 
 /** A row with those columns; Prisma's arrays are not read-only. */

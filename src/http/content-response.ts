@@ -169,7 +169,7 @@ interface ContentMetadata {
   readonly validators: Validators
 }
 
-/** @throws StorageError `OBJECT_NOT_FOUND`, also for an object without content; `INVALID_REQUEST` as `formatOf` */
+/** @throws StorageError `OBJECT_NOT_FOUND`, also for an object without content; `INVALID_REQUEST` as `selectFormat` */
 async function loadMetadata(content: MetadataRequest, signal: AbortSignal): Promise<ContentMetadata> {
   const { backend, id, exportAs } = content
   const entry = content.entry ?? (await backend.stat(id, { signal }))

@@ -25,8 +25,8 @@ const DISCLOSING_METHODS: ReadonlySet<BackendMethod> = new Set<BackendMethod>([
 /** Lease of a body if leases are disabled: the connection cannot be checked for each byte. */
 const DEFAULT_BODY_LEASE_MS = 1_000
 /**
- * An interval between confirmations and the timeout of one take an interval each. The other two are the age of the
- * information, so that the poll which renews the lease of the process in its second half serves bodies, too.
+ * One interval passes between two confirmations, and a confirmation may take another. The information may be two
+ * intervals old, so that the poll which renews the lease of the instance in its second half serves bodies, too.
  */
 const INTERVALS_PER_LEASE = 4
 /** Delay before the database is queried again after an immediate failure. */

@@ -49,8 +49,8 @@ export interface LayerOptions {
  * - Pages and links are checked before anything caches them.
  * - Only the innermost layer sees the signal that the egress gets, which identifies the host.
  *
- * Transfers and documents put `withLease` around the result, once per opening, since all openings of a connection share
- * the layers below.
+ * `Connections.openSelected` puts `withLease` around the result, once per opening, since all openings of a connection
+ * share the layers below.
  */
 export function applyLayers(backend: StorageBackend, options: LayerOptions): StorageBackend {
   const { clock, timeouts, tracing, provider, detailsOf, reauth, health, links, hosts } = options

@@ -7,7 +7,7 @@ import type { BackendMethod, CallRunner } from './layer.ts'
 
 /**
  * Removes links that a browser must not open from entries, and rejects such a download link: host applications put
- * them into their pages, where a `javascript:` link of a user's server would run. It must be inside of
+ * them into their pages, where a `javascript:` link of a user's server would run. It must be inside
  * all caches, so that they store no such links.
  */
 export function withSafeLinks(next: CallRunner, policy: EgressPolicy): CallRunner {

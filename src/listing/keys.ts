@@ -8,7 +8,8 @@ import { StorageError } from '../errors.ts'
 
 /** Cache keys and cursors contain all parameters, so that neither is found under others. */
 function parameterTexts({ limit, kind }: PageParameters): string[] {
-  return [String(limit), kind ?? 'any']
+  const texts = { limit: String(limit), kind: kind ?? 'any' } satisfies Record<keyof PageParameters, string>
+  return Object.values(texts)
 }
 
 /** The scope of a cursor. A cursor is rejected in any other scope. */
@@ -49,7 +50,7 @@ function isSameVersion(a: Connection, b: Connection): boolean {
   return a.version === b.version && a.connectedAt.getTime() === b.connectedAt.getTime()
 }
 
-/** Returns true if a listing of the connection as it was `before` may be returned `now`. */
+/** Returns true if a listing of the `previous` connection may be returned for the `current` one. */
 export function isUnchanged(current: Connection, previous: Connection): boolean {
   return isSameVersion(current, previous) && current.status === 'ACTIVE'
 }

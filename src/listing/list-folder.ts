@@ -54,7 +54,7 @@ export interface FolderListingsOptions {
   readonly metrics: Pick<Metrics, 'listingLoaded'>
 }
 
-/** A request with its lease and its cached page, both read in the same turn of the event loop. */
+/** A request with its leased connection and its cached page, both found in the same turn of the event loop. */
 export interface ListingLookup {
   readonly request: ListFolderRequest
   /** The cached listing of a leased connection; `undefined` if it takes a load. */
@@ -83,8 +83,8 @@ class ConnectionChangedError extends Error {}
 const MAX_ATTEMPTS = 3
 
 /**
- * Lists folders through the cache. The connection's lease is checked before the cache is read and, if anything was
- * loaded or awaited, again right before the response. A hit within a lease costs no query.
+ * Lists folders through the cache. The connection is checked before the cache is read and, if anything was loaded or
+ * awaited, again right before the response. While the lease of the instance is held, a hit costs no query.
  */
 export class FolderListings {
   readonly #options: FolderListingsOptions
@@ -120,6 +120,7 @@ export class FolderListings {
     const provider = shared === null ? undefined : providers.getLoaded(request.provider)
     if (shared !== null) {
       if (provider === undefined) return { request, connection }
+      // Before the generation is read: an impossible folder must get none.
       checkFolderId(provider, request)
     }
     const folder = folderOf(request, connection)

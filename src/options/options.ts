@@ -87,9 +87,9 @@ export interface CloudStorageOptions {
   readonly providers?: Readonly<Record<string, ProviderOption>>
   readonly cache?: GivenCacheOptions
   /**
-   * Longest lease of a connection in milliseconds, from the start of the read: no response relies on older data. Each
-   * lease is randomly shortened by up to half, so that many leases do not end together. A read may always take 250
-   * ms, even if the lease is shorter; with 0 each request reads, without that limit. Default 2000.
+   * How long this instance trusts what it has read about connections, in milliseconds from the start of its last poll of
+   * the change log: no response relies on older data. A poll or a read may always take 250 ms, even if the lease is
+   * shorter; with 0 each request reads its connection, without that limit. Default 2000.
    */
   readonly leaseMs?: number
   readonly limits?: Partial<LimitOptions>

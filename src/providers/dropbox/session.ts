@@ -19,7 +19,7 @@ export interface DropboxOrigins {
   readonly api: string
   /** The origin for uploads and downloads. */
   readonly content: string
-  /** Allowed hosts of temporary links, in the format of `pinnedUrl`. */
+  /** Allowed hosts of temporary links, in the format of `parseProviderUrl`. */
   readonly linkHosts: readonly string[]
 }
 

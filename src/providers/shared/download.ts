@@ -43,7 +43,7 @@ export async function downloadLatest<File>(
  * Downloads the content, or the requested range, of a file of known size.
  *
  * @returns `null` if the bytes belong to another, newer version
- * @throws StorageError `RANGE_NOT_SATISFIABLE`, `INVALID_REQUEST`, and the errors of `refusal`
+ * @throws StorageError `RANGE_NOT_SATISFIABLE`, `INVALID_REQUEST`, and the errors of `readError`
  */
 export async function downloadContent(
   file: FileMetadata,
