@@ -15,6 +15,7 @@ import { type Clock, Moment } from '../core/time.ts'
 import { StorageError } from '../errors.ts'
 import type { LeaseVerifier } from '../layers/lease.ts'
 import { InstanceLease, MAX_READ_MS } from './instance-lease.ts'
+import { type Reader, SharedReads } from './shared-reads.ts'
 
 export interface LeaseOptions {
   readonly connections: Pick<ConnectionStore, 'find' | 'findSealed' | 'listSealed'>
@@ -266,55 +267,4 @@ function withoutCredentials(row: Connection | SealedConnection): Connection {
   if (!('sealedCredentials' in row)) return row
   const { sealedCredentials, ...connection } = row
   return connection
-}
-
-/** Performs a read. `isCurrent` returns true while its result may be leased. */
-type Reader<T> = (isCurrent: () => boolean) => Promise<T>
-
-interface Read<T> {
-  readonly startedAt: Moment
-  readonly result: Promise<T>
-}
-
-/**
- * The reads in flight, by user and subject. Callers with the same subject share the latest one. A reported change of
- * the user, or a later read, retires it: no caller joins it any more, and its result is not leased.
- */
-class SharedReads {
-  readonly #clock: Clock
-  readonly #users = new Map<string, Map<string, Read<unknown>>>()
-
-  constructor(clock: Clock) {
-    this.#clock = clock
-  }
-
-  /** Returns the read that began less than `maxAgeMs` ago, or begins one. */
-  join<T>(userId: string, subject: string, read: Reader<T>, maxAgeMs: number): Read<T> {
-    const pending = this.#users.get(userId)?.get(subject) as Read<T> | undefined
-    if (pending !== undefined && pending.startedAt.ageMs(this.#clock) < maxAgeMs) return pending
-    return this.begin(userId, subject, read)
-  }
-
-  begin<T>(userId: string, subject: string, run: Reader<T>): Read<T> {
-    const reads = this.#users.get(userId) ?? new Map<string, Read<unknown>>()
-    this.#users.set(userId, reads)
-    const startedAt = new Moment(this.#clock)
-    const isCurrent = (): boolean => this.#users.get(userId) === reads && reads.get(subject)?.startedAt === startedAt
-    const result = run(isCurrent).finally(() => {
-      if (!isCurrent()) return
-      reads.delete(subject)
-      if (reads.size === 0) this.#users.delete(userId)
-    })
-    const read = { startedAt, result }
-    reads.set(subject, read)
-    return read
-  }
-
-  retire(userId: string): void {
-    this.#users.delete(userId)
-  }
-
-  retireAll(): void {
-    this.#users.clear()
-  }
 }
