@@ -1,5 +1,5 @@
--- The log of changed connections. Each instance polls it once per lease, for all of its connections: everything that
--- it has read before and that no poll names is still valid.
+-- The log of changed connections. Each instance polls it for all of its connections: everything that it has read before
+-- and that no poll names is still valid.
 
 -- CreateTable
 CREATE TABLE "cloud_connection_changes" (
