@@ -3,7 +3,7 @@ import type { ProviderCatalog } from '../connections/provider-catalog.ts'
 import { StorageError } from '../errors.ts'
 import { parseFolderId } from '../core/ids.ts'
 import type { FolderListings, ListFolderRequest, ListFolderResult, ListingStatus } from '../listing/list-folder.ts'
-import type { Encoding, Representation } from '../listing/rendered-listing.ts'
+import type { Encoding } from '../listing/rendered-listing.ts'
 import { negotiateEncoding, setPrivateHeaders, VARY_COMPRESSED } from './headers.ts'
 import { clientSignal } from './in-flight.ts'
 import type { DescribeRoute } from './openapi/describe.ts'
@@ -38,7 +38,7 @@ export function listingRoute(app: FastifyInstance, deps: ListingRouteDeps, descr
       const { etag } = matches(ifNoneMatch, representation.etag) ? representation : listing.identity
       if (matches(ifNoneMatch, etag)) return reply.header('etag', etag).code(304).send()
     }
-    return sendBody(reply, representation)
+    return reply.headers(representation.headers).send(representation.bytes)
   }
 
   // Not async, so that a cache hit is answered in the same turn of the event loop.
@@ -83,11 +83,6 @@ function parseListRequest(request: ListingRequest, { providers, takeRefresh }: L
     takeRefresh(userId)
   }
   return { userId, provider, folderId, connectionId, parameters, cursor, refresh }
-}
-
-function sendBody(reply: FastifyReply, { bytes, etag, encoding }: Representation): FastifyReply {
-  if (encoding !== 'identity') void reply.header('content-encoding', encoding)
-  return reply.header('etag', etag).type('application/json; charset=utf-8').send(bytes)
 }
 
 /** Returns the value of `Cache-Status` (RFC 9211). */

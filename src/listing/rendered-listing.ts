@@ -12,6 +12,8 @@ export interface Representation {
   /** A strong validator, quoted as in the header. Equal bytes have equal validators. */
   readonly etag: string
   readonly encoding: Encoding | 'identity'
+  /** The headers that describe the bytes, the same for every reader. */
+  readonly headers: Readonly<Record<string, string>>
 }
 
 /** A serialised listing: rendered once when it is loaded, and compressed at most once per encoding. */
@@ -25,7 +27,7 @@ export class RenderedListing {
 
   private constructor(bytes: Buffer, next: string | null) {
     this.#hash = createHash('sha256').update(bytes).digest('base64url')
-    this.#identity = { bytes: toOwnMemory(bytes), etag: `"${this.#hash}"`, encoding: 'identity' }
+    this.#identity = createRepresentation(bytes, `"${this.#hash}"`, 'identity')
     this.next = next
   }
 
@@ -56,7 +58,7 @@ export class RenderedListing {
   }
 
   addCompressed(encoding: Encoding, bytes: Buffer): void {
-    this.#compressed.set(encoding, { bytes: toOwnMemory(bytes), etag: `"${this.#hash}-${encoding}"`, encoding })
+    this.#compressed.set(encoding, createRepresentation(bytes, `"${this.#hash}-${encoding}"`, encoding))
   }
 
   removeCompressed(encoding: Encoding): void {
@@ -69,6 +71,15 @@ export class RenderedListing {
     this.#claimed.add(task)
     return true
   }
+}
+
+function createRepresentation(bytes: Buffer, etag: string, encoding: Representation['encoding']): Representation {
+  const headers = {
+    'content-type': 'application/json; charset=utf-8',
+    etag,
+    ...(encoding !== 'identity' && { 'content-encoding': encoding })
+  }
+  return { bytes: toOwnMemory(bytes), etag, encoding, headers }
 }
 
 /**
