@@ -60,11 +60,12 @@ export function listingRoute(app: FastifyInstance, deps: ListingRouteDeps, descr
 const MAX_PARAMETERS_LENGTH = 1024
 
 /**
- * Returns a text that determines which listing a user requests; `undefined` if the request must be examined each time.
- * Made of the validated query and not of the URL, since a hook of the host may have replaced the query.
+ * Returns a text that determines which listing a user requests; `undefined` for a long one, and for a page with a cursor,
+ * of which each hit may start a read-ahead. Made of the validated query and not of the URL, since a hook of the host may
+ * have replaced the query.
  */
 function parametersOf({ params, query }: ListingRequest): string | undefined {
-  if (query.cursor !== undefined || query.refresh) return undefined
+  if (query.cursor !== undefined) return undefined
   const text = params.provider + JSON.stringify(query)
   return text.length > MAX_PARAMETERS_LENGTH ? undefined : text
 }
