@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import type { FeedPage } from './change-feed.ts'
 import type { Entry, EntryPage, ExportFormat } from './entry.ts'
 
 /**
@@ -27,6 +28,11 @@ export interface Capabilities {
   readonly remove: Ability
   readonly createFolder: Ability
   readonly downloadUrl: Ability
+  /**
+   * Cached pages can be confirmed by what the provider reports about changes: natively by a feed of changes, emulated
+   * by validators of folders. Default: `unsupported`.
+   */
+  readonly changes?: Ability
 }
 
 /** Options of every call. Aborting the signal ends the call, and a download's body, with the signal's reason. */
@@ -148,4 +154,13 @@ export interface StorageBackend {
   createFolder?(parentId: string | null, name: string, call: Call): Promise<Entry>
   downloadUrl?(id: string, call: DownloadUrlCall): Promise<DownloadUrl>
   account(call: Call): Promise<Account>
+  /**
+   * Returns the current position of a scope's feed. A page that is loaded afterwards is older than no change that
+   * `changes` reports from there on.
+   */
+  position?(scope: string, call: Call): Promise<string>
+  /** Returns what has changed in a scope since a position. Changes may be repeated, and in any order. */
+  changes?(scope: string, position: string, call: Call): Promise<FeedPage>
+  /** Returns true if a folder has not changed since the page with this mark was loaded. */
+  isCurrent?(folderId: string | null, mark: string, call: Call): Promise<boolean>
 }

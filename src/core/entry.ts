@@ -1,3 +1,5 @@
+import type { PageFreshness } from './change-feed.ts'
+
 /** The kind of an entry. Shared drives are entries of the root, of kind `drive`. */
 export type EntryKind = 'file' | 'folder' | 'drive' | 'package' | 'link' | 'shortcut'
 
@@ -75,6 +77,8 @@ export interface EntryPage {
   readonly next: string | null
   readonly complete: boolean
   readonly reason: IncompleteReason | null
+  /** How the page can be confirmed later. Default `null`: not at all; it is cached for a short time. */
+  readonly freshness?: PageFreshness | null
 }
 
 /** Longest cursor that the route returns and accepts, in characters. */

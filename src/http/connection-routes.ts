@@ -151,5 +151,5 @@ export function providerRoutes(
 function toPublicProvider({ id, label, connect, capabilities }: ProviderDefinition): object {
   const publicConnect =
     connect.type === 'oauth2' ? { type: connect.type } : { type: connect.type, schema: connect.schema }
-  return { id, label, connect: publicConnect, capabilities }
+  return { id, label, connect: publicConnect, capabilities: { changes: 'unsupported', ...capabilities } }
 }

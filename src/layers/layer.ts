@@ -6,7 +6,17 @@ import { type FailureDetails, StorageError } from '../errors.ts'
 
 /** The methods of a backend that make remote calls. */
 export type BackendMethod =
-  'listFolder' | 'stat' | 'download' | 'upload' | 'remove' | 'createFolder' | 'downloadUrl' | 'account'
+  | 'listFolder'
+  | 'stat'
+  | 'download'
+  | 'upload'
+  | 'remove'
+  | 'createFolder'
+  | 'downloadUrl'
+  | 'account'
+  | 'position'
+  | 'changes'
+  | 'isCurrent'
 
 /** Runs one call of a backend. `run` makes the call, with the caller's options or with others. */
 export type CallRunner = <C extends Call, T>(method: BackendMethod, call: C, run: (call: C) => Promise<T>) => Promise<T>
@@ -23,6 +33,9 @@ export function interceptCalls(backend: StorageBackend, runner: CallRunner): Sto
   const remove = backend.remove?.bind(backend)
   const createFolder = backend.createFolder?.bind(backend)
   const downloadUrl = backend.downloadUrl?.bind(backend)
+  const position = backend.position?.bind(backend)
+  const changes = backend.changes?.bind(backend)
+  const isCurrent = backend.isCurrent?.bind(backend)
   return {
     provider: backend.provider,
     capabilities: backend.capabilities,
@@ -40,6 +53,13 @@ export function interceptCalls(backend: StorageBackend, runner: CallRunner): Sto
     }),
     ...(downloadUrl && {
       downloadUrl: (id, call) => runner('downloadUrl', call, (call) => downloadUrl(id, call))
+    }),
+    ...(position && { position: (scope, call) => runner('position', call, (call) => position(scope, call)) }),
+    ...(changes && {
+      changes: (scope, since, call) => runner('changes', call, (call) => changes(scope, since, call))
+    }),
+    ...(isCurrent && {
+      isCurrent: (folderId, mark, call) => runner('isCurrent', call, (call) => isCurrent(folderId, mark, call))
     })
   }
 }
@@ -100,7 +120,10 @@ const SPAN_NAMES: Readonly<Record<BackendMethod, string>> = {
   remove: 'cloud_storage.remove',
   createFolder: 'cloud_storage.create_folder',
   downloadUrl: 'cloud_storage.download_url',
-  account: 'cloud_storage.account'
+  account: 'cloud_storage.account',
+  position: 'cloud_storage.position',
+  changes: 'cloud_storage.changes',
+  isCurrent: 'cloud_storage.is_current'
 }
 
 type Outcome<T> = { readonly result: T } | { readonly abortError: unknown }

@@ -59,7 +59,10 @@ const IDEMPOTENT_METHODS: ReadonlySet<BackendMethod> = new Set<BackendMethod>([
   'download',
   'remove',
   'downloadUrl',
-  'account'
+  'account',
+  'position',
+  'changes',
+  'isCurrent'
 ])
 
 /**

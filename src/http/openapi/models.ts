@@ -88,7 +88,8 @@ export const providersExample = {
         atomicReplace: 'unsupported',
         remove: 'native',
         createFolder: 'native',
-        downloadUrl: 'unsupported'
+        downloadUrl: 'unsupported',
+        changes: 'unsupported'
       }
     }
   ]
@@ -136,7 +137,8 @@ const ABILITY_DESCRIPTIONS = {
   atomicReplace: 'Replaces a file in one step: an interrupted upload leaves the old content.',
   remove: 'Removes files.',
   createFolder: 'Creates folders.',
-  downloadUrl: 'Provides download links that need no credentials.'
+  downloadUrl: 'Provides download links that need no credentials.',
+  changes: 'Reports changes, so that cached listings are confirmed instead of loaded again.'
 } satisfies Record<keyof Capabilities, string>
 
 const entry = {

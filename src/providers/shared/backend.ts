@@ -10,6 +10,7 @@ import type {
   StorageBackend,
   UploadCall
 } from '../../core/backend.ts'
+import type { FeedPage } from '../../core/change-feed.ts'
 import type { Entry, EntryPage } from '../../core/entry.ts'
 import { Diagnosis, StorageError } from '../../errors.ts'
 import type { NotFoundCode } from './errors.ts'
@@ -41,6 +42,9 @@ export interface Operations<Session, Id, Folder> {
   readonly createFolder: (session: Session, parent: Folder, name: string, call: Call) => Promise<Entry>
   readonly downloadUrl?: (session: Session, id: Id, call: DownloadUrlCall) => Promise<DownloadUrl>
   readonly account: (session: Session, call: Call) => Promise<Account>
+  readonly position?: (session: Session, scope: string, call: Call) => Promise<string>
+  readonly changes?: (session: Session, scope: string, position: string, call: Call) => Promise<FeedPage>
+  readonly isCurrent?: (session: Session, folder: Folder, mark: string, call: Call) => Promise<boolean>
 }
 
 /** Returns a backend that checks the arguments of each call, and passes them to the operation with the session. */
@@ -48,7 +52,7 @@ export function createBackend<Session, Id, Folder>(
   operations: Operations<Session, Id, Folder>,
   session: Session
 ): StorageBackend {
-  const { provider, capabilities, parseId, parseFolderId, downloadUrl } = operations
+  const { provider, capabilities, parseId, parseFolderId, downloadUrl, position, changes, isCurrent } = operations
   const onObject =
     <ObjectCall extends Call, Result>(run: (session: Session, id: Id, call: ObjectCall) => Promise<Result>) =>
     async (id: string, call: ObjectCall): Promise<Result> => {
@@ -86,7 +90,25 @@ export function createBackend<Session, Id, Folder>(
     account: async (call) => {
       call.signal.throwIfAborted()
       return operations.account(session, call)
-    }
+    },
+    ...(position !== undefined && {
+      position: async (scope, call) => {
+        call.signal.throwIfAborted()
+        return position(session, scope, call)
+      }
+    }),
+    ...(changes !== undefined && {
+      changes: async (scope, since, call) => {
+        call.signal.throwIfAborted()
+        return changes(session, scope, since, call)
+      }
+    }),
+    ...(isCurrent !== undefined && {
+      isCurrent: async (folderId, mark, call) => {
+        call.signal.throwIfAborted()
+        return isCurrent(session, parseFolderId(folderId), mark, call)
+      }
+    })
   }
 }
 
