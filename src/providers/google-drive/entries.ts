@@ -118,7 +118,7 @@ export function parseFolderId(id: string | null): ItemId {
 }
 
 /** Formats the id that clients receive. */
-function formatId(id: string, resourceKey: string | null | undefined): string {
+export function formatId(id: string, resourceKey: string | null | undefined): string {
   return resourceKey === null || resourceKey === undefined || resourceKey === '' ? id : `${id}/${resourceKey}`
 }
 

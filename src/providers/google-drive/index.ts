@@ -5,6 +5,7 @@ import { defineProvider, type OAuthProvider } from '../../core/provider.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
 import { createBackend, type Operations } from '../shared/backend.ts'
 import { failure } from '../shared/errors.ts'
+import { changes, position } from './changes.ts'
 import { downloadFile } from './download.ts'
 import { FILE_FIELDS, FOLDER, type ItemId, parseFolderId, parseId, quotaOf } from './entries.ts'
 import { findByName, listFolder } from './list.ts'
@@ -68,7 +69,8 @@ const CAPABILITIES: Capabilities = {
   atomicReplace: 'native',
   remove: 'native',
   createFolder: 'emulated',
-  downloadUrl: 'unsupported'
+  downloadUrl: 'unsupported',
+  changes: 'native'
 }
 
 const OPERATIONS: Operations<DriveSession, ItemId, ItemId> = {
@@ -82,7 +84,9 @@ const OPERATIONS: Operations<DriveSession, ItemId, ItemId> = {
   upload: uploadFile,
   remove,
   createFolder,
-  account
+  account,
+  position,
+  changes
 }
 
 async function stat(session: DriveSession, itemId: ItemId, call: Call): Promise<Entry> {

@@ -5,6 +5,7 @@ import { isStorageError } from '../../errors.ts'
 import { asObject } from '../shared/entries.ts'
 import { failure } from '../shared/errors.ts'
 import { invalidCursor, readJsonCursor } from '../shared/paging.ts'
+import { freshnessOf } from './changes.ts'
 import { DRIVE_FIELDS, driveEntry, FILE_FIELDS, fileEntry, FOLDER, type ItemId, ROOT, SHORTCUT } from './entries.ts'
 import { type DriveSession, getFolder, getRootId } from './session.ts'
 import { withTargetStates } from './shortcuts.ts'
@@ -22,6 +23,11 @@ const ROOT_FOLDER: ItemId = { id: ROOT, resourceKey: null, publicId: ROOT }
 /** Returns one page of a folder in one call. Empty folders, shortcuts and the drives of the root need more. */
 export async function listFolder(session: DriveSession, itemId: ItemId, call: ListCall): Promise<EntryPage> {
   const folder = await resolveFolder(session, itemId, call)
+  const page = await listPage(session, folder, call)
+  return { ...page, freshness: await freshnessOf(session, folder, page.entries, call) }
+}
+
+async function listPage(session: DriveSession, folder: ItemId, call: ListCall): Promise<EntryPage> {
   const cursor = call.cursor === undefined ? null : readCursor(call.cursor, call.limit)
   if (cursor?.phase === 'drives' && (folder.id !== ROOT || call.kind !== undefined)) {
     throw invalidCursor()

@@ -238,32 +238,75 @@ class DriveClient {
   }
 }
 
-/** Maximum folders with a cached shared drive. For other folders, Google searches longer. */
+/** Maximum folders with a cached location. Without it, Google searches longer, and pages may not be covered by a feed. */
 const MAX_FOLDERS = 5000
+const MAX_DRIVES_WITHOUT_FEED = 1000
+/** Google allows 100 levels. */
+const MAX_DEPTH = 200
+
+interface FolderLocation {
+  /** `null` in My Drive, and for folders that others share. */
+  readonly driveId: string | null
+  /** `null` for roots, and if the parent is not visible to the user. */
+  readonly parentId: string | null
+}
+
+/** `unknown`: the location of the folder `id`, the folder itself or one above it, must be requested first. */
+export type Whereabouts = 'my-drive' | 'shared-drive' | 'elsewhere' | { readonly unknown: string }
 
 /** The locations of folders that a connection has learned from its responses. */
 class DriveIndex {
   /** Google's id of the root of My Drive; `null` if unknown. */
   rootId: string | null = null
-  /** The shared drive of folders and of the drives themselves, by id. */
-  readonly #drives = new LRUCache<string, string>({ max: MAX_FOLDERS })
+  /** Whether the caller reads the feed of changes. Only then are locations requested. */
+  isFeedRead = false
+  /** Folders, and the shared drives themselves, by id. */
+  readonly #folders = new LRUCache<string, FolderLocation>({ max: MAX_FOLDERS })
+  /** Shared drives of which the user is no member, although some of their items are shared with the user. */
+  readonly #drivesWithoutFeed = new LRUCache<string, true>({ max: MAX_DRIVES_WITHOUT_FEED })
 
   driveIdOf(folderId: string): string | null {
-    return this.#drives.get(folderId) ?? null
+    return this.#folders.get(folderId)?.driveId ?? null
+  }
+
+  /** Returns where a folder is, following its parents as far as they are known. */
+  whereIs(folderId: string): Whereabouts {
+    let id = folderId
+    for (let depth = 0; depth < MAX_DEPTH; depth++) {
+      if (id === this.rootId) return 'my-drive'
+      const location = this.#folders.get(id)
+      if (location === undefined) return { unknown: id }
+      if (location.driveId !== null) return 'shared-drive'
+      if (location.parentId === null) return 'elsewhere'
+      id = location.parentId
+    }
+    return 'elsewhere'
+  }
+
+  has(folderId: string): boolean {
+    return this.#folders.has(folderId)
   }
 
   addDrive(driveId: string): void {
-    this.#drives.set(driveId, driveId)
+    this.#folders.set(driveId, { driveId, parentId: null })
   }
 
-  /** Stores the shared drive of a folder, or removes it if the folder is in none any more. */
-  updateFromFile({ id, mimeType, driveId }: drive_v3.Schema$File): void {
+  /** Stores the location of a folder. */
+  updateFromFile({ id, mimeType, driveId, parents }: drive_v3.Schema$File): void {
     if (typeof id !== 'string' || mimeType !== FOLDER) return
-    if (typeof driveId === 'string') this.#drives.set(id, driveId)
-    else this.#drives.delete(id)
+    this.#folders.set(id, { driveId: driveId ?? null, parentId: parents?.[0] ?? null })
   }
 
   delete(folderId: string): void {
-    this.#drives.delete(folderId)
+    this.#folders.delete(folderId)
+  }
+
+  hasFeed(driveId: string): boolean {
+    return !this.#drivesWithoutFeed.has(driveId)
+  }
+
+  setHasFeed(driveId: string, hasFeed: boolean): void {
+    if (hasFeed) this.#drivesWithoutFeed.delete(driveId)
+    else this.#drivesWithoutFeed.set(driveId, true)
   }
 }

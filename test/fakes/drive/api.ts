@@ -1,8 +1,10 @@
 import type { ServerResponse } from 'node:http'
 import type { FakeDavRequest } from '../dav/request.ts'
 import { DriveCall } from './call.ts'
+import { FakeDriveChanges } from './changes.ts'
 import { type FakeDriveOperations, sendExport, sendMedia } from './content.ts'
 import { DriveMistake } from './failure.ts'
+import type { FakeDriveJournal } from './journal.ts'
 import type { FakeDriveKnobs } from './knobs.ts'
 import type { DriveMetadata } from './metadata.ts'
 import { readMultipart } from './multipart.ts'
@@ -19,6 +21,7 @@ import { FakeDriveWrites, type DriveMedia } from './writes.ts'
 export interface DriveState {
   readonly tree: FakeDriveTree
   readonly knobs: FakeDriveKnobs
+  readonly journal: FakeDriveJournal
   readonly pages: FakePages<string>
   readonly uploads: FakeDriveUploads
   readonly renderings: FakeDriveOperations
@@ -29,11 +32,13 @@ export interface DriveState {
 export class FakeDriveApi {
   readonly #state: DriveState
   readonly #reads: FakeDriveReads
+  readonly #changes: FakeDriveChanges
   readonly #writes: FakeDriveWrites
 
   constructor(state: DriveState) {
     this.#state = state
     this.#reads = new FakeDriveReads(state.pages, state.knobs)
+    this.#changes = new FakeDriveChanges(state.journal, state.knobs)
     this.#writes = new FakeDriveWrites(state.knobs)
   }
 
@@ -50,6 +55,12 @@ export class FakeDriveApi {
         return
       case 'drives.get':
         this.#reads.drive(call)
+        return
+      case 'changes.getStartPageToken':
+        this.#changes.startPageToken(call)
+        return
+      case 'changes.list':
+        this.#changes.list(call)
         return
       case 'files.list':
         this.#reads.files(call)

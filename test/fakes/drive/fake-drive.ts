@@ -4,6 +4,7 @@ import type { Lifetime } from '../lifetime.ts'
 import { FakeDriveApi } from './api.ts'
 import { FakeDriveOperations } from './content.ts'
 import { DriveFailure, DriveMistake, sendError, type DriveError } from './failure.ts'
+import { FakeDriveJournal } from './journal.ts'
 import { newKnobs, type FakeDriveKnobs } from './knobs.ts'
 import { newDrivePages } from './reads.ts'
 import { checkRequestHead, isTransfer, routeOf, scopesFor, type DriveRoute } from './routes.ts'
@@ -28,6 +29,7 @@ export interface FakeDriveOptions {
 export class FakeDrive extends FakeCloud<DriveError> {
   readonly tree: FakeDriveTree
   readonly knobs: FakeDriveKnobs = newKnobs()
+  readonly journal: FakeDriveJournal
   readonly pages = newDrivePages()
   readonly uploads = new FakeDriveUploads(this.knobs)
   readonly renderings = new FakeDriveOperations(this.knobs)
@@ -38,7 +40,8 @@ export class FakeDrive extends FakeCloud<DriveError> {
 
   private constructor({ authorize, pageLimit = Infinity, now = () => new Date() }: FakeDriveOptions) {
     super(['api', 'content'])
-    this.tree = new FakeDriveTree(now)
+    this.journal = new FakeDriveJournal(now, () => this.knobs.changeLagMs)
+    this.tree = new FakeDriveTree(now, this.journal)
     this.knobs.pageLimit = pageLimit
     this.#authorize =
       authorize ?? ((bearer) => (this.tokens.has(bearer) ? { user: 'me', scopes: [DRIVE_SCOPE] } : null))

@@ -11,6 +11,8 @@ export interface FakeDriveKnobs {
   pageLimit: number
   /** Maximum lengths of the next pages; 0 gives an empty page with a token. Each is used once. */
   readonly shortPages: number[]
+  /** The age in milliseconds at which a change appears in the logs. Google documents none: seconds to minutes. */
+  changeLagMs: number
   /** Google's is 10 MB. */
   exportLimitBytes: number
   /** Resets downloads after some bytes of their content. */
@@ -32,6 +34,7 @@ export const newKnobs = (): FakeDriveKnobs => ({
   incompleteSearch: false,
   pageLimit: Infinity,
   shortPages: [],
+  changeLagMs: 0,
   exportLimitBytes: 10 * 1024 * 1024,
   downloadResets: { times: 0, afterBytes: 0 },
   storedChunkBytes: [],

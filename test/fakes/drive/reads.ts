@@ -125,7 +125,7 @@ function corpusFilter(call: DriveCall): (node: FakeDriveNode) => boolean {
   return (node) => !node.isRoot && isInCorpus(node) && call.view.canSee(node)
 }
 
-const driveNotFound = (id: string) =>
+export const driveNotFound = (id: string) =>
   new DriveFailure({
     reason: 'notFound',
     message: `Shared drive not found: ${id}`,

@@ -5,6 +5,8 @@ export type DriveOperation =
   | 'about.get'
   | 'drives.get'
   | 'drives.list'
+  | 'changes.getStartPageToken'
+  | 'changes.list'
   | 'files.list'
   | 'files.get'
   | 'files.download'
@@ -44,6 +46,17 @@ const ROUTES: Readonly<
   'about.get': ['GET', '/drive/v3/about', [], METADATA],
   'drives.list': ['GET', '/drive/v3/drives', ['pageSize', 'pageToken'], DRIVES],
   'drives.get': ['GET', `/drive/v3/drives/${ID}`, [], DRIVES],
+  'changes.getStartPageToken': ['GET', '/drive/v3/changes/startPageToken', ['driveId', 'supportsAllDrives'], METADATA],
+  // Without `restrictToMyDrive` and `includeCorpusRemovals`, which the fake does not serve.
+  'changes.list': [
+    'GET',
+    '/drive/v3/changes',
+    [
+      ...['pageToken', 'pageSize', 'driveId', 'spaces', 'includeRemoved'],
+      ...['supportsAllDrives', 'includeItemsFromAllDrives']
+    ],
+    METADATA
+  ],
   'files.list': [
     'GET',
     FILES,
@@ -79,9 +92,9 @@ const STANDARD_PARAMETERS = ['alt', 'fields', 'prettyPrint', 'quotaUser']
 const TOKEN_PARAMETERS = ['access_token', 'oauth_token', 'bearer_token', 'key']
 const OPERATIONS_WITH_FIELDS: readonly DriveOperation[] = [
   ...(['about.get', 'drives.get', 'drives.list', 'files.list', 'files.get', 'files.create', 'files.update'] as const),
-  ...(['upload.create', 'upload.update'] as const)
+  ...(['upload.create', 'upload.update', 'changes.getStartPageToken', 'changes.list'] as const)
 ]
-const PAGED_OPERATIONS: readonly DriveOperation[] = ['drives.list', 'files.list']
+const PAGED_OPERATIONS: readonly DriveOperation[] = ['drives.list', 'files.list', 'changes.list']
 const TRANSFERS: readonly DriveOperation[] = [
   ...(['files.download', 'files.export', 'rendered.get', 'upload.create', 'upload.update', 'upload.put'] as const)
 ]
@@ -115,7 +128,7 @@ export function checkRequestHead({ operation }: DriveRoute, { query, headers }: 
   const names = [...query.keys()]
   const known = [...STANDARD_PARAMETERS, ...ROUTES[operation][2]]
   const unknown = names.filter((name) => !known.includes(name))
-  const flags = ['supportsAllDrives', 'includeItemsFromAllDrives', 'acknowledgeAbuse']
+  const flags = ['supportsAllDrives', 'includeItemsFromAllDrives', 'includeRemoved', 'acknowledgeAbuse']
   const notBoolean = flags.filter((name) => !['true', 'false', null].includes(query.get(name)))
   const alt = operation === 'files.download' ? 'media' : 'json'
   const forbidden = FORBIDDEN_HEADERS.filter((name) => headers[name] !== undefined)

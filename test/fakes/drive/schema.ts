@@ -182,3 +182,29 @@ export const GENERATED_IDS_FIELDS = {
   kind: 'leaf',
   space: 'leaf'
 } satisfies FieldsOf<drive_v3.Schema$GeneratedIds>
+
+const CHANGE_FIELDS = {
+  changeType: 'leaf',
+  drive: DRIVE_FIELDS,
+  driveId: 'leaf',
+  file: FILE_FIELDS,
+  fileId: 'leaf',
+  kind: 'leaf',
+  removed: 'leaf',
+  teamDrive: 'unserved',
+  teamDriveId: 'unserved',
+  time: 'leaf',
+  type: 'unserved'
+} satisfies FieldsOf<drive_v3.Schema$Change>
+
+export const CHANGE_LIST_FIELDS = {
+  changes: CHANGE_FIELDS,
+  kind: 'leaf',
+  newStartPageToken: 'leaf',
+  nextPageToken: 'leaf'
+} satisfies FieldsOf<drive_v3.Schema$ChangeList>
+
+export const START_PAGE_TOKEN_FIELDS = {
+  kind: 'leaf',
+  startPageToken: 'leaf'
+} satisfies FieldsOf<drive_v3.Schema$StartPageToken>

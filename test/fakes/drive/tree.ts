@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { type FakeDriveJournal, USER_LOG } from './journal.ts'
 import {
   DRIVE_DOCUMENT,
   DRIVE_FOLDER,
@@ -18,10 +19,12 @@ export class FakeDriveTree {
   readonly #nodes = new Map<string, FakeDriveNode>()
   readonly #children = new Map<string, Set<FakeDriveNode>>()
   readonly #now: () => Date
+  readonly #journal: FakeDriveJournal | undefined
 
-  constructor(now: () => Date) {
+  constructor(now: () => Date, journal?: FakeDriveJournal) {
     this.#now = now
     this.root = this.#addRoot('My Drive', `0A${randomId(13)}`, undefined)
+    this.#journal = journal
   }
 
   addFolder(seed: NodeSeed): FakeDriveNode {
@@ -54,7 +57,9 @@ export class FakeDriveTree {
 
   /** Adds a shared drive. Returns its root folder, which has the ID of the drive. */
   addDrive(name: string, id = `0A${randomId(12)}PVA`): FakeDriveNode {
-    return this.#addRoot(name, id, id)
+    const drive = this.#addRoot(name, id, id)
+    this.#record(drive)
+    return drive
   }
 
   /** Finds a node by ID, or by the alias `root`. */
@@ -121,14 +126,24 @@ export class FakeDriveTree {
   /** Records a change of any kind. */
   touch(node: FakeDriveNode): void {
     node.version++
+    this.#record(node)
   }
 
-  /** Deletes it permanently, with all descendants. */
+  /** Deletes it permanently, with all descendants, which have no log entries of their own. */
   remove(id: string | FakeDriveNode): void {
     const node = this.get(id)
-    for (const child of this.children(node)) this.remove(child)
-    this.#setParent(node, undefined)
-    this.#nodes.delete(node.id)
+    const log = this.logOf(node)
+    this.#removeAll(node)
+    this.#journal?.recordRemoval(node, log)
+  }
+
+  /** Returns the log that reports changes of a node: the user's or a shared drive's, or none. */
+  logOf(node: FakeDriveNode): string | null {
+    if (node.driveId !== undefined) return node.driveId
+    // Items in folders of others are not in the user's corpus.
+    let top = node
+    for (let at = this.find(node.parent ?? ''); at !== undefined; at = this.find(at.parent ?? '')) top = at
+    return top === node || top === this.root ? USER_LOG : null
   }
 
   /** Returns the bytes that count against the user's quota. */
@@ -161,7 +176,18 @@ export class FakeDriveTree {
     )
     this.#insert(node)
     this.#setParent(node, parentNode?.id)
+    this.#record(node)
     return node
+  }
+
+  #record(node: FakeDriveNode): void {
+    this.#journal?.record(node, this.logOf(node))
+  }
+
+  #removeAll(node: FakeDriveNode): void {
+    for (const child of this.children(node)) this.#removeAll(child)
+    this.#setParent(node, undefined)
+    this.#nodes.delete(node.id)
   }
 
   #addRoot(name: string, id: string, driveId: string | undefined): FakeDriveNode {
