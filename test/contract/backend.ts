@@ -6,6 +6,7 @@ import { downloads } from './suite/downloads.ts'
 import { lists } from './suite/lists.ts'
 import { refusesHostileIds } from './suite/refuses-hostile-ids.ts'
 import { replacesWithConditions } from './suite/replaces-with-conditions.ts'
+import { reportsChanges } from './suite/reports-changes.ts'
 import { uploads } from './suite/uploads.ts'
 import { usesTokens } from './suite/uses-tokens.ts'
 import { writesFolders } from './suite/writes-folders.ts'
@@ -31,6 +32,7 @@ export function backendContract(t: Test, harness: Harness, { wrap }: ContractOpt
     wrap === undefined ? brokenUploads : smallBrokenUploads,
     replacesWithConditions,
     writesFolders,
+    reportsChanges,
     refusesHostileIds
   ]) {
     suite(t, open)

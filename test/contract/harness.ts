@@ -12,6 +12,18 @@ export interface Exceptions {
   readonly listsNoVersions?: string
 }
 
+/** Changes that another client of the service makes, by path. A path without `/` at its end; the root is `''. */
+export interface OtherClient {
+  readonly rename: (path: string, name: string) => void | Promise<void>
+  readonly move: (path: string, folder: string) => void | Promise<void>
+  /** Deletes it permanently, with its content. */
+  readonly remove: (path: string) => void | Promise<void>
+  /** Moves it to the trash. Absent if the service has none. */
+  readonly trash?: (path: string) => void | Promise<void>
+  /** Makes the positions of all feeds expire. Absent if the service has no positions that can. */
+  readonly losePositions?: () => void
+}
+
 /** The setup of a provider's harness for one test. */
 export interface OpenedBackend {
   /** Opened on an empty folder of its own. */
@@ -21,6 +33,8 @@ export interface OpenedBackend {
    * folder.
    */
   readonly seed: (files: Readonly<Record<string, string | Buffer>>) => Promise<void>
+  /** For backends that report changes. */
+  readonly otherClient?: OtherClient
   /** Whether the service stores names in NFC, regardless of their original form. */
   readonly normalizesNames?: true
   /** Returns the number of sockets or files that the backend currently holds for transfers. */
@@ -54,6 +68,17 @@ interface SeedableTree<Node> {
   children(parent: Node): readonly Node[]
   addFolder(folder: { readonly name: string; readonly parent: Node }): Node
   addFile(file: { readonly name: string; readonly parent: Node; readonly content: string | Buffer }): unknown
+}
+
+/** Returns the node at a path below the root; throws if there is none. */
+export function nodeAt<Node extends { readonly name: string }>(tree: SeedableTree<Node>, path: string): Node {
+  let node = tree.root
+  for (const name of path === '' ? [] : path.split('/')) {
+    const child = tree.children(node).find((child) => child.name === name)
+    if (child === undefined) throw new Error(`${path} does not exist`)
+    node = child
+  }
+  return node
 }
 
 /** Returns the `seed` of a harness: it adds the files to the tree of a fake. */

@@ -97,7 +97,10 @@ export async function changes(
 }
 
 /** The request is valid except for its position, so 400 concerns that. A log of a shared drive ends with it. */
-function isLost({ error, status }: { readonly error: unknown; readonly status: number }, driveId: string | null): boolean {
+function isLost(
+  { error, status }: { readonly error: unknown; readonly status: number },
+  driveId: string | null
+): boolean {
   return status === 400 || status === 410 || (driveId !== null && isStorageError(error, 'FOLDER_NOT_FOUND'))
 }
 
@@ -131,17 +134,20 @@ function toChanges(
     driveIndex.delete(fileId)
     return [{ ...UNKNOWN_CHANGE, id, isFolder, isGone: true }]
   }
-  if (typeof file !== 'object' || file === null) return [UNKNOWN_CHANGE]
-  const { mimeType, trashed, resourceKey, parents = [] } = file
-  if (!Array.isArray(parents) || parents.length > MAX_PARENTS || !parents.every(isBareId)) return [UNKNOWN_CHANGE]
-  driveIndex.updateFromFile({ ...file, id: fileId })
-  const isFolder = typeof mimeType === 'string' ? mimeType === FOLDER : null
-  const change = { ...UNKNOWN_CHANGE, isFolder, isGone: trashed === true }
+  const item: drive_v3.Schema$File = asObject(file)
+  const { mimeType, trashed, resourceKey } = item
+  const parents: unknown = item.parents ?? []
+  if (typeof mimeType !== 'string' || !Array.isArray(parents)) return [UNKNOWN_CHANGE]
+  if (parents.length > MAX_PARENTS || !parents.every(isBareId)) return [UNKNOWN_CHANGE]
+  driveIndex.updateFromFile({ ...item, id: fileId })
+  const change = { ...UNKNOWN_CHANGE, isFolder: mimeType === FOLDER, isGone: trashed === true }
   const parentIds = parents.map((parent) => (parent === driveIndex.rootId ? ROOT : parent))
   // The key of an item may be newer than its page.
   const key = isBareId(resourceKey) ? resourceKey : null
   const ids = key === null || isRoot ? [id] : [id, formatId(fileId, key)]
-  return ids.flatMap((id) => (parentIds.length === 0 ? [null] : parentIds).map((parentId) => ({ ...change, id, parentId })))
+  return ids.flatMap((id) =>
+    (parentIds.length === 0 ? [null] : parentIds).map((parentId) => ({ ...change, id, parentId }))
+  )
 }
 
 /**

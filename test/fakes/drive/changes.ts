@@ -71,7 +71,9 @@ function changeResource({ id, at, isDrive, isRemoved }: FakeDriveEvent, call: Dr
   if (id === '' || (isDrive && !call.flag('includeItemsFromAllDrives'))) return []
   if (isDrive) {
     const isGone = node === undefined
-    return [{ ...base, changeType: 'drive', driveId: id, removed: isGone, ...(!isGone && { drive: driveResource(node) }) }]
+    return [
+      { ...base, changeType: 'drive', driveId: id, removed: isGone, ...(!isGone && { drive: driveResource(node) }) }
+    ]
   }
   if (node !== undefined && !call.view.canSee(node)) return []
   const isGone = isRemoved || node === undefined || node.flags.denied === true

@@ -183,7 +183,7 @@ t.test('an invalid request is 400, and recorded', async (t) => {
     ['no boolean in supportsAllDrives', 'files/root', { fields: 'id', supportsAllDrives: '1' }],
     ['a token in the query', 'files/root', { fields: 'id', access_token: 'x' }],
     ['the header if-match', 'files/root', { fields: 'id' }, { headers: { 'if-match': '"a"' } }],
-    ['a route that there is not', 'changes', { fields: 'id' }],
+    ['a route that there is not', 'apps', { fields: 'id' }],
     ['metadata of the content type text/plain', 'files', { fields: 'id' }, textBody('{}')],
     ['uploadType=media', '/upload/drive/v3/files', { fields: 'id', uploadType: 'media' }, textBody('abc')]
   ]
