@@ -241,6 +241,8 @@ class DriveClient {
 /** Maximum folders with a cached location. Without it, Google searches longer, and pages may not be covered by a feed. */
 const MAX_FOLDERS = 5000
 const MAX_DRIVES_WITHOUT_FEED = 1000
+/** Some denials end without an entry in the user's log, such as a policy of the domain. */
+const WITHOUT_FEED_TTL_MS = 3_600_000
 /** Google allows 100 levels. */
 const MAX_DEPTH = 200
 
@@ -263,7 +265,7 @@ class DriveIndex {
   /** Folders, and the shared drives themselves, by id. */
   readonly #folders = new LRUCache<string, FolderLocation>({ max: MAX_FOLDERS })
   /** Shared drives of which the user is no member, although some of their items are shared with the user. */
-  readonly #drivesWithoutFeed = new LRUCache<string, true>({ max: MAX_DRIVES_WITHOUT_FEED })
+  readonly #drivesWithoutFeed = new LRUCache<string, true>({ max: MAX_DRIVES_WITHOUT_FEED, ttl: WITHOUT_FEED_TTL_MS })
 
   driveIdOf(folderId: string): string | null {
     return this.#folders.get(folderId)?.driveId ?? null
