@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { FakeCloudRequest } from '../fake-cloud.ts'
 import { GraphCall, objectOf } from './call.ts'
+import type { FakeGraphDelta } from './delta.ts'
 import type { FakeGraphDownloads } from './downloads.ts'
 import { GraphFailure, GraphMistake, invalidRequest } from './failure.ts'
 import type { FakeGraphKnobs } from './knobs.ts'
@@ -20,6 +21,7 @@ export interface GraphState extends GraphOrigins {
   readonly pages: FakePages<unknown>
   readonly uploads: FakeGraphUploads
   readonly downloads: FakeGraphDownloads
+  readonly delta: FakeGraphDelta
 }
 
 const BEHAVIOR = '@microsoft.graph.conflictBehavior'
@@ -64,6 +66,9 @@ export class FakeGraphApi {
         return
       case 'item.list':
         this.#reads.children(call)
+        return
+      case 'item.delta':
+        this.#state.delta.send(call, this.#state.url)
         return
       case 'item.download':
         this.#reads.download(call)

@@ -16,6 +16,7 @@ export type GraphJson = DriveItem &
   Partial<GraphErrorBody> & {
     value?: (DriveItem & Site & Drive)[]
     '@odata.nextLink'?: string
+    '@odata.deltaLink'?: string
     '@odata.count'?: number
     [DOWNLOAD_URL]?: string
   }

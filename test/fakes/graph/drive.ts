@@ -9,6 +9,12 @@ interface Folder {
   readonly names: Map<string, FakeGraphNode>
 }
 
+/** An entry of a drive's journal: something about the item has changed. */
+export interface GraphChange {
+  readonly node: FakeGraphNode
+  readonly at: number
+}
+
 export interface DriveProperties {
   readonly name: string
   /** The owner; undefined for libraries of sites, and for drives of users that never sign in. */
@@ -27,6 +33,10 @@ export class FakeGraphDrive {
   readonly owner: string | undefined
   readonly site: FakeGraphSite | undefined
   readonly root: FakeGraphNode
+  /** All changes, in order. */
+  readonly journal: GraphChange[] = []
+  /** The folders from which items were deleted, by the ID of the item. */
+  readonly #deletedFrom = new Map<string, string | undefined>()
   readonly #nodes = new Map<string, FakeGraphNode>()
   readonly #folders = new Map<string, Folder>()
   #lastNumber = 100
@@ -116,10 +126,28 @@ export class FakeGraphDrive {
     this.touchAncestors(node)
   }
 
-  /** Includes all descendants. */
-  delete(node: FakeGraphNode): void {
-    for (const child of this.children(node)) this.delete(child)
+  /** Deletes an item with all descendants. The journal has an entry for each. */
+  delete(node: FakeGraphNode, now: Date): void {
+    const { parent } = node
+    this.setParent(node, undefined)
+    this.#delete(node, parent, now)
+  }
+
+  /** Returns the ID of the folder from which an item was deleted. */
+  deletedFrom({ id }: FakeGraphNode): string | undefined {
+    return this.#deletedFrom.get(id)
+  }
+
+  /** Adds a change of an item to the journal. */
+  record(node: FakeGraphNode, now: Date): void {
+    this.journal.push({ node, at: now.getTime() })
+  }
+
+  #delete(node: FakeGraphNode, parent: string | undefined, now: Date): void {
     this.#nodes.delete(node.id)
+    this.#deletedFrom.set(node.id, parent)
+    this.record(node, now)
+    for (const child of this.children(node)) this.#delete(child, node.id, now)
   }
 
   touchAncestors(node: FakeGraphNode): void {

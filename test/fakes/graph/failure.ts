@@ -55,6 +55,7 @@ const ERRORS: Readonly<Record<string, KnownError>> = {
   malwareDetected: { status: 403, message: 'Malware detected' },
   itemNotFound: { status: 404, message: 'The resource could not be found.' },
   nameAlreadyExists: { status: 409, message: 'An item with the same name already exists under the parent' },
+  resyncChangesApplyDifferences: { status: 410, message: 'Resync required' },
   resyncRequired: { status: 410, message: 'Resync required' },
   resourceModified: { status: 412, message: 'The resource has changed since the caller last read it' },
   requestEntityTooLarge: { status: 413, message: 'The request is too large.' },

@@ -289,7 +289,7 @@ t.test('invalid requests are recorded', async (t) => {
   fake.knobs.maxSimpleBytes = 3
   const wrong: [what: string, ask: () => Promise<{ status: number }>][] = [
     ['a route that there is not', () => send(`/drives/${ownId}/list`)],
-    ['a route that there is not', () => send(`${root}/delta`)],
+    ['a route that there is not', () => send(`${root}/versions`)],
     ['a route that there is not', () => send(item, { method: 'PATCH' })],
     ['a route that there is not', () => send(`${fake.url}/v2.0/me`)],
     ['a route that there is not', () => send(`${root}:/a:b`)],

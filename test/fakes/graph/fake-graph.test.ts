@@ -407,6 +407,76 @@ t.test('the quirks of Microsoft are reproduced', async (t) => {
   t.equal((await send(`/drives/${ownId}/root`)).status, 200)
 })
 
+t.test('a feed reports changed items', async (t) => {
+  for (const kind of ['business', 'personal'] as const) {
+    for (const feedLinks of ['query', 'function', 'qualified'] as const) {
+      await t.test(`${kind}, links as ${feedLinks}`, async (t) => {
+        const { fake, ownId, send } = await startFakeGraph(t, { kind })
+        const { tree, knobs } = fake
+        knobs.feedLinks = feedLinks
+        const parent = tree.addFolder({ name: 'folder' })
+        const file = tree.addFile({ name: 'file', parent })
+        const link = ({ json }: { json: GraphJson }) =>
+          (json['@odata.nextLink'] ?? json['@odata.deltaLink'] ?? '').replace(/([?&])token=latest&/, '$1')
+        const names = ({ json }: { json: GraphJson }) => json.value?.map(({ name }) => name)
+        const whole = await send('/me/drive/root/delta')
+        t.same(names(whole), ['root', 'folder', 'file'], 'a feed without a token enumerates the drive')
+        const start = await send(`/drives/${ownId}/root/delta?token=latest`)
+        t.same(start.json.value, [])
+        const unchanged = await send(link(start))
+        t.same(names(unchanged), kind === 'business' ? [] : ['root'])
+        tree.rename(file, 'renamed')
+        tree.addFile({ name: 'new', parent })
+        const select = '$select=id,name,deleted'
+        knobs.pageLimit = 1
+        const latest = await send(`/drives/${ownId}/root/delta?token=latest&${select}`)
+        t.same(latest.json.value, [])
+        const page = await send(link(unchanged))
+        t.same(names(page), ['root', 'folder', 'renamed'])
+        t.same(names(await send(link(page))), ['root', 'folder', 'new'], 'each page repeats the folders')
+        tree.remove(parent)
+        knobs.pageLimit = 10
+        const deleted = await send(link(latest))
+        t.match(deleted.json.value?.slice(1), Array(3).fill({ deleted: {} }), 'the folder and all below it')
+        t.equal(deleted.json.value?.at(-1)?.name, kind === 'business' ? undefined : 'new')
+        const cut = await send(link(deleted))
+        fake.expireFeedTokens()
+        const gone = await send(link(cut))
+        t.match(gone, { status: 410, code: kind === 'business' ? 'resyncRequired' : 'resyncChangesApplyDifferences' })
+        t.equal((await send(String(gone.headers['location']))).status, 200)
+      })
+    }
+  }
+})
+
+t.test('a feed lags, and is missing in some clouds', async (t) => {
+  let time = Date.parse('2026-11-30T12:00:00Z')
+  const { fake, ownId, send } = await startFakeGraph(t, { now: () => new Date(time) })
+  fake.knobs.feedLagMs = 5000
+  const start = await send('/me/drive/root/delta?token=latest')
+  fake.tree.addFile({ name: 'file' })
+  const empty = await send(start.json['@odata.deltaLink']!)
+  t.same(empty.json.value, [])
+  time += 5000
+  t.match((await send(empty.json['@odata.deltaLink']!)).json.value, [{ name: 'root' }, { name: 'file' }])
+  fake.knobs.noFeedError = { code: 'notSupported', status: 501 }
+  t.match(await send('/me/drive/root/delta?token=latest'), { status: 501, code: 'notSupported' })
+  fake.knobs.noFeedError = undefined
+  t.same(fake.mistakes, [])
+  const other = fake.tree.addDrive({ name: 'other' })
+  const folder = fake.tree.addFolder({ name: 'folder' })
+  const { searchParams } = new URL(start.json['@odata.deltaLink']!)
+  for (const path of [
+    '/me/drive/root/delta?token=never-handed-out',
+    `/drives/${other.driveId}/root/delta?token=${searchParams.get('token')}`,
+    `/me/drive/root/delta(token='latest')?token=latest`,
+    `/drives/${ownId}/items/${folder.id}/delta?token=latest`
+  ]) {
+    t.match(await send(path), { status: 400 }, path)
+    t.equal(fake.mistakes.splice(0).length, 1, path)
+  }
+})
+
 t.test('a test can script faults', async (t) => {
   const { fake, go, send } = await startFakeGraph(t)
   const { id } = fake.tree.addFile({ name: 'a', content: 'abc' })

@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http'
 import type { Test } from 'tap'
 import { FakeCloud, type CloudHandler, type FakeCloudRequest } from '../fake-cloud.ts'
 import { FakeGraphApi, unauthenticated } from './api.ts'
+import { FakeGraphDelta } from './delta.ts'
 import { FakeGraphDownloads } from './downloads.ts'
 import { GraphMistake, sendError, type GraphError } from './failure.ts'
 import { checkRequestHead } from './head.ts'
@@ -34,6 +35,8 @@ export class FakeGraph extends FakeCloud<GraphError> {
   readonly pages = newGraphPages()
   readonly uploads: FakeGraphUploads
   readonly downloads: FakeGraphDownloads
+  /** The feeds of changes. */
+  readonly delta: FakeGraphDelta
   /** Valid for the user `me` with all scopes, unless `authorize` is given. */
   readonly tokens = new Set([FAKE_GRAPH_TOKEN])
   readonly #authorize: (bearer: string) => GraphCaller | null
@@ -47,6 +50,7 @@ export class FakeGraph extends FakeCloud<GraphError> {
     this.knobs = newKnobs(kind)
     this.uploads = new FakeGraphUploads(this.knobs, kind, now)
     this.downloads = new FakeGraphDownloads(this.tree, this.knobs)
+    this.delta = new FakeGraphDelta(this.knobs, now)
     this.#authorize = authorize ?? ((bearer) => (this.tokens.has(bearer) ? { user: 'me', scopes: ALL_SCOPES } : null))
     this.#api = new FakeGraphApi(this)
   }
@@ -74,6 +78,11 @@ export class FakeGraph extends FakeCloud<GraphError> {
 
   expirePageTokens(): void {
     this.pages.expire()
+  }
+
+  /** Expires all positions of feeds, as after a long time. */
+  expireFeedTokens(): void {
+    this.delta.expire()
   }
 
   expireDownloadUrls(): void {

@@ -3,6 +3,12 @@ import type { GraphError } from './failure.ts'
 import type { GraphKind } from './node.ts'
 import type { PageFault } from '../pages.ts'
 
+/**
+ * `query`: `delta?token=…`. `function`: `delta(token='…')`. `qualified`: the same with a namespace, with quoted keys,
+ * and with the parameters of the request, even `token=latest` (microsoft-graph-docs issue 2317).
+ */
+export type FeedLinks = 'query' | 'function' | 'qualified'
+
 /** Settings that a test may change while the fake runs. */
 export interface FakeGraphKnobs {
   pageFault: PageFault | undefined
@@ -20,6 +26,12 @@ export interface FakeGraphKnobs {
   downloadResets: DownloadResets
   /** Omits the download address of items, even if all properties are requested. */
   omitsDownloadUrl: boolean
+  /** The age in milliseconds at which a change appears in the feed. Microsoft's lags behind its notifications. */
+  feedLagMs: number
+  /** How the links of the feed contain the token. */
+  feedLinks: FeedLinks
+  /** The response to all requests for changes, as in clouds without them. */
+  noFeedError: GraphError | undefined
   /** The response to all `/me/drive` requests of a user without a drive. */
   noDriveError: GraphError | undefined
   /** Downloads are complete, regardless of the requested range. */
@@ -41,6 +53,9 @@ export const newKnobs = (kind: GraphKind): FakeGraphKnobs => ({
   maxSimpleBytes: 250 * 1024 * 1024,
   downloadResets: { times: 0, afterBytes: 0 },
   omitsDownloadUrl: false,
+  feedLagMs: 0,
+  feedLinks: 'query',
+  noFeedError: undefined,
   noDriveError: undefined,
   ignoresRanges: false,
   storedFragmentBytes: [],

@@ -6,6 +6,7 @@ export type GraphOperation =
   | 'drive.get'
   | 'item.get'
   | 'item.list'
+  | 'item.delta'
   | 'item.download'
   | 'item.upload'
   | 'item.delete'
@@ -28,15 +29,21 @@ export interface GraphRoute {
   /** The path relative to the item, if any. */
   readonly names: readonly string[]
   readonly siteId: string
+  /** The token in the path of a feed of changes. */
+  readonly token: string | undefined
 }
 
-type Parts = Readonly<Record<'drive' | 'item' | 'path' | 'end' | 'site' | 'list', string | undefined>>
+type Parts = Readonly<Record<'drive' | 'item' | 'path' | 'end' | 'site' | 'list' | 'token', string | undefined>>
 
 const URI = /^\/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*$/
 const DRIVE = String.raw`(?:me/drive|drives/(?<drive>[^/:]+))`
 /** A path is enclosed in colons; the second one may be missing at the end. */
 const ITEM = String.raw`(?:root|items/(?<item>[^/:]+))(?::/(?<path>[^:]+?)(?::(?=/|$)|$))?`
 const API = new RegExp(String.raw`^/v1\.0/${DRIVE}(?<root>/${ITEM}(?:/(?<end>[a-zA-Z]+))?)?$`)
+/** Documented for the root only: "view.delta can only be called on the root" (onedrive-api-docs issue 1060). */
+const DELTA = new RegExp(
+  String.raw`^/v1\.0/(?:${DRIVE}|drives\('(?<key>[^']+)'\))/root/(?:microsoft\.graph\.)?delta(?:\(token='(?<token>[^']+)'\))?$`
+)
 const SITES = /^\/v1\.0\/sites(?:\/(?<site>[^/:]+)(?:\/(?<list>[a-z]+))?)?$/
 const SESSION = /^\/up\/|\/uploadSession$/
 
@@ -66,7 +73,8 @@ export function routeOf({ host, method, path }: FakeCloudRequest): GraphRoute {
     path: undefined,
     end: '',
     site: undefined,
-    list: undefined
+    list: undefined,
+    token: undefined
   }
   if (host === 'content') return routeWith(contentOperation(method, path), noParts)
   if (path === '/v1.0/me') return routeWith(method === 'GET' ? 'me.get' : undefined, noParts)
@@ -74,6 +82,11 @@ export function routeOf({ host, method, path }: FakeCloudRequest): GraphRoute {
   if (sites !== null) {
     const parts = { ...noParts, ...sites.groups }
     return routeWith(method === 'GET' ? sitesOperation(parts) : undefined, parts)
+  }
+  const delta = DELTA.exec(path)?.groups
+  if (delta !== undefined) {
+    const parts = { ...noParts, drive: delta['drive'] ?? delta['key'], token: delta['token'] }
+    return routeWith(method === 'GET' ? 'item.delta' : undefined, parts)
   }
   const match = API.exec(path)
   if (match === null) return routeWith(undefined, noParts)
@@ -94,7 +107,7 @@ function sitesOperation({ site, list }: Parts): GraphOperation | undefined {
   return list === 'drives' ? 'site.drives' : list === 'sites' ? 'site.sites' : undefined
 }
 
-function routeWith(operation: GraphOperation | undefined, { drive, item, path, site }: Parts): GraphRoute {
+function routeWith(operation: GraphOperation | undefined, { drive, item, path, site, token }: Parts): GraphRoute {
   if (operation === undefined) throw new GraphMistake('a route that there is not')
   const names = path?.split('/').map(decodePart) ?? []
   return {
@@ -102,7 +115,8 @@ function routeWith(operation: GraphOperation | undefined, { drive, item, path, s
     driveId: drive === undefined ? undefined : decodePart(drive),
     itemId: decodePart(item ?? 'root'),
     names,
-    siteId: decodePart(site ?? '')
+    siteId: decodePart(site ?? ''),
+    token: token === undefined ? undefined : decodePart(token)
   }
 }
 

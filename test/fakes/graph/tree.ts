@@ -142,14 +142,13 @@ export class FakeGraphTree {
   /** Records a change of any kind. */
   touch(node: FakeGraphNode): void {
     node.version++
+    this.driveOf(node).record(node, this.#now())
   }
 
   /** Deletes it permanently, with all descendants. */
   remove(id: string | FakeGraphNode): void {
     const node = this.get(id)
-    const drive = this.driveOf(node)
-    drive.setParent(node, undefined)
-    drive.delete(node)
+    this.driveOf(node).delete(node, this.#now())
   }
 
   /** Moves it to the recycle bin, where it is not reachable over HTTP. */
@@ -173,7 +172,9 @@ export class FakeGraphTree {
     const modifiedAt = modified ?? now
     const times = { created: created ?? now, modified: modifiedAt, clientModified: clientModified ?? modifiedAt }
     const newNode: NewNode = { name, ...(id !== undefined && { id }), ...times, ...properties, flags }
-    const node = this.driveOf(parentNode).add(newNode, parentNode)
+    const drive = this.driveOf(parentNode)
+    const node = drive.add(newNode, parentNode)
+    drive.record(node, now)
     if (deleted) this.recycle(node)
     return node
   }
