@@ -7,6 +7,8 @@ import { asObject, type JsonObject, parseIsoTime, sizeOf, textOf, UNKNOWN_METADA
 export const ITEM_FIELDS =
   'id,name,size,eTag,cTag,createdDateTime,lastModifiedDateTime,webUrl,parentReference,' +
   'root,file,folder,package,bundle,remoteItem,malware,deleted'
+/** Includes `root`, which marks the top of a drive: the parent id in a top's `parentReference` is not an item. */
+export const DRIVE_ROOT_FIELDS = 'id,parentReference,root'
 export const DRIVE_FIELDS = 'id,name,webUrl,createdDateTime,lastModifiedDateTime'
 export const SITE_FIELDS = 'id,name,displayName,webUrl,createdDateTime,lastModifiedDateTime'
 

@@ -30,6 +30,8 @@ const CODES: Readonly<Record<string, StorageErrorCode>> = {
   resyncRequired: 'CURSOR_EXPIRED',
   resyncApplyDifferences: 'CURSOR_EXPIRED',
   resyncUploadDifferences: 'CURSOR_EXPIRED',
+  resyncChangesApplyDifferences: 'CURSOR_EXPIRED',
+  resyncChangesUploadDifferences: 'CURSOR_EXPIRED',
   syncStateNotFound: 'CURSOR_EXPIRED',
   invalidRange: 'RANGE_NOT_SATISFIABLE',
   invalidQueryOption: 'PROVIDER_ERROR',

@@ -7,6 +7,7 @@ import { createBackend, type Operations } from '../shared/backend.ts'
 import { asObject, sizeOf, textOf } from '../shared/entries.ts'
 import { failure } from '../shared/errors.ts'
 import { apiUrl } from '../shared/rest-client.ts'
+import { changes, position } from './changes.ts'
 import { downloadFile } from './download.ts'
 import { type ItemId, kindOf, parseFolderId, parseId, pathOf, requireItem, type SiteId } from './entries.ts'
 import { listFolder } from './list.ts'
@@ -79,7 +80,8 @@ const CAPABILITIES: Capabilities = {
   atomicReplace: 'native',
   remove: 'native',
   createFolder: 'native',
-  downloadUrl: 'unsupported'
+  downloadUrl: 'unsupported',
+  changes: 'native'
 }
 
 /** A site has an entry and can be listed. All other operations need an item of a drive. */
@@ -94,7 +96,9 @@ const OPERATIONS: Operations<GraphSession, ItemId | SiteId, ItemId | SiteId> = {
   upload: uploadFile,
   remove,
   createFolder,
-  account
+  account,
+  position,
+  changes
 }
 
 async function stat(session: GraphSession, id: ItemId | SiteId, call: Call): Promise<Entry> {

@@ -1,11 +1,13 @@
 import type { Call, ListCall } from '../../core/backend.ts'
+import { type PageFreshness, ROOT_SCOPE } from '../../core/change-feed.ts'
 import type { Entry, EntryPage } from '../../core/entry.ts'
 import { isStorageError } from '../../errors.ts'
-import { asObject, type JsonObject, sizeOf } from '../shared/entries.ts'
+import { asObject, type JsonObject, sizeOf, textOf } from '../shared/entries.ts'
 import { failure } from '../shared/errors.ts'
 import { invalidCursor } from '../shared/paging.ts'
 import {
   DRIVE_FIELDS,
+  DRIVE_ROOT_FIELDS,
   driveEntry,
   formatId,
   formatSiteId,
@@ -18,6 +20,7 @@ import {
   itemIdOf,
   OWN_ROOT,
   pathOf,
+  readDriveId,
   remoteIdOf,
   ROOT,
   siteEntry,
@@ -36,8 +39,6 @@ import {
 } from './pages.ts'
 import { getDriveRootId, getItem, getOwnDriveId, type GraphSession } from './session.ts'
 
-/** Includes `root`, which marks the top of a drive: the parent id in a top's `parentReference` is not an item. */
-const DRIVE_ROOT_FIELDS = 'id,parentReference,root'
 const EMPTY_PAGE: Page = { resources: [], next: null, count: null }
 
 /** Returns one page of a folder in one call. Empty folders, shortcuts and the sites of the root need more. */
@@ -82,7 +83,7 @@ async function sectionsOf(session: GraphSession, folder: ItemId, call: ListCall)
 }
 
 async function listItems(session: GraphSession, folder: ItemId, cursor: Cursor, call: Call): Promise<SectionPage> {
-  const { page, listedId } = await getItemsPage(session, folder, cursor, call)
+  const { page, listedId, item } = await getItemsPage(session, folder, cursor, call)
   const { resources, next } = page
   const listedFolder = listedId ?? folder
   for (const item of resources) session.ownDrive.updateFromItem(item, { isOwn: listedFolder.drive === null })
@@ -95,20 +96,25 @@ async function listItems(session: GraphSession, folder: ItemId, cursor: Cursor, 
     next: next === null ? null : { ...cursor, query: next, seen, listedId },
     // With more items than reported, an item was returned twice, so others may be missing.
     isPartial: next === null && reportedCount !== null && reportedCount !== seen,
-    publicId
+    publicId,
+    freshness: listedId !== null && listedId.drive !== null ? null : freshnessOf(session, folder, resources[0] ?? item)
   }
+}
+
+/** A page of a folder's items. */
+interface ItemsPage {
+  readonly page: Page
+  /** The listed item, if the folder is a shortcut to it. */
+  readonly listedId: ItemId | null
+  /** The folder itself, if it was requested because it is empty. */
+  readonly item?: JsonObject
 }
 
 /**
  * Returns a page of a folder's items. If Graph returns none, or no such folder, requests the item itself: a file
  * looks like an empty folder, and the items of a shortcut are those of its target.
  */
-async function getItemsPage(
-  session: GraphSession,
-  folder: ItemId,
-  cursor: Cursor,
-  call: Call
-): Promise<{ readonly page: Page; readonly listedId: ItemId | null }> {
+async function getItemsPage(session: GraphSession, folder: ItemId, cursor: Cursor, call: Call): Promise<ItemsPage> {
   const fetchPage = (id: ItemId): Promise<Page> =>
     getPage(session, `${pathOf(id)}/children`, { $select: ITEM_FIELDS }, cursor, call)
   if (cursor.query !== null) return { page: await fetchPage(cursor.listedId ?? folder), listedId: cursor.listedId }
@@ -122,10 +128,30 @@ async function getItemsPage(
   const isEmpty = page !== null && page.resources.length === 0 && page.next === null
   if (page !== null && (!isEmpty || folder.drive === null)) return { page, listedId: null }
   const item = await getItem(session, folder, call, 'FOLDER_NOT_FOUND')
-  if (page !== null && hasFacet(item, 'folder')) return { page: { ...page, resources: [] }, listedId: null }
+  if (page !== null && hasFacet(item, 'folder')) return { page: { ...page, resources: [] }, listedId: null, item }
   const listedId = remoteIdOf(item)
   if (listedId === null || !hasFacet(asObject(item['remoteItem']), 'folder')) throw failure('FOLDER_NOT_FOUND')
   return { page: await fetchPage(listedId), listedId }
+}
+
+/**
+ * Returns the scope of a folder: the user's own drive, or a library of a site. The feed of another person's drive does
+ * not report what is shared with the user.
+ *
+ * @param item the folder, or an item in it; both show the type of the drive
+ */
+function freshnessOf(
+  { ownDrive, feeds }: GraphSession,
+  folder: ItemId,
+  item: JsonObject | undefined
+): PageFreshness | null {
+  const isOwn = folder.drive === null ? !ownDrive.isMissing : folder.drive === ownDrive.id
+  const { driveId, driveType } = asObject(item?.['parentReference'])
+  const isLibrary = textOf(driveType) === 'documentLibrary' && readDriveId(driveId) === folder.drive
+  // The feed names the top of a drive by one id only.
+  const isUnderOtherId = item !== undefined && hasFacet(item, 'root') && folder.item !== ROOT
+  const scope = isOwn ? ROOT_SCOPE : isLibrary && !isUnderOtherId ? folder.drive : null
+  return scope === null || feeds.get(scope) === null ? null : { scope }
 }
 
 /** Returns whether the user has no drive. Such a user still has a root, without items of their own. */
@@ -164,7 +190,7 @@ async function listSites(session: GraphSession, cursor: Cursor, publicId: string
   } catch (error) {
     const isDenied = cursor.query === null && isStorageError(error, 'ACCESS_DENIED', 'INSUFFICIENT_SCOPE')
     if (!isDenied) throw error
-    return { entries: [], next: null, isPartial: false, publicId }
+    return { entries: [], next: null, isPartial: false, publicId, freshness: null }
   }
 }
 
@@ -196,6 +222,8 @@ async function listCollection(
     entries,
     next: next === null ? null : { ...cursor, query: next, seen, isPartial },
     isPartial: isPartial || (next === null && count !== null && count !== seen),
-    publicId
+    publicId,
+    // No feed reports sites and libraries that come or go.
+    freshness: null
   }
 }

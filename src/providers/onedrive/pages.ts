@@ -1,4 +1,5 @@
 import type { Call, ListCall } from '../../core/backend.ts'
+import type { PageFreshness } from '../../core/change-feed.ts'
 import type { Entry, EntryPage, IncompleteReason } from '../../core/entry.ts'
 import { parseProviderUrl } from '../shared/bearer.ts'
 import { asObject, type JsonObject, sizeOf } from '../shared/entries.ts'
@@ -20,6 +21,7 @@ export interface SectionPage {
   readonly isPartial: boolean
   /** The id of the folder for clients. */
   readonly publicId: string
+  readonly freshness: PageFreshness | null
 }
 
 export type ListSection = (cursor: Cursor) => Promise<SectionPage>
@@ -39,11 +41,15 @@ export async function listSections(sections: Sections, cursor: Cursor | null, ca
     return section === undefined ? null : { section, query: null, top, seen: 0, listedId: null, isPartial }
   }
   const entries: Entry[] = []
+  let freshness: PageFreshness | null | undefined
   for (let current = cursor ?? firstCursor(names[0], limit, false); current !== null;) {
     const list = sections.get(current.section)
     if (list === undefined) break
-    const { entries: sectionEntries, next, isPartial: isSectionPartial, publicId } = await list(current)
-    const isPartial = current.isPartial || isSectionPartial
+    const section = await list(current)
+    const { entries: sectionEntries, next, publicId } = section
+    const isPartial = current.isPartial || section.isPartial
+    // One section without a feed leaves the whole page without one.
+    freshness = freshness === null ? null : section.freshness
     entries.push(...sectionEntries.filter((entry) => kind === undefined || entry.kind === kind))
     const remaining = limit - entries.length
     const nextCursor = next ?? firstCursor(names[names.indexOf(current.section) + 1], limit, isPartial)
@@ -59,7 +65,8 @@ export async function listSections(sections: Sections, cursor: Cursor | null, ca
       entries,
       next: nextCursor === null ? null : writeCursor({ ...nextCursor, listedId: nextCursor.listedId ?? listedRoot }),
       complete: reason === null,
-      reason
+      reason,
+      freshness
     }
   }
   throw invalidCursor()

@@ -53,6 +53,7 @@ export interface GraphSession {
   /** Stores uploads of unknown size: sessions and small uploads both need the size first. */
   readonly spool: UploadSpool
   readonly ownDrive: OwnDrive
+  readonly feeds: DriveFeeds
 }
 
 /** Opens a connection without making a request. */
@@ -62,7 +63,7 @@ export function openSession(
 ): GraphSession {
   const { origin } = new URL(api)
   const client = new RestClient(withBearer(egress, accessTokens, [origin]), timeouts.idleMs, graphFailure)
-  return { client, origin, egress, contentHosts, timeouts, spool, ownDrive: new OwnDrive() }
+  return { client, origin, egress, contentHosts, timeouts, spool, ownDrive: new OwnDrive(), feeds: new DriveFeeds() }
 }
 
 /**
@@ -238,5 +239,35 @@ class OwnDrive {
     if (this.id === null || readDriveId(driveId) !== this.id) return
     if (hasFacet(item, 'root')) this.rootItemId = textOf(item['id'])
     else if (isInDriveRoot(item)) this.rootItemId = textOf(id)
+  }
+}
+
+/** The top of a drive, as its feed of changes identifies it. */
+export interface DriveRoot {
+  readonly drive: string
+  /** Its item id. */
+  readonly item: string
+  /** Its id for clients. */
+  readonly id: string
+}
+
+/** Drives whose feeds a connection remembers. A forgotten one costs a request. */
+const MAX_FEEDS = 100
+
+/** The feeds of changes that a connection has learned about, by scope. */
+class DriveFeeds {
+  readonly #roots = new Map<string, DriveRoot | null>()
+
+  /** Returns the top of a drive; `null` if the drive has no feed; `undefined` if neither is known. */
+  get(scope: string): DriveRoot | null | undefined {
+    return this.#roots.get(scope)
+  }
+
+  /** @param root `null` if the drive has no feed */
+  set(scope: string, root: DriveRoot | null): void {
+    this.#roots.delete(scope)
+    this.#roots.set(scope, root)
+    const [oldest] = this.#roots.keys()
+    if (this.#roots.size > MAX_FEEDS && oldest !== undefined) this.#roots.delete(oldest)
   }
 }
