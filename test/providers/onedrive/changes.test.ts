@@ -343,7 +343,14 @@ t.test('an outage and a throttle are not lost positions', async (t) => {
     fake.failNext(1, fault, { path: DELTA })
     await rejectsWith(t, read(ROOT_SCOPE, since), code)
   }
-  for (const fault of [{ code: 'activityLimitReached' }, { code: 'resyncRequired' }, htmlPage(404), json({})]) {
+  const faults = [
+    { code: 'activityLimitReached' },
+    { code: 'resyncRequired' },
+    { code: 'generalException', status: 410 },
+    htmlPage(404),
+    json({})
+  ]
+  for (const fault of faults) {
     fake.failNext(1, fault, { path: DELTA })
     await rejectsWith(t, position(), ['PROVIDER_THROTTLED', 'PROVIDER_UNAVAILABLE', 'PROVIDER_ERROR'])
   }
