@@ -29,7 +29,9 @@ export interface CloudHandler {
   readonly isTransfer?: boolean
   /** Stores the received part of an interrupted body. */
   readonly storePartial?: (body: Buffer) => void
-  /** Called when the body is complete. @throws CloudFailure */
+  /** Called when the body is complete, before the delay of the response. @throws CloudFailure */
+  readonly accept?: (response: ServerResponse) => void
+  /** Called after the delay. @throws CloudFailure */
   readonly send: (response: ServerResponse) => void
 }
 
@@ -109,14 +111,21 @@ export abstract class FakeCloud<E> extends FakeServer {
     }
     request.body = body
     if (this.#applyScripts(false, request, response)) return
+    const accepted =
+      handler instanceof CloudFailure || handler === undefined
+        ? handler
+        : this.#attempt(description, () => {
+            handler.accept?.(response)
+            return handler
+          })
     const delayMs = this.delayMs(request)
     // Unreferenced, because the sockets are closed when the fake stops.
     if (delayMs > 0) await setTimeout(delayMs, undefined, { ref: false })
     const failure =
-      handler instanceof CloudFailure || handler === undefined
-        ? handler
+      accepted instanceof CloudFailure || accepted === undefined
+        ? accepted
         : this.#attempt(description, () => {
-            handler.send(response)
+            accepted.send(response)
             return null
           })
     if (failure instanceof CloudFailure) this.sendError(response, failure.error)

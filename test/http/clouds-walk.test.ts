@@ -68,7 +68,9 @@ for (const { id: cloudId, rules, scopes, start } of REST_CLOUDS) {
     t.equal(listed.length, COUNT)
     t.same(new Set(listed), new Set(NAMES), 'each file is listed once')
     t.equal(pages, COUNT / LIMIT)
-    t.ok(cloud.requests.length - before <= pages + 1, 'one call per page, and one for the number of files')
+    // Others request the number of files once, and Dropbox the state before the first page and that page again.
+    const otherCalls = cloudId === 'dropbox' ? 2 : 1
+    t.ok(cloud.requests.length - before <= pages + otherCalls, 'one call per page, and few others')
 
     // Reads a part of a file.
     const [some] = (await walk.list({ folder, limit: String(LIMIT) }).then((answer) => answer.json() as Listing))

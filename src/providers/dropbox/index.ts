@@ -8,6 +8,7 @@ import { createBackend, type Operations } from '../shared/backend.ts'
 import { asObject, type JsonObject, sizeOf, textOf } from '../shared/entries.ts'
 import { failure } from '../shared/errors.ts'
 import { readErrorBody } from '../shared/rest-client.ts'
+import { isCurrent } from './changes.ts'
 import { downloadFile, getTemporaryLink } from './download.ts'
 import { folderEntry, parseFolderId, parseId, toEntry } from './entries.ts'
 import { dropboxFailure } from './errors.ts'
@@ -61,7 +62,8 @@ const CAPABILITIES: Capabilities = {
   atomicReplace: 'native',
   remove: 'native',
   createFolder: 'native',
-  downloadUrl: 'emulated'
+  downloadUrl: 'emulated',
+  changes: 'emulated'
 }
 
 /** All items except the root have ids, which survive moves. */
@@ -77,7 +79,8 @@ const OPERATIONS: Operations<DropboxSession, string, string | null> = {
   remove,
   createFolder,
   downloadUrl: getTemporaryLink,
-  account
+  account,
+  isCurrent
 }
 
 async function stat(session: DropboxSession, id: string, call: Call): Promise<Entry> {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { ListCall } from '../../core/backend.ts'
 import type { Entry, EntryPage, IncompleteReason } from '../../core/entry.ts'
-import { asObject, type JsonObject } from '../shared/entries.ts'
+import { asObject, type JsonObject, textOf } from '../shared/entries.ts'
 import { failure } from '../shared/errors.ts'
 import { readJsonCursor } from '../shared/paging.ts'
 import { toEntry } from './entries.ts'
@@ -18,15 +18,15 @@ interface Page {
 }
 
 /**
- * Returns one page of a folder from one call. A page of Dropbox may be empty although others follow, and may be
- * longer than requested. A longer page is returned in parts and requested again for each of them. Its order is not
- * stable, so the parts are taken in the order of the ids.
+ * Returns one page of a folder. A page of Dropbox may be empty although others follow, and may be longer than
+ * requested. A longer page is returned in parts and requested again for each of them. Its order is not stable, so the
+ * parts are taken in the order of the ids.
  */
 export async function listFolder(session: DropboxSession, id: string | null, call: ListCall): Promise<EntryPage> {
   const { limit, cursor: encodedCursor } = call
-  const firstCursor = { token: null, pageSize: limit, returnedCount: 0, hash: '', isStale: false }
-  const cursor = encodedCursor === undefined ? firstCursor : readCursor(encodedCursor)
-  const page = await getPage(session, id, cursor, call)
+  const firstCursor = { token: null, pageSize: limit, returnedCount: 0, hash: '', isStale: false, mark: null }
+  const requestedCursor = encodedCursor === undefined ? firstCursor : readCursor(encodedCursor)
+  const { cursor, page } = await getMarkedPage(session, id, requestedCursor, call)
   const isSplit = cursor.returnedCount > 0 || page.entries.length > limit
   const entries = isSplit ? [...page.entries].sort(compareById) : page.entries
   const end = cursor.returnedCount + limit
@@ -44,8 +44,40 @@ export async function listFolder(session: DropboxSession, id: string | null, cal
     entries: entries.slice(cursor.returnedCount, end),
     next: next === null ? null : writeCursor(next),
     complete: reason === null,
-    reason
+    reason,
+    freshness: cursor.mark === null || cursor.mark.length > MAX_MARK || isStale ? null : { mark: cursor.mark }
   }
+}
+
+/** Longer marks are not stored (`EntryPage.freshness`). */
+const MAX_MARK = 4096
+
+/**
+ * Gets a page, and the mark of its folder if the cursor has none: a Dropbox cursor from before the first page was
+ * read, since which nothing has changed in the folder. It is the cursor that follows the listing of a folder with one
+ * page. With several pages, that cursor leads to the second one. The state before the first page is therefore
+ * requested, and then the page again. All pages have the same mark, so that one request confirms all of them.
+ */
+async function getMarkedPage(
+  session: DropboxSession,
+  id: string | null,
+  cursor: Cursor,
+  call: ListCall
+): Promise<{ readonly cursor: Cursor; readonly page: Page }> {
+  const page = await getPage(session, id, cursor, call)
+  if (cursor.token !== null || cursor.mark !== null) return { cursor, page }
+  if (!page.hasMore) return { cursor: { ...cursor, mark: page.nextToken }, page }
+  const mark = await getLatestCursor(session, id, call)
+  return { cursor: { ...cursor, mark }, page: await getPage(session, id, cursor, call) }
+}
+
+/** Returns a cursor of the folder's state. Its limit keeps the response short if much has changed since then. */
+async function getLatestCursor({ client }: DropboxSession, id: string | null, { signal }: ListCall): Promise<string> {
+  const arg = { path: id ?? '', ...LIST_OPTIONS, limit: 1 }
+  const options = { signal, missing: 'FOLDER_NOT_FOUND' } as const
+  const cursor = textOf((await client.files('list_folder/get_latest_cursor', arg, options))['cursor'])
+  if (cursor === null) throw failure('PROVIDER_ERROR', 'Dropbox returned no cursor of a folder')
+  return cursor
 }
 
 /** @param part the part of the page returned so far; `null` if it is complete */
@@ -101,7 +133,7 @@ const LIST_OPTIONS = {
 } as const
 
 /** @throws StorageError `PROVIDER_ERROR` for a response without a list or without a continuation */
-function requirePage({ entries, cursor: nextToken, has_more: hasMore }: JsonObject): {
+export function requirePage({ entries, cursor: nextToken, has_more: hasMore }: JsonObject): {
   readonly items: readonly JsonObject[]
   readonly nextToken: string
   readonly hasMore: boolean
@@ -133,25 +165,32 @@ interface Cursor {
   readonly hash: string
   /** Whether a returned entry may have been deleted since. */
   readonly isStale: boolean
+  /** The mark of the folder, from before its first page was read; `null` if the pages have none. */
+  readonly mark: string | null
 }
 
 const HASH = /^[\w-]{16}$/
+/** Longer ones might not fit into the cursor of the route. Cursors of Dropbox have about 150 characters. */
+const MAX_CURSOR_WITH_MARK = 2048
 
-function writeCursor({ token, pageSize, returnedCount, hash, isStale }: Cursor): string {
-  return JSON.stringify([token, pageSize, returnedCount, hash, isStale])
+function writeCursor({ token, pageSize, returnedCount, hash, isStale, mark }: Cursor): string {
+  const place = [token, pageSize, returnedCount, hash, isStale]
+  const marked = JSON.stringify([...place, mark])
+  return marked.length <= MAX_CURSOR_WITH_MARK ? marked : JSON.stringify([...place, null])
 }
 
 /** @throws StorageError `INVALID_CURSOR` */
 function readCursor(encodedCursor: string): Cursor {
-  return readJsonCursor(encodedCursor, ([token, pageSize, returnedCount, hash, isStale]) => {
+  return readJsonCursor(encodedCursor, ([token, pageSize, returnedCount, hash, isStale, mark = null]) => {
     const isValid =
       (token === null || (typeof token === 'string' && token !== '')) &&
       isCount(pageSize, 1, 1000) &&
       isCount(returnedCount, token === null ? 1 : 0, 1_000_000) &&
       typeof hash === 'string' &&
       (returnedCount === 0 ? hash === '' : HASH.test(hash)) &&
-      typeof isStale === 'boolean'
-    return isValid ? { token, pageSize, returnedCount, hash, isStale } : null
+      typeof isStale === 'boolean' &&
+      (mark === null || (typeof mark === 'string' && mark !== ''))
+    return isValid ? { token, pageSize, returnedCount, hash, isStale, mark } : null
   })
 }
 

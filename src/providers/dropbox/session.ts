@@ -29,6 +29,8 @@ export interface DropboxSession {
   /** Allowed hosts of temporary links. */
   readonly linkHosts: readonly string[]
   readonly timeouts: Timeouts
+  /** The checks of folders in flight, by mark. */
+  readonly checks: Map<string, SharedWork<boolean>>
 }
 
 /** Opens a connection without making a request. The path root is requested before the first call that needs it. */
@@ -40,7 +42,7 @@ export function openSession(
   const origins = [new URL(api).origin, new URL(content).origin]
   const send = withBearer(withMissingScope(egress, idleMs), accessTokens, origins)
   const rest = new RestClient(send, idleMs, dropboxFailure)
-  return { client: new DropboxClient({ rest, api, content, idleMs }), linkHosts, timeouts }
+  return { client: new DropboxClient({ rest, api, content, idleMs }), linkHosts, timeouts, checks: new Map() }
 }
 
 /** Gets a file or folder. @param path an id, or a path @throws StorageError `missing` if it does not exist */

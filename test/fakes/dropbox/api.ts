@@ -60,6 +60,9 @@ export class FakeDropboxApi {
       case 'files/list_folder/continue':
         call.send(listings.continue(call))
         return
+      case 'files/list_folder/get_latest_cursor':
+        call.send(listings.latest(call))
+        return
       case 'files/get_metadata':
         call.send(metadataByPath(call))
         return

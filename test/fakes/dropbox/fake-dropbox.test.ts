@@ -136,6 +136,62 @@ t.test('the official client lists', async (t) => {
     }
   })
 
+  t.test('changes since a cursor without a listing', async (t) => {
+    let now = Date.UTC(2026, 0, 1)
+    const { fake, client } = await startWithClient(t, { now: () => new Date(now) })
+    const folder = fake.tree.addFolder({ name: 'folder' })
+    const file = fake.tree.addFile({ name: 'old', parent: folder })
+    const latest = async (path: string) =>
+      (await client.filesListFolderGetLatestCursor({ path, limit: 1 })).result.cursor
+    const changesSince = async (cursor: string) => {
+      const { entries, has_more } = (await client.filesListFolderContinue({ cursor })).result
+      return [...entries.map((entry) => `${entry['.tag']} ${entry.name}`), ...(has_more ? ['…'] : [])]
+    }
+    const cursor = await latest(folder.id)
+    fake.tree.addFile({ name: 'elsewhere' })
+    t.same(await changesSince(cursor), [])
+    fake.tree.rename(file, 'new')
+    t.same(await changesSince(cursor), ['deleted old', '…'])
+    fake.knobs.changeLagMs = 5000
+    t.same(await changesSince(cursor), [], 'not reported yet')
+    t.match((await client.filesListFolder({ path: folder.id })).result.entries, [{ name: 'new' }], 'but listed')
+    const lagging = await latest(folder.id)
+    now += 5000
+    t.same(await changesSince(lagging), ['deleted old', '…'])
+    fake.knobs.cursorLifetimeMs = 10_000
+    now += 5000
+    t.same(await changesSince(cursor), ['deleted old', '…'])
+    now += 10_000
+    t.same(await changesSince(cursor), ['deleted old', '…'], 'use prolongs its life')
+    t.equal(await errorSummaryOf(changesSince(lagging)), 'reset/')
+    t.equal(await errorSummaryOf(latest('/missing')), 'path/not_found/')
+    t.equal(await errorSummaryOf(latest('/elsewhere')), 'path/not_folder/')
+    const moved = await latest(folder.id)
+    fake.tree.rename(folder, 'moved')
+    now += 5000
+    t.same(await changesSince(moved), ['file new'])
+    fake.knobs.movedFolderError = 'reset'
+    t.equal(await errorSummaryOf(changesSince(moved)), 'reset/')
+    fake.knobs.movedFolderError = 'not_found'
+    t.equal(await errorSummaryOf(changesSince(moved)), 'path/not_found/')
+  })
+
+  t.test('no equal calls at the same time', async (t) => {
+    const { fake, client } = await startWithClient(t)
+    const { last: cursor } = await listAll(client, { path: '' })
+    fake.delayMs = () => 50
+    const statusesOf = async (calls: Promise<unknown>[]) =>
+      (await Promise.allSettled(calls)).map((call) =>
+        call.status === 'rejected' ? (call.reason as { status: number }).status : 200
+      )
+    const check = () => client.filesListFolderContinue({ cursor })
+    t.same((await statusesOf([check(), check()])).sort(), [200, 429])
+    t.same(await statusesOf([check()]), [200], 'once the other call has ended')
+    const list = (limit: number) => client.filesListFolder({ path: '', limit })
+    t.same((await statusesOf([list(1), list(1)])).sort(), [200, 429])
+    t.same(await statusesOf([list(1), list(2), check()]), [200, 200, 200])
+  })
+
   t.test('an error once its cursors are reset', async (t) => {
     const { fake, client } = await startWithClient(t)
     const { last: cursor } = await listAll(client, { path: '' })

@@ -4,13 +4,13 @@ import type { Test } from 'tap'
 import { type CloudHandler, FakeCloud, type FakeCloudRequest } from '../fake-cloud.ts'
 import { FakeDropboxApi } from './api.ts'
 import { DropboxCall, type DropboxCaller } from './call.ts'
-import { authError, DropboxFailure, missingScope, sendError, type DropboxError } from './failure.ts'
+import { authError, DropboxFailure, missingScope, rateLimited, sendError, type DropboxError } from './failure.ts'
 import { parseHead, type DropboxHead } from './head.ts'
 import { newKnobs, type FakeDropboxKnobs } from './knobs.ts'
 import { FakeDropboxLinks } from './links.ts'
 import { FakeDropboxListings } from './listings.ts'
 import { FakeDropboxRoots } from './roots.ts'
-import { ROUTES } from './routes.ts'
+import { ROUTES, type DropboxOperation } from './routes.ts'
 import { FakeDropboxTree } from './tree.ts'
 import { FakeDropboxUploads } from './uploads.ts'
 import { DropboxView } from './view.ts'
@@ -18,6 +18,10 @@ import { FakeDropboxWrites } from './writes.ts'
 
 export const FAKE_DROPBOX_TOKEN = 'sl.fake-dropbox-token'
 
+const EXCLUSIVE_OPERATIONS: ReadonlySet<DropboxOperation> = new Set<DropboxOperation>([
+  'files/list_folder',
+  'files/list_folder/continue'
+])
 const ALL_SCOPES = Object.values(ROUTES).flatMap(({ scope }) => scope ?? [])
 
 export interface FakeDropboxOptions {
@@ -41,6 +45,8 @@ export class FakeDropbox extends FakeCloud<DropboxError> {
   /** Valid for the user `me` with all scopes, unless `authorize` is given. */
   readonly tokens = new Set([FAKE_DROPBOX_TOKEN])
   readonly #revoked = new Set<string>()
+  /** The listing calls in progress, by operation, token and arguments. */
+  readonly #listingCalls = new Map<string, ServerResponse>()
   readonly #authorize: (bearer: string) => DropboxCaller | null
   readonly #listings: FakeDropboxListings
   readonly #links: FakeDropboxLinks
@@ -52,7 +58,7 @@ export class FakeDropbox extends FakeCloud<DropboxError> {
     this.tree = new FakeDropboxTree(now, team)
     this.knobs = newKnobs(team)
     this.#authorize = authorize ?? ((bearer) => (this.tokens.has(bearer) ? { user: 'me', scopes: ALL_SCOPES } : null))
-    this.#listings = new FakeDropboxListings(this.knobs)
+    this.#listings = new FakeDropboxListings(this.knobs, now)
     this.#links = new FakeDropboxLinks(this.knobs, now, () => this.originOf('links'))
     this.#roots = new FakeDropboxRoots(this.tree, this.knobs)
     const writes = new FakeDropboxWrites(this.knobs)
@@ -129,12 +135,27 @@ export class FakeDropbox extends FakeCloud<DropboxError> {
     const parsedHead = parseHead(request)
     return {
       isTransfer: parsedHead.route.style !== 'rpc',
+      accept: (response) => {
+        if (EXCLUSIVE_OPERATIONS.has(parsedHead.operation)) this.#refuseEqualCall(request, response)
+      },
       send: (response) => {
         const caller = this.#authenticate(parsedHead, request)
         const base = this.#roots.base(request.headers['dropbox-api-path-root'], parsedHead.operation)
         this.#api.handle(new DropboxCall(parsedHead, request, response, caller, new DropboxView(this.tree, base)))
       }
     }
+  }
+
+  /** Dropbox may refuse a call while an equal one is in progress (its specification, at `list_folder`). */
+  #refuseEqualCall({ path, headers, body }: FakeCloudRequest, response: ServerResponse): void {
+    const key = JSON.stringify([path, headers['authorization'], body?.toString()])
+    if (this.#listingCalls.has(key)) throw new DropboxFailure(rateLimited(1))
+    this.#listingCalls.set(key, response)
+    const onEnd = () => {
+      if (this.#listingCalls.get(key) === response) this.#listingCalls.delete(key)
+    }
+    // `close` alone might come after the client's next call.
+    response.once('finish', onEnd).once('close', onEnd)
   }
 
   #authenticate({ operation, route: { scope } }: DropboxHead, request: FakeCloudRequest): DropboxCaller {

@@ -13,6 +13,12 @@ export interface FakeDropboxKnobs {
   extraOnNextPages: number[]
   /** The numbers of empty pages that are followed by others, counting from 1. */
   emptyPages: readonly number[]
+  /** How long a change stays unreported to cursors. Listings show it at once. */
+  changeLagMs: number
+  /** Cursors that have not been used for longer than this are reset. */
+  cursorLifetimeMs: number
+  /** The error of cursors whose folder was moved or renamed with its ancestors. Dropbox does not document it. */
+  movedFolderError: 'not_found' | 'reset' | undefined
   /** Resets downloads after some bytes of their content. */
   downloadResets: DownloadResets
   /** The number of upload pieces that are stored without a response. */
@@ -41,6 +47,9 @@ export const newKnobs = (isTeam: boolean): FakeDropboxKnobs => ({
   extraPerPage: 0,
   extraOnNextPages: [],
   emptyPages: [],
+  changeLagMs: 0,
+  cursorLifetimeMs: Infinity,
+  movedFolderError: undefined,
   downloadResets: { times: 0, afterBytes: 0 },
   lostAppendResponses: 0,
   lostFinishResponses: 0,

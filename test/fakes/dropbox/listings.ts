@@ -32,14 +32,25 @@ interface Progress {
   readonly page: number
 }
 
-/** Handles `list_folder` and `list_folder/continue`. */
+/** An issued cursor. */
+interface IssuedCursor {
+  readonly progress: Progress
+  /** The path of the folder when the cursor was issued. */
+  readonly path: string
+  /** When it was issued or last used, in milliseconds since 1970. */
+  usedAt: number
+}
+
+/** Handles `list_folder`, `list_folder/continue` and `list_folder/get_latest_cursor`. */
 export class FakeDropboxListings {
   readonly #knobs: FakeDropboxKnobs
-  readonly #cursors = new Map<string, Progress>()
+  readonly #now: () => Date
+  readonly #cursors = new Map<string, IssuedCursor>()
   readonly #invalidated = new Set<string>()
 
-  constructor(knobs: FakeDropboxKnobs) {
+  constructor(knobs: FakeDropboxKnobs, now: () => Date) {
     this.#knobs = knobs
+    this.#now = now
   }
 
   /** Invalidates all cursors issued so far. */
@@ -50,30 +61,46 @@ export class FakeDropboxListings {
 
   start(call: DropboxCall): files.ListFolderResult {
     const { view } = call
-    const arg = call.arg as files.ListFolderArg
-    const folder = view.node(arg.path)
-    if (folder.kind === 'file') throw pathLookup({ '.tag': 'not_folder' })
-    const locations = locationsIn(view, folder, arg)
-    const listing = { arg, folder, owner: ownerOf(call), locations }
-    return this.#page(view, { listing, start: 0, since: view.tree.changes.length, page: 0 })
+    return this.#page(view, { listing: listingOf(call), start: 0, since: view.tree.changes.length, page: 0 })
+  }
+
+  /** Returns a cursor of the state that is reported now, which may lag behind that of a listing. */
+  latest(call: DropboxCall): files.ListFolderGetLatestCursorResult {
+    const { view } = call
+    const since = this.#reportedCount(view)
+    return { cursor: this.#issue(view, { listing: listingOf(call), start: null, since, page: 0 }) }
   }
 
   continue(call: DropboxCall): files.ListFolderResult {
     const { cursor } = call.arg as files.ListFolderContinueArg
-    const progress = this.#cursors.get(cursor)
-    if (this.#invalidated.has(cursor)) throw new DropboxFailure(endpointError({ '.tag': 'reset' }))
-    if (progress === undefined) throw call.mistake('Invalid "cursor" parameter')
+    const issued = this.#cursors.get(cursor)
+    const now = this.#now().getTime()
+    const isExpired = issued !== undefined && now - issued.usedAt > this.#knobs.cursorLifetimeMs
+    if (isExpired || this.#invalidated.has(cursor)) throw resetFailure()
+    if (issued === undefined) throw call.mistake('Invalid "cursor" parameter')
+    issued.usedAt = now
+    const { progress } = issued
     const { folder, owner } = progress.listing
     if (owner !== ownerOf(call)) throw call.mistake('the cursor of another user or of another path root')
     if (call.view.tree.find(folder.id) === undefined) throw pathLookup({ '.tag': 'not_found' })
+    const { movedFolderError } = this.#knobs
+    if (movedFolderError !== undefined && issued.path !== pathOf(call.view, folder)) {
+      throw movedFolderError === 'reset' ? resetFailure() : pathLookup({ '.tag': 'not_found' })
+    }
     return this.#page(call.view, progress, cursor)
+  }
+
+  /** Returns the number of changes that are old enough to be reported. */
+  #reportedCount({ tree: { changes } }: DropboxView): number {
+    const end = this.#now().getTime() - this.#knobs.changeLagMs
+    return changes.findLastIndex(({ time }) => time <= end) + 1
   }
 
   #page(view: DropboxView, progress: Progress, cursor?: string): files.ListFolderResult {
     const { emptyPages, extraPerPage, extraOnNextPages, pageFault } = this.#knobs
     const { listing, start } = progress
     const page = progress.page + 1
-    if (emptyPages.includes(page)) return this.#result([], { ...progress, page }, true)
+    if (emptyPages.includes(page)) return this.#result(view, [], { ...progress, page }, true)
     const size = (listing.arg.limit ?? DEFAULT_LIMIT) + (extraOnNextPages.shift() ?? extraPerPage)
     if (start === null) return this.#changes(view, { ...progress, page }, size)
     const { items, next } = pageOf(listing.locations, start, size, pageFault)
@@ -81,14 +108,17 @@ export class FakeDropboxListings {
       entryAt(view, listing.arg, location, listing.arg.include_deleted === true)
     )
     const nextProgress = { ...progress, page, start: next }
-    const hasMore = next !== null || nextChange(view, nextProgress) !== undefined
-    return this.#result(entries, nextProgress, hasMore, pageFault === 'loops' && next === start ? cursor : undefined)
+    const hasMore = next !== null || nextChange(view, nextProgress, this.#reportedCount(view)) !== undefined
+    const repeatedCursor = pageFault === 'loops' && next === start ? cursor : undefined
+    return this.#result(view, entries, nextProgress, hasMore, repeatedCursor)
   }
 
   #changes(view: DropboxView, progress: Progress, size: number): files.ListFolderResult {
     const locations = new Map<string, DropboxChange>()
     let nextProgress = progress
-    for (let index = nextChange(view, nextProgress); index !== undefined; index = nextChange(view, nextProgress)) {
+    const end = this.#reportedCount(view)
+    const nextIndex = () => nextChange(view, nextProgress, end)
+    for (let index = nextIndex(); index !== undefined; index = nextIndex()) {
       const change = view.tree.changes[index]
       const key = JSON.stringify([change?.parent, change?.name.toLowerCase()])
       if (change === undefined || (locations.size >= size && !locations.has(key))) break
@@ -96,14 +126,37 @@ export class FakeDropboxListings {
       nextProgress = { ...nextProgress, since: index + 1 }
     }
     const entries = [...locations.values()].flatMap((location) => entryAt(view, progress.listing.arg, location, true))
-    return this.#result(entries, nextProgress, nextChange(view, nextProgress) !== undefined)
+    return this.#result(view, entries, nextProgress, nextIndex() !== undefined)
   }
 
-  #result(entries: Entry[], progress: Progress, has_more: boolean, repeatedCursor?: string): files.ListFolderResult {
-    const cursor = repeatedCursor ?? randomBytes(48).toString('base64url')
-    this.#cursors.set(cursor, progress)
-    return { entries, cursor, has_more }
+  #result(
+    view: DropboxView,
+    entries: Entry[],
+    progress: Progress,
+    has_more: boolean,
+    repeatedCursor?: string
+  ): files.ListFolderResult {
+    return { entries, cursor: this.#issue(view, progress, repeatedCursor), has_more }
   }
+
+  #issue(view: DropboxView, progress: Progress, cursor = randomBytes(48).toString('base64url')): string {
+    const path = pathOf(view, progress.listing.folder)
+    this.#cursors.set(cursor, { progress, path, usedAt: this.#now().getTime() })
+    return cursor
+  }
+}
+
+const resetFailure = () => new DropboxFailure(endpointError({ '.tag': 'reset' }))
+
+const pathOf = (view: DropboxView, folder: FakeDropboxNode) => JSON.stringify(view.names(folder))
+
+/** Returns the listing that a call requests. */
+function listingOf(call: DropboxCall): Listing {
+  const { view } = call
+  const arg = call.arg as files.ListFolderArg
+  const folder = view.node(arg.path)
+  if (folder.kind === 'file') throw pathLookup({ '.tag': 'not_folder' })
+  return { arg, folder, owner: ownerOf(call), locations: locationsIn(view, folder, arg) }
 }
 
 const ownerOf = ({ caller, view }: DropboxCall) => `${caller.user} ${view.base.id}`
@@ -145,14 +198,14 @@ function entryAt(
   return isExcluded ? [] : [metadataOf(view, node, arg)]
 }
 
-/** Returns the index of the first unreported change that concerns a listing. */
-function nextChange({ tree }: DropboxView, { listing, since }: Progress): number | undefined {
+/** Returns the index of the first change before `end` that concerns a listing and was not reported to it. */
+function nextChange({ tree }: DropboxView, { listing, since }: Progress, end: number): number | undefined {
   const isInside = (id: string): boolean => {
     if (id === listing.folder.id) return true
     const above = listing.arg.recursive === true ? tree.find(id)?.parent : undefined
     return above !== undefined && isInside(above)
   }
-  for (let index = since; index < tree.changes.length; index++) {
+  for (let index = since; index < end; index++) {
     if (isInside(tree.changes[index]?.parent ?? '')) return index
   }
   return undefined

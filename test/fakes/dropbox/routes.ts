@@ -6,6 +6,7 @@ export type DropboxOperation =
   | 'users/get_space_usage'
   | 'files/list_folder'
   | 'files/list_folder/continue'
+  | 'files/list_folder/get_latest_cursor'
   | 'files/get_metadata'
   | 'files/get_temporary_link'
   | 'files/create_folder_v2'
@@ -45,6 +46,13 @@ const COMMIT = [
 ] as const
 const CURSOR = struct({ session_id: text(), offset: integer(0, MAX_BYTES) })
 const INCLUDE_FLAGS = { include_media_info: flag, include_deleted: flag, include_has_explicit_shared_members: flag }
+const LIST_FOLDER = struct(
+  { path: LIST_PATH },
+  {
+    ...{ ...INCLUDE_FLAGS, recursive: flag, include_mounted_folders: flag, include_non_downloadable_files: flag },
+    limit: integer(1, 2000)
+  }
+)
 
 const METADATA = 'files.metadata.read'
 const READ = 'files.content.read'
@@ -60,17 +68,9 @@ export const ROUTES: Readonly<Record<DropboxOperation, DropboxRoute>> = {
   'auth/token/revoke': rpc(null, null),
   'users/get_current_account': rpc(ACCOUNT, null),
   'users/get_space_usage': rpc(ACCOUNT, null),
-  'files/list_folder': rpc(
-    METADATA,
-    struct(
-      { path: LIST_PATH },
-      {
-        ...{ ...INCLUDE_FLAGS, recursive: flag, include_mounted_folders: flag, include_non_downloadable_files: flag },
-        limit: integer(1, 2000)
-      }
-    )
-  ),
+  'files/list_folder': rpc(METADATA, LIST_FOLDER),
   'files/list_folder/continue': rpc(METADATA, struct({ cursor: text('(.|[\\r\\n])+') })),
+  'files/list_folder/get_latest_cursor': rpc(METADATA, LIST_FOLDER),
   'files/get_metadata': rpc(METADATA, struct({ path: path(READ_PATTERN, true) }, INCLUDE_FLAGS)),
   'files/get_temporary_link': rpc(READ, struct({ path: READ_PATH })),
   'files/create_folder_v2': rpc(WRITE, struct({ path: path(WRITE_PATTERN) }, { autorename: flag })),

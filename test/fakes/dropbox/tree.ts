@@ -8,6 +8,11 @@ export interface DropboxChange {
   readonly name: string
 }
 
+/** A change, and its time in milliseconds since 1970. */
+export interface RecordedChange extends DropboxChange {
+  readonly time: number
+}
+
 type NodeProperties = Pick<FakeDropboxNode, 'kind'> & Partial<FakeDropboxNode>
 
 /** All items of a user's Dropbox and of the team. Tests seed and check it directly, without HTTP. */
@@ -17,7 +22,7 @@ export class FakeDropboxTree {
   /** The parent of the user's own root and of the team folders; undefined without a team. */
   readonly teamRoot: FakeDropboxNode | undefined
   /** All changes in order. */
-  readonly changes: DropboxChange[] = []
+  readonly changes: RecordedChange[] = []
   readonly #nodes = new Map<string, FakeDropboxNode>()
   /** By ID of the folder and lower-case name. */
   readonly #children = new Map<string, Map<string, FakeDropboxNode>>()
@@ -145,7 +150,7 @@ export class FakeDropboxTree {
       parent,
       (this.#deletedNames.get(parent) ?? new Map<string, string>()).set(keyOf(node), node.name)
     )
-    this.changes.push({ parent, name: node.name })
+    this.#recordChange(parent, node.name)
   }
 
   /** Changes the namespace of the team space, or of the user's root without a team. */
@@ -210,7 +215,7 @@ export class FakeDropboxTree {
     node.name = name
     this.#setParent(node, parent)
     if (!isMoved) return
-    this.changes.push({ parent: oldParent, name: oldName })
+    this.#recordChange(oldParent, oldName)
     this.#recordChanges(node)
   }
 
@@ -231,8 +236,12 @@ export class FakeDropboxTree {
 
   #recordChanges(node: FakeDropboxNode): void {
     const { parent, name } = node
-    if (parent !== undefined) this.changes.push({ parent, name })
+    if (parent !== undefined) this.#recordChange(parent, name)
     for (const child of this.children(node)) this.#recordChanges(child)
+  }
+
+  #recordChange(parent: string, name: string): void {
+    this.changes.push({ parent, name, time: this.#now().getTime() })
   }
 }
 

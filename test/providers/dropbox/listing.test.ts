@@ -29,7 +29,7 @@ async function pagesOf(t: Test, backend: StorageBackend, id: string | null, opti
   return pages
 }
 
-t.test('a folder of 5,000 entries needs five calls', async (t) => {
+t.test('a folder of 5,000 entries needs five calls, and two for its mark', async (t) => {
   const { tree, backend, newRequests } = await startDropbox(t)
   const parent = tree.addFolder({ name: 'large' })
   tree.addFiles(5000, (index) => ({ name: `file ${index}`, parent }))
@@ -38,7 +38,10 @@ t.test('a folder of 5,000 entries needs five calls', async (t) => {
   const requests = newRequests()
   t.same(
     requests.map(({ path }) => path),
-    ['/2/files/list_folder', ...Array.from({ length: 4 }, () => '/2/files/list_folder/continue')]
+    [
+      ...['/2/files/list_folder', '/2/files/list_folder/get_latest_cursor', '/2/files/list_folder'],
+      ...Array.from({ length: 4 }, () => '/2/files/list_folder/continue')
+    ]
   )
   t.same(argsOf(requests)[0], {
     path: parent.id,
@@ -89,7 +92,8 @@ t.test('pages longer than requested are cut, and each entry is listed once', asy
   fake.knobs.extraPerPage = 1
   operations()
   await list(backend, null, { limit: 12, cursor: (await list(backend, null, { limit: 12 })).next ?? '' })
-  t.same(operations(), ['list_folder', 'list_folder'], 'the same page is requested again')
+  const firstPart = ['list_folder', 'list_folder/get_latest_cursor', 'list_folder']
+  t.same(operations(), [...firstPart, 'list_folder'], 'the same page is requested again')
   tree.addFolder({ name: 'folder' })
   t.same(namesOf(await listAll(backend, null, { kind: 'folder', limit: 1 })), ['folder'])
   t.same(namesOf(await listAll(backend, null, { kind: 'file', limit: 3 })).sort(), sorted)
@@ -198,7 +202,7 @@ t.test('an empty page with has_more does not end the listing', async (t) => {
     pages.map(({ length }) => length),
     [0, 0, 4, 0, 1]
   )
-  t.equal(operations().length, 5, 'one call per page')
+  t.equal(operations().length, 5 + 2, 'one call per page, and two for the mark')
   t.same(
     (await pagesOf(t, backend, null, { limit: 4, kind: 'folder' })).map(({ length }) => length),
     [0, 0, 0, 0, 0]
@@ -227,11 +231,12 @@ t.test('a listing during which an entry was removed is not complete', async (t) 
 
 t.test('a removed entry makes the following pages incomplete', async (t) => {
   const { fake, backend } = await startDropbox(t)
-  const says = (entries: readonly object[], has_more: boolean) => {
+  const says = (entries: readonly object[], has_more: boolean, times = 1) => {
     const body = JSON.stringify({ entries, cursor: `c${String(has_more)}`, has_more })
-    fake.failNext(1, respondsWith(200, { body }), { path: /list_folder/ })
+    fake.failNext(times, respondsWith(200, { body }), { path: /list_folder/ })
   }
-  says([{ '.tag': 'deleted', name: 'gone', path_lower: '/gone' }], true)
+  // The response is also that of the request for the mark.
+  says([{ '.tag': 'deleted', name: 'gone', path_lower: '/gone' }], true, 3)
   const first = await list(backend, null)
   t.match(first, { entries: [], reason: 'more' })
   says([{ '.tag': 'file', id: 'id:x', name: 'x' }], false)
