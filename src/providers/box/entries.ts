@@ -146,10 +146,16 @@ export function formatId({ type, id }: ItemId): string {
 }
 
 /** Reads the id of an item. @throws StorageError `PROVIDER_ERROR` */
-export function readId({ type, id }: JsonObject): ItemId {
+export function readId(item: JsonObject): ItemId {
+  const itemId = findId(item)
+  if (itemId === null) throw failure('PROVIDER_ERROR', 'Box returned an item without an id or of an unknown type')
+  return itemId
+}
+
+/** Reads the id of a value that may be an item; returns `null` if it is none. */
+export function findId({ type, id }: JsonObject): ItemId | null {
   const isId = typeof id === 'string' && DIGITS.test(id)
-  if (isId && (type === 'file' || type === 'folder' || type === 'web_link')) return { type, id }
-  throw failure('PROVIDER_ERROR', 'Box returned an item without an id or of an unknown type')
+  return isId && (type === 'file' || type === 'folder' || type === 'web_link') ? { type, id } : null
 }
 
 /** Returns the path of an item in the API. */

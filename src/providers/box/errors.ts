@@ -44,7 +44,7 @@ export function boxFailure(
   const fail = (code: StorageErrorCode): StorageError => exchangeFailure(code, method, response)
   // Box reports a downscoped token in this header, without a body.
   if (status === 403 && SCOPE.test(headers['www-authenticate'] ?? '')) return fail('INSUFFICIENT_SCOPE')
-  if (status === 400) return fail(isAboutMarker(problem) ? 'CURSOR_EXPIRED' : 'PROVIDER_ERROR')
+  if (status === 400) return fail(isAboutPosition(problem) ? 'CURSOR_EXPIRED' : 'PROVIDER_ERROR')
   // A response of the content host, which receives no token of ours: it says nothing about the grant.
   if (status === 401) return fail('ACCESS_DENIED')
   // A 404 in another format than Box's comes from another server, so it does not show that the item is gone.
@@ -52,8 +52,10 @@ export function boxFailure(
   return httpFailure(method, response, missing)
 }
 
-/** Returns whether the invalid parameter is the page marker. Box issued the marker, so it must have expired. */
-function isAboutMarker(problem: unknown): boolean {
+const POSITION_PARAMETERS: ReadonlySet<unknown> = new Set(['marker', 'stream_position'])
+
+/** Returns whether the invalid parameter is a position in a list. Box issued it, so it must have expired. */
+function isAboutPosition(problem: unknown): boolean {
   const { errors } = asObject(asObject(problem)['context_info'])
-  return Array.isArray(errors) && errors.some((error) => asObject(error)['name'] === 'marker')
+  return Array.isArray(errors) && errors.some((error) => POSITION_PARAMETERS.has(asObject(error)['name']))
 }

@@ -7,6 +7,7 @@ import { createBackend, type Operations } from '../shared/backend.ts'
 import { textOf } from '../shared/entries.ts'
 import { failure } from '../shared/errors.ts'
 import { apiUrl } from '../shared/rest-client.ts'
+import { changes, position } from './changes.ts'
 import { downloadFile } from './download.ts'
 import { boxEntry, fieldsOf, type ItemId, parseFolderId, parseId, pathOf } from './entries.ts'
 import { listFolder } from './list.ts'
@@ -58,7 +59,8 @@ const CAPABILITIES: Capabilities = {
   atomicReplace: 'native',
   remove: 'native',
   createFolder: 'native',
-  downloadUrl: 'unsupported'
+  downloadUrl: 'unsupported',
+  changes: 'native'
 }
 
 const OPERATIONS: Operations<BoxSession, ItemId, ItemId> = {
@@ -72,7 +74,9 @@ const OPERATIONS: Operations<BoxSession, ItemId, ItemId> = {
   upload: uploadFile,
   remove,
   createFolder,
-  account
+  account,
+  position,
+  changes
 }
 
 async function stat(session: BoxSession, itemId: ItemId, call: Call): Promise<Entry> {

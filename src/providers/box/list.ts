@@ -1,4 +1,5 @@
 import type { ListCall } from '../../core/backend.ts'
+import { ROOT_SCOPE } from '../../core/change-feed.ts'
 import type { EntryPage, IncompleteReason } from '../../core/entry.ts'
 import { asObject, type JsonObject } from '../shared/entries.ts'
 import { failure } from '../shared/errors.ts'
@@ -24,7 +25,8 @@ export async function listFolder(session: BoxSession, folder: ItemId, call: List
     entries: call.kind === undefined ? entries : entries.filter(({ kind }) => kind === call.kind),
     next: marker === null ? null : writeCursor({ marker, seen }),
     complete: reason === null,
-    reason
+    reason,
+    freshness: isPartial ? null : { scope: ROOT_SCOPE }
   }
 }
 

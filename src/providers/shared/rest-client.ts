@@ -99,12 +99,22 @@ export function apiUrl(origin: string, path: string, query: Readonly<Record<stri
  *
  * @throws StorageError `PROVIDER_ERROR` if it is not JSON, such as an HTML page
  */
-export async function readJson({ body }: Pick<HttpResponse, 'body'>): Promise<JsonObject> {
+export async function readJson(response: Pick<HttpResponse, 'body'>): Promise<JsonObject> {
+  return parseJson(await readText(response))
+}
+
+/** Reads the body of a response. */
+export async function readText({ body }: Pick<HttpResponse, 'body'>): Promise<string> {
   const chunks: Buffer[] = []
   for await (const chunk of body as AsyncIterable<Buffer>) chunks.push(chunk)
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+/** Parses a JSON object. @throws StorageError `PROVIDER_ERROR` if it is not JSON */
+export function parseJson(text: string): JsonObject {
   let value: unknown
   try {
-    value = JSON.parse(Buffer.concat(chunks).toString('utf8'))
+    value = JSON.parse(text)
   } catch {
     throw failure('PROVIDER_ERROR', 'The response of the server is not valid JSON')
   }

@@ -4,6 +4,7 @@ import type { FakeBoxKnobs } from './knobs.ts'
 import type { FakePages } from '../pages.ts'
 import { FakeBoxSimpleUploads } from './simple-uploads.ts'
 import type { FakeBoxNode } from './node.ts'
+import type { FakeBoxEvents } from './events.ts'
 import { FakeBoxReads } from './reads.ts'
 import type { BoxOperation } from './routes.ts'
 import type { FakeBoxTree } from './tree.ts'
@@ -14,6 +15,7 @@ export interface BoxState {
   readonly tree: FakeBoxTree
   readonly knobs: FakeBoxKnobs
   readonly pages: FakePages<FakeBoxNode>
+  readonly events: FakeBoxEvents
   readonly writes: FakeBoxWrites
   readonly uploads: FakeBoxUploads
   readonly downloads: FakeBoxDownloads
@@ -31,6 +33,9 @@ export function boxHandlers(state: BoxState): Readonly<Record<BoxCallOperation, 
   const simpleUploads = new FakeBoxSimpleUploads(writes)
   return {
     'users.me': reads.me.bind(reads),
+    'events.get': (call) => {
+      state.events.send(call)
+    },
     'folders.get': (call) => {
       reads.item(call, 'folder')
     },

@@ -90,9 +90,13 @@ export class BoxCall {
 
   /** Sends the response, compressed if the client accepts it, as Box does. */
   send(status: number, value: object): void {
+    this.sendJson(status, JSON.stringify(value))
+  }
+
+  /** Does the same with text, for values that JavaScript cannot represent. */
+  sendJson(status: number, json: string): void {
     const { response } = this
     const isGzip = this.header('accept-encoding')?.includes('gzip') === true
-    const json = JSON.stringify(value)
     const body: Buffer = isGzip ? gzipSync(json, { level: 1 }) : Buffer.from(json)
     if (isGzip) response.setHeader('content-encoding', 'gzip')
     response.setHeader('vary', 'Accept-Encoding')

@@ -45,6 +45,55 @@ t.test('the official client', async (t) => {
     t.equal(asked.name, undefined)
   })
 
+  t.test('reads events, unsorted and repeated', async (t) => {
+    let now = Date.UTC(2026, 0, 1)
+    const { fake, tree, client } = await startWithClient(t, { now: () => new Date(now) })
+    Object.assign(fake.knobs, { positionType: 'string', repeatedEvents: 1 })
+    const eventsSince = async (streamPosition: string) => {
+      const queryParams = { streamType: 'changes', streamPosition, limit: 3 }
+      const { entries = [], nextStreamPosition, chunkSize } = await client.events.getEvents({ ...queryParams })
+      t.equal(chunkSize, entries.length)
+      const sources = entries.map(({ eventType, source }): unknown[] => [
+        eventType,
+        source && 'id' in source ? source.id : null
+      ])
+      return { sources, next: String(nextStreamPosition), ids: entries.map(({ eventId }) => eventId) }
+    }
+    const old = tree.addFolder({ name: 'old' })
+    const { sources: none, next: start } = await eventsSince('now')
+    t.same(none, [])
+    t.ok(BigInt(start) > 2n ** 53n)
+    const file = tree.addFile({ name: 'file', parent: old })
+    tree.trash(file)
+    const first = await eventsSince(start)
+    t.same(first.sources, [
+      ['ITEM_TRASH', file.id],
+      ['ITEM_UPLOAD', file.id],
+      ['ITEM_CREATE', old.id]
+    ])
+    t.same((await eventsSince(first.next)).ids, [first.ids[0]], 'again')
+    t.same((await eventsSince(start)).ids, first.ids, 'and with the same ids')
+    Object.assign(fake.knobs, { repeatedEvents: 0, eventPageLimit: 1 })
+    const short = await eventsSince(start)
+    t.same([short.sources.length, (await eventsSince(short.next)).sources.length], [1, 1])
+    Object.assign(fake.knobs, { eventPageLimit: Infinity, repeatsLastEvents: true })
+    const ends = [first.next]
+    for (let count = 0; count < 3; count += 1) ends.push((await eventsSince(ends.at(-1) ?? '')).next)
+    t.equal(new Set(ends).size, 3, 'new positions for the same events')
+    t.equal((await eventsSince(ends.at(-1) ?? '')).ids.length, 3)
+    Object.assign(fake.knobs, { repeatsLastEvents: false, eventLagMs: 1000, eventSource: 'event-source' })
+    tree.restore(file)
+    t.same((await eventsSince(first.next)).sources, [])
+    now += 1000
+    t.same((await eventsSince(first.next)).sources, [['ITEM_UNDELETE_VIA_TRASH', null]])
+    fake.knobs.eventLifetimeMs = 60_000
+    now += 60_000
+    t.same((await eventsSince(start)).sources, [], 'no longer stored')
+    fake.knobs.positionType = 'number'
+    const { nextStreamPosition } = await client.events.getEvents({ streamPosition: 'now' })
+    t.equal(typeof nextStreamPosition, 'number')
+  })
+
   t.test('lists a folder by markers and by offsets', async (t) => {
     const { tree, client } = await startWithClient(t)
     const folder = tree.addFolder({ name: 'folder' })

@@ -3,6 +3,7 @@ import type { Test } from 'tap'
 import { boxHandlers } from './api.ts'
 import { BoxCall } from './call.ts'
 import { FakeBoxDownloads } from './downloads.ts'
+import { FakeBoxEvents } from './events.ts'
 import { insufficientScope, sendError, unauthorized, type BoxError } from './failure.ts'
 import { newKnobs, type FakeBoxKnobs } from './knobs.ts'
 import { newBoxPages } from './reads.ts'
@@ -40,6 +41,7 @@ export class FakeBox extends FakeCloud<BoxError> {
   readonly knobs: FakeBoxKnobs = newKnobs()
   readonly pages = newBoxPages()
   readonly downloads = new FakeBoxDownloads(this.knobs)
+  readonly events: FakeBoxEvents
   readonly writes = new FakeBoxWrites(this.knobs)
   readonly uploads: FakeBoxUploads
   /** Valid for the user `me` with all scopes, unless `authorize` is given. */
@@ -50,7 +52,8 @@ export class FakeBox extends FakeCloud<BoxError> {
 
   private constructor({ authorize, now = () => new Date() }: FakeBoxOptions) {
     super(['api', 'upload', 'content'])
-    this.tree = new FakeBoxTree(now)
+    this.events = new FakeBoxEvents(this.knobs, now)
+    this.tree = new FakeBoxTree(now, this.events)
     this.uploads = new FakeBoxUploads(this.knobs, this.writes, now)
     const me = { user: 'me', scopes: [BOX_WRITE_SCOPE] }
     this.#authorize = authorize ?? ((bearer) => (this.tokens.has(bearer) ? me : null))

@@ -11,6 +11,20 @@ export interface FakeBoxKnobs {
   lastMarker: '' | null | undefined
   /** The largest offset allowed. */
   maxOffset: number
+  /** How long an event stays out of the stream. Listings show its change at once. */
+  eventLagMs: number
+  /** Older events are omitted, without an error. */
+  eventLifetimeMs: number
+  /** The maximum number of new events on a page, regardless of the request: more may follow a short page. */
+  eventPageLimit: number
+  /** How many of the previous events a page repeats. */
+  repeatedEvents: number
+  /** Whether the end of the stream repeats the last page of events for ever, with new positions. */
+  repeatsLastEvents: boolean
+  /** The form of the items of events. Box documents both. */
+  eventSource: 'item' | 'event-source'
+  /** The JSON type of positions. Box documents both. */
+  positionType: 'number' | 'string'
   /** The user's storage quota. */
   quotaBytes: number | undefined
   /** The maximum size of a file. */
@@ -42,6 +56,13 @@ export const newKnobs = (): FakeBoxKnobs => ({
   pageLimit: Infinity,
   lastMarker: '',
   maxOffset: 10_000,
+  eventLagMs: 0,
+  eventLifetimeMs: Infinity,
+  eventPageLimit: Infinity,
+  repeatedEvents: 0,
+  repeatsLastEvents: false,
+  eventSource: 'item',
+  positionType: 'number',
   quotaBytes: undefined,
   maxUploadBytes: 5 * 1024 ** 3,
   downloadResets: { times: 0, afterBytes: 0 },

@@ -3,6 +3,7 @@ import type { FakeCloudRequest } from '../fake-cloud.ts'
 
 export type BoxOperation =
   | 'users.me'
+  | 'events.get'
   | 'folders.get'
   | 'folders.items'
   | 'folders.create'
@@ -60,6 +61,7 @@ const UPLOAD_PARAMETERS = ['fields', 'upload_session_id']
 
 const ROUTES: Readonly<Record<BoxOperation, RouteRules>> = {
   'users.me': rule(`api GET ${API}/users/me`, 'none', ['fields']),
+  'events.get': rule(`api GET ${API}/events`, 'read', ['stream_type', 'stream_position', 'limit']),
   'folders.get': rule(`api GET ${API}/folders/${ID}`, 'read', ['fields']),
   'folders.items': rule(`api GET ${API}/folders/${ID}/items`, 'read', LIST_PARAMETERS),
   'folders.create': rule(`api POST ${API}/folders`, 'write', ['fields']),

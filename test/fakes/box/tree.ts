@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { FakeBoxEvents } from './events.ts'
 import {
   BOX_ROOT,
   type BoxFileSeed,
@@ -34,20 +35,22 @@ export class FakeBoxTree {
   #nextUnusedId = FIRST_UNUSED_ID
   #nextVersion = FIRST_VERSION
   readonly #now: () => Date
+  readonly #events: FakeBoxEvents
 
-  constructor(now: () => Date) {
+  constructor(now: () => Date, events: FakeBoxEvents) {
     this.#now = now
+    this.#events = events
     this.root = this.#insert(newNode(BOX_ROOT, { name: 'All Files' }, { type: 'folder' }, now()))
   }
 
   addFolder(seed: BoxNodeSeed): FakeBoxNode {
-    return this.#add(seed, { type: 'folder' })
+    return this.#record('ITEM_CREATE', this.#add(seed, { type: 'folder' }))
   }
 
   addFile({ content = '', notReady = 0, ...seed }: BoxFileSeed): FakeBoxNode {
     const node = this.#add(seed, { type: 'file', content: Buffer.from(content), notReady })
     node.version = this.#versionOf(node)
-    return node
+    return this.#record('ITEM_UPLOAD', node)
   }
 
   /** Five thousand take less than half a second. */
@@ -56,7 +59,7 @@ export class FakeBoxTree {
   }
 
   addWebLink({ url, ...seed }: BoxLinkSeed): FakeBoxNode {
-    return this.#add(seed, { type: 'web_link', url })
+    return this.#record('ITEM_CREATE', this.#add(seed, { type: 'web_link', url }))
   }
 
   /** Adds a macOS bundle, which Box stores as a file. */
@@ -109,34 +112,47 @@ export class FakeBoxTree {
   }
 
   rename(id: string | FakeBoxNode, name: string): void {
-    this.touch(Object.assign(this.get(id), { name }))
+    const node = this.get(id)
+    this.touch(Object.assign(node, { name }))
+    this.#record('ITEM_RENAME', node)
   }
 
   move(id: string | FakeBoxNode, parent: string | FakeBoxNode): void {
     const node = this.get(id)
     this.#setParent(node, this.get(parent, 'folder').id)
     this.touch(node)
+    this.#record('ITEM_MOVE', node)
   }
 
   trash(id: string | FakeBoxNode): void {
-    this.touch(Object.assign(this.get(id), { trashed: this.#now() }))
+    const node = this.get(id)
+    this.touch(Object.assign(node, { trashed: this.#now() }))
+    this.#record('ITEM_TRASH', node)
+  }
+
+  restore(id: string | FakeBoxNode): void {
+    const node = this.get(id)
+    this.touch(Object.assign(node, { trashed: undefined }))
+    this.#record('ITEM_UNDELETE_VIA_TRASH', node)
   }
 
   write(id: string | FakeBoxNode, content: string | Uint8Array, contentModified = this.#now()): void {
     const node = this.get(id, 'file')
     this.touch(Object.assign(node, { content: Buffer.from(content), contentModified, modified: this.#now() }))
     node.version = this.#versionOf(node)
+    this.#record('ITEM_UPLOAD', node)
   }
 
-  /** Records a change of any kind. */
+  /** Records a change of any kind, without an event. */
   touch(node: FakeBoxNode): void {
     node.etag++
     this.revision++
   }
 
-  /** Deletes it permanently, with all descendants. */
+  /** Deletes it permanently, with all descendants. There is an event unless it was in the trash. */
   remove(id: string | FakeBoxNode): void {
     const node = this.get(id)
+    if (!this.isTrashed(node)) this.trash(node)
     if (node.type === 'folder') for (const child of this.#childrenOf(node)) this.remove(child)
     this.#setParent(node, undefined)
     this.#nodes[node.type].delete(node.id)
@@ -168,6 +184,11 @@ export class FakeBoxTree {
     if (nodes.has(node.id)) throw new Error(`there is a ${node.type} ${node.id} already`)
     nodes.set(node.id, node)
     this.revision++
+    return node
+  }
+
+  #record(type: string, node: FakeBoxNode): FakeBoxNode {
+    this.#events.record(type, node)
     return node
   }
 
