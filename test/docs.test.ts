@@ -188,7 +188,8 @@ t.test('the capabilities of the disk store in docs/providers.md match what it de
     paging: has(emulated, 'emulated'),
     kindFilter: has(emulated, 'emulated'),
     updateIfMatch: has(emulated, 'emulated'),
-    downloadUrl: has(/no `downloadUrl`/, 'unsupported')
+    downloadUrl: has(/no `downloadUrl`/, 'unsupported'),
+    changes: has(/no `changes`/, 'unsupported')
   })
 })
 

@@ -10,6 +10,7 @@ import type {
   UploadCall,
   UploadTarget
 } from '../../core/backend.ts'
+import type { FeedPage } from '../../core/change-feed.ts'
 import type { Entry, EntryPage } from '../../core/entry.ts'
 import { StorageError } from '../../errors.ts'
 import { failure, httpFailure } from '../shared/errors.ts'
@@ -27,20 +28,47 @@ export interface DavDialect {
   readonly list: (session: DavSession, folderId: string | null, call: ListCall) => Promise<EntryPage>
   readonly upload: (session: DavSession, target: DavTarget, source: UploadSource, call: UploadCall) => Promise<Entry>
   readonly account: (session: DavSession, call: Call) => Promise<Account>
+  /** Absent if the service cannot confirm listings. */
+  readonly feed?: DavFeed
+}
+
+/** How a service confirms listings. Folder ids are validated. */
+export interface DavFeed {
+  readonly position: (session: DavSession, scope: string, call: Call) => Promise<string>
+  readonly changes: (session: DavSession, scope: string, position: string, call: Call) => Promise<FeedPage>
+  readonly isCurrent: (session: DavSession, folderId: string | null, mark: string, call: Call) => Promise<boolean>
 }
 
 /** A folder of a WebDAV server with everything below it. */
 export class DavBackend implements StorageBackend {
   readonly provider: string
   readonly capabilities: Capabilities
+  readonly position?: NonNullable<StorageBackend['position']>
+  readonly changes?: NonNullable<StorageBackend['changes']>
+  readonly isCurrent?: NonNullable<StorageBackend['isCurrent']>
   readonly #session: DavSession
   readonly #dialect: DavDialect
 
   constructor(session: DavSession, dialect: DavDialect) {
+    const { feed } = dialect
     this.provider = dialect.provider
     this.capabilities = dialect.capabilities
     this.#session = session
     this.#dialect = dialect
+    if (feed === undefined) return
+    this.position = async (scope, call) => {
+      call.signal.throwIfAborted()
+      return feed.position(session, scope, call)
+    }
+    this.changes = async (scope, position, call) => {
+      call.signal.throwIfAborted()
+      return feed.changes(session, scope, position, call)
+    }
+    this.isCurrent = async (folderId, mark, call) => {
+      call.signal.throwIfAborted()
+      session.paths.folderUrlOf(folderId)
+      return feed.isCurrent(session, folderId, mark, call)
+    }
   }
 
   async listFolder(folderId: string | null, call: ListCall): Promise<EntryPage> {

@@ -10,6 +10,8 @@ import type { DavSession, PropfindResponse } from './session.ts'
 
 /** The result of a PROPFIND of a folder. */
 export interface Children {
+  /** The listed folder itself, unless the response does not contain it. */
+  readonly folder: DavResource | undefined
   readonly entries: readonly Entry[]
   /** Whether a resource was omitted because its name cannot be used in requests. */
   readonly hasOmissions: boolean
@@ -57,7 +59,7 @@ export async function readChildren(
       // An entry contains its name about three times: in the id, the path and the name.
       weight += ENTRY_WEIGHT + 3 * resource.href.length
       if (entries.size === maxEntries || weight > maxWeight) {
-        return { entries: [...entries.values()], hasOmissions, isTruncated: true }
+        return { folder: folderResource, entries: [...entries.values()], hasOmissions, isTruncated: true }
       }
       entries.set(id, toEntry(id, resource, metadata, folderResource))
     } else if (resource.status !== 404) {
@@ -66,7 +68,7 @@ export async function readChildren(
   }
   if (folderResource === undefined && entries.size === 0)
     throw failure('PROVIDER_ERROR', 'The server returned other folders than requested')
-  return { entries: [...entries.values()], hasOmissions, isTruncated: false }
+  return { folder: folderResource, entries: [...entries.values()], hasOmissions, isTruncated: false }
 }
 
 /** Entries sorted or merged in one turn of the event loop. */
@@ -101,11 +103,12 @@ export function listCompleteFolder(
     const url = paths.folderUrlOf(folderId)
     const response = await client.propfind({ url, signal, depth: 1, body: propfind }, 'FOLDER_NOT_FOUND')
     const limits = { maxEntries: MAX_FOLDER_ENTRIES, maxWeight: MAX_FOLDER_WEIGHT }
-    const { entries, hasOmissions, isTruncated } = await readChildren(session, folderId, response, limits)
+    const { folder, entries, hasOmissions, isTruncated } = await readChildren(session, folderId, response, limits)
     return {
       folder: folderInfo(folderId),
       entries: await sortById(entries),
-      reason: isTruncated ? 'page-cap' : hasOmissions ? 'provider-partial' : null
+      reason: isTruncated ? 'page-cap' : hasOmissions ? 'provider-partial' : null,
+      freshness: folder === undefined ? null : (session.freshnessOf?.(folder) ?? null)
     }
   })
 }

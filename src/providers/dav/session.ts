@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
 import type { Call } from '../../core/backend.ts'
+import type { PageFreshness } from '../../core/change-feed.ts'
 import type { Egress, HttpRequest, HttpResponse } from '../../core/egress.ts'
 import type { Entry } from '../../core/entry.ts'
 import type { ConnectContext } from '../../core/provider.ts'
@@ -29,6 +30,8 @@ export interface DavSession {
   readonly propfind: string
   /** @param folder the listed folder itself, if the server has sent it before the entry */
   readonly toEntry: (id: string, resource: DavResource, metadata: DavMetadata, folder?: DavResource) => Entry
+  /** Returns how the listing of a folder can be confirmed. Absent: no listing can be. */
+  readonly freshnessOf?: (folder: DavResource) => PageFreshness | null
   /** Returns the id with which listings show a resource that was found or stored by this id. Never rejects. */
   readonly listedId: (id: string, call: Call) => Promise<string>
   /** Whether files have ETags, among their properties or in the headers of a HEAD. */

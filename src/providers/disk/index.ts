@@ -57,7 +57,8 @@ export class DiskBackend implements StorageBackend {
     atomicReplace: 'native',
     remove: 'native',
     createFolder: 'native',
-    downloadUrl: 'unsupported'
+    downloadUrl: 'unsupported',
+    changes: 'unsupported'
   }
   readonly #session: DiskSession
 

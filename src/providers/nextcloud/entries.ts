@@ -5,8 +5,8 @@ import type { DavPaths } from '../dav/paths.ts'
 import { asObject, textOf } from '../shared/entries.ts'
 
 const OWNCLOUD_PROPERTIES = ['fileid', 'permissions', 'checksums']
-const NEXTCLOUD_PROPERTIES = ['is-encrypted', 'share-attributes']
-/** Further properties of a PROPFIND, which {@link nextcloudEntry} reads. */
+const NEXTCLOUD_PROPERTIES = ['is-encrypted', 'share-attributes', 'mount-type', 'is-federated']
+/** Further properties of a PROPFIND, which {@link nextcloudEntry} and `freshnessOf` read. */
 export const EXTRA_PROPERTIES =
   OWNCLOUD_PROPERTIES.map((name) => `<o:${name} xmlns:o="http://owncloud.org/ns"/>`).join('') +
   NEXTCLOUD_PROPERTIES.map((name) => `<n:${name} xmlns:n="http://nextcloud.org/ns"/>`).join('')

@@ -5,6 +5,7 @@ import { createPageOwner, listCompleteFolder } from '../dav/list.ts'
 import { checkFolderId } from '../dav/paths.ts'
 import { getResource } from '../dav/session.ts'
 import { readStoredCredentials } from '../shared/credentials.ts'
+import { fetchChanges, fetchPosition, isFolderCurrent } from './changes.ts'
 import { connect } from './connect.ts'
 import { fetchUser, openSession, uploadPathsOf } from './session.ts'
 import { accountOf, readSettings } from './settings.ts'
@@ -21,7 +22,9 @@ const capabilities: Capabilities = {
   atomicReplace: 'native',
   remove: 'native',
   createFolder: 'native',
-  downloadUrl: 'unsupported'
+  downloadUrl: 'unsupported',
+  // There is no feed. The ETags of folders take its place.
+  changes: 'emulated'
 }
 
 /** The files of one Nextcloud user: WebDAV with Nextcloud's additional properties and API. */
@@ -45,7 +48,8 @@ export const provider: TypedProvider = defineProvider({
         await getResource(session, session.paths.base, call, 'FOLDER_NOT_FOUND')
         const { uid, name, email, quota } = await fetchUser(session.client, settings.base, call)
         return { id: accountOf({ ...settings, uid }).accountId, name, email, quota }
-      }
+      },
+      feed: { position: fetchPosition, changes: fetchChanges, isCurrent: isFolderCurrent }
     })
   }
 })

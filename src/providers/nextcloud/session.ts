@@ -7,6 +7,7 @@ import { isText } from '../dav/settings.ts'
 import { asObject, sizeOf, textOf } from '../shared/entries.ts'
 import { failure } from '../shared/errors.ts'
 import { readJson } from '../shared/rest-client.ts'
+import { freshnessOf } from './changes.ts'
 import { EXTRA_PROPERTIES, nextcloudEntry } from './entries.ts'
 import { type NextcloudSettings, UID } from './settings.ts'
 
@@ -18,6 +19,7 @@ export function openSession({ base, username, password, uid }: NextcloudSettings
     paths,
     propfind: propfindBody(EXTRA_PROPERTIES),
     toEntry: (id, resource, metadata, folder) => nextcloudEntry({ base, paths, folder }, id, resource, metadata),
+    freshnessOf,
     // All ids are NFC, as Nextcloud lists them.
     listedId: async (id) => paths.normalize(id),
     hasVersions: true

@@ -78,7 +78,8 @@ function capabilitiesFor(preconditions: Preconditions): Capabilities {
     atomicReplace: 'native',
     remove: 'native',
     createFolder: 'emulated',
-    downloadUrl: 'native'
+    downloadUrl: 'native',
+    changes: 'unsupported'
   }
 }
 

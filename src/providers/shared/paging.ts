@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
 import type { ListCall } from '../../core/backend.ts'
+import type { PageFreshness } from '../../core/change-feed.ts'
 import type { Entry, EntryPage, FolderInfo, IncompleteReason } from '../../core/entry.ts'
 import { SharedWork } from '../../core/shared-work.ts'
 import { type UserEntry, UserShares } from '../../core/user-shares.ts'
@@ -13,6 +14,8 @@ export interface FolderListing {
   readonly entries: readonly Entry[]
   /** The reason why the listing is incomplete; `null` if it is complete. */
   readonly reason: IncompleteReason | null
+  /** How the listing can be confirmed later. Default `null`: not at all. */
+  readonly freshness?: PageFreshness | null
 }
 
 /** A folder with its hash and its approximate size in bytes. */
@@ -101,14 +104,16 @@ export class ListingPager {
       return slicePage(current, offset, limit, kind, hash)
     }
     const listing = await load(signal)
+    // Only for the first page: later ones are parts of a listing that may be older than the caller's position.
+    const freshness = listing.freshness ?? null
     const firstPage = slicePage(listing, 0, limit, kind, '')
     if (firstPage.next === null) {
       this.#folders.delete(key)
-      return firstPage
+      return { ...firstPage, freshness }
     }
     const hashed = await hashListing(listing)
     this.#store(userId, key, hashed)
-    return slicePage(hashed, 0, limit, kind, hashed.hash)
+    return { ...slicePage(hashed, 0, limit, kind, hashed.hash), freshness }
   }
 
   /** Reads a folder again for a page after the first. Concurrent requests share the result. */

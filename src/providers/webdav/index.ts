@@ -34,7 +34,8 @@ function capabilitiesOf({ checksPreconditions, moves, versions }: ServerFeatures
     atomicReplace: moves === null ? 'unsupported' : 'emulated',
     remove: 'native',
     createFolder: 'native',
-    downloadUrl: 'unsupported'
+    downloadUrl: 'unsupported',
+    changes: 'unsupported'
   }
 }
 

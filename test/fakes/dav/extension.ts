@@ -10,8 +10,8 @@ export interface DavExtension {
   readonly features: readonly string[]
   /** Handles requests that are not WebDAV or must be refused, and returns true. May throw a DavFailure. */
   serve(request: FakeDavRequest, response: ServerResponse): boolean
-  /** Additional properties of a node. */
-  properties(path: string, node: FakeNode): Iterable<readonly [key: string, xml: string]>
+  /** Additional properties of a node, or other values. @param isMember it is listed as a member of its parent */
+  properties(path: string, node: FakeNode, isMember: boolean): Iterable<readonly [key: string, xml: string]>
   /** Called after a PUT, before its response. */
   stored(response: ServerResponse, node: FakeNode, etag: string | undefined): void
 }

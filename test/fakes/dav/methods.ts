@@ -123,10 +123,7 @@ function propfind(dav: DavContext, request: FakeDavRequest, response: ServerResp
   requireNode(target)
   const isDeep = depth === '1' && target.node?.kind === 'collection'
   const paths = isDeep ? [target.path, ...dav.tree.children(target.path)] : [target.path]
-  // Like sabre, repeats the requested path, with the names of the children appended.
-  const responses = paths.map((path) =>
-    renderResponse(dav, path, target.requestedPath + path.slice(target.path.length), requestedProperties)
-  )
+  const responses = paths.map((path) => renderResponse(dav, path, target, requestedProperties))
   const xml = multistatusXml(responses, dav)
   response.writeHead(207, {
     'content-type': 'application/xml; charset=utf-8',
@@ -135,12 +132,7 @@ function propfind(dav: DavContext, request: FakeDavRequest, response: ServerResp
   response.end(xml)
 }
 
-function renderResponse(
-  dav: DavContext,
-  path: string,
-  requestedPath: string,
-  requestedProperties: PropfindRequest
-): string {
+function renderResponse(dav: DavContext, path: string, target: Target, requestedProperties: PropfindRequest): string {
   const node = dav.tree.get(path)
   if (node === undefined) throw new Error(`${path} vanished`)
   const properties = new Map<string, string>()
@@ -154,7 +146,10 @@ function renderResponse(
     setProperty('getcontentlength', String(node.content.length))
     setProperty('getcontenttype', escapeXml(node.mimeType))
   }
-  for (const [key, xml] of dav.extension?.properties(path, node) ?? []) properties.set(key, xml)
+  const isMember = path !== target.path
+  for (const [key, xml] of dav.extension?.properties(path, node, isMember) ?? []) properties.set(key, xml)
+  // Like sabre, repeats the requested path, with the names of the children appended.
+  const requestedPath = target.requestedPath + path.slice(target.path.length)
   const encodedPath = requestedPath.split('/').map(encodeURIComponent).join('/')
   const slash = node.kind === 'collection' && path !== '' ? '/' : ''
   const origin = dav.hrefs === 'absolute' ? dav.origin : ''

@@ -74,18 +74,20 @@ export class FakeTree {
   delete(path: string): boolean {
     if (!this.#nodes.delete(path)) return false
     for (const other of this.paths()) if (other.startsWith(`${path}/`)) this.#nodes.delete(other)
-    this.#touch(parentOf(path))
+    this.touch(parentOf(path))
     return true
   }
 
-  /** Moves a file. Replaces an existing node with all descendants, as most servers do. */
+  /** Moves a node with all descendants. Replaces an existing one, as most servers do. */
   move(from: string, to: string): void {
     const node = this.#nodes.get(from)
-    if (node?.kind !== 'file') throw new Error(`${from} is no file`)
-    this.#nodes.delete(from)
+    if (node === undefined) throw new Error(`${from} does not exist`)
+    const descendants = this.paths().filter((path) => path.startsWith(`${from}/`))
+    const moved = [from, ...descendants].map((path) => [to + path.slice(from.length), this.#nodes.get(path)] as const)
+    for (const path of [from, ...descendants]) this.#nodes.delete(path)
     this.delete(to)
-    this.#nodes.set(to, node)
-    for (const path of [from, to]) this.#touch(parentOf(path))
+    for (const [path, each] of moved) this.restore(path, each)
+    for (const path of [from, to]) this.touch(parentOf(path))
   }
 
   /** Sets or removes the node at a path, without changing the collections. */
@@ -123,15 +125,15 @@ export class FakeTree {
     const id = this.#nodes.get(path)?.id ?? ++this.#lastId
     const node = { modified: new Date(), ...properties, id, version: ++this.#lastVersion } as FakeNode
     this.#nodes.set(path, node)
-    if (path !== '') this.#touch(parentOf(path))
+    if (path !== '') this.touch(parentOf(path))
     return node
   }
 
-  /** Like in Nextcloud, a change modifies the ETags of all parent collections. */
-  #touch(path: string): void {
+  /** Gives a collection and all above it one new version. Like in Nextcloud, each change does that. */
+  touch(path: string, version = ++this.#lastVersion): void {
     const node = this.#nodes.get(path)
-    if (node !== undefined) this.#nodes.set(path, { ...node, version: ++this.#lastVersion, modified: new Date() })
-    if (path !== '') this.#touch(parentOf(path))
+    if (node !== undefined) this.#nodes.set(path, { ...node, version, modified: new Date() })
+    if (path !== '') this.touch(parentOf(path), version)
   }
 }
 

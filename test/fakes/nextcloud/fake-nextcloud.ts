@@ -4,8 +4,8 @@ import type { Test } from 'tap'
 import { FakeDav, type FakeDavOptions } from '../dav/fake-dav.ts'
 import type { DavExtension } from '../dav/extension.ts'
 import { DavFailure, DavMistake } from '../dav/failure.ts'
-import type { FakeDavRequest } from '../dav/request.ts'
-import type { FakeNode, FakeTree } from '../dav/tree.ts'
+import { resolvePath, type FakeDavRequest } from '../dav/request.ts'
+import { parentOf, type FakeNode, type FakeTree } from '../dav/tree.ts'
 import { escapeXml } from '../dav/xml.ts'
 import { FakeChunkedUploads } from './chunked-uploads.ts'
 import { sendJson } from '../fake-server.ts'
@@ -44,6 +44,14 @@ export class FakeNextcloud {
   readonly checksums = new Map<string, string>()
   /** The attributes of shares by path, as JSON. */
   readonly shareAttributes = new Map<string, string>()
+  /** The paths of favourites. Like permissions and attributes, they leave no trace in ETags. */
+  readonly favorites = new Set<string>()
+  /** The types of mounts by path: `external`, `external-session`, `group`, `shared`, or those of other apps. */
+  readonly mounts = new Map<string, string>()
+  /** The paths of those mounts of type `shared` that are on another server. */
+  readonly federated = new Set<string>()
+  /** Whether the server has the properties `mount-type` and `is-federated`. */
+  hasMountProperties = true
   /** Responds to all requests with 503. */
   maintenance = false
   /** The account is disabled: WebDAV responds with 503, and OCS with 401. */
@@ -53,6 +61,8 @@ export class FakeNextcloud {
   /** After ten of them, all requests get 429 for half an hour, even with the right password. */
   failedLogins = 0
   readonly #mountPath: string
+  /** Folders that were changed on their storage, and not opened since. */
+  readonly #unnoticed = new Set<string>()
   #dav: FakeDav | undefined
 
   private constructor({ mountPath = '' }: FakeNextcloudOptions) {
@@ -108,6 +118,18 @@ export class FakeNextcloud {
     return appPassword
   }
 
+  /**
+   * Changes a folder of an external storage, or of a federated share, without Nextcloud. Listings show the change at
+   * once. No ETag changes until a client opens this folder, and Nextcloud compares it with its database.
+   */
+  changeOutside(folder: string, change: (tree: FakeTree) => void): void {
+    const { tree } = this
+    const collections = [folder, ...ancestorsOf(folder)].map((path) => [path, tree.get(path)] as const)
+    change(tree)
+    for (const [path, node] of collections) tree.restore(path, node)
+    this.#unnoticed.add(folder)
+  }
+
   #accepts(username: string, password: string): boolean {
     if (username === FAKE_NEXTCLOUD_LOGIN && this.appPasswords.has(password)) return true
     this.failedLogins++
@@ -120,7 +142,7 @@ export class FakeNextcloud {
       headers: {},
       features: ['3', 'extended-mkcol', 'nc-paginate'],
       serve: (request, response) => this.#handle(request, response),
-      properties: (path, node) => this.#properties(path, node),
+      properties: (path, node, isMember) => this.#properties(path, node, isMember),
       stored: setFileHeaders
     }
   }
@@ -144,7 +166,11 @@ export class FakeNextcloud {
     if (this.failedLogins >= 10) throw davFailure(429, `${SABRE_EXCEPTION}TooManyRequests`, 'Too many requests')
     const isMounted = request.path.startsWith(`${this.#mountPath}/`)
     const path = isMounted ? request.path.slice(this.#mountPath.length) : ''
-    if (path.startsWith('/remote.php/')) return this.#checkDavRules(path, request)
+    if (path.startsWith('/remote.php/')) {
+      const isRefused = this.#checkDavRules(path, request)
+      if (request.method === 'PROPFIND') this.#notice(request)
+      return isRefused
+    }
     if (!path.startsWith('/ocs/') && !path.startsWith('/index.php/')) return false
     const allowed = [...HEADERS, ...(request.method === 'POST' ? BODY_HEADERS : [])]
     const unknown = Object.keys(request.headers).filter((name) => !allowed.includes(name))
@@ -173,6 +199,14 @@ export class FakeNextcloud {
       throw davFailure(507, 'Sabre\\DAV\\Exception\\InsufficientStorage', 'Insufficient space')
     }
     return false
+  }
+
+  /** Notices changes outside of Nextcloud in a folder that is opened. */
+  #notice({ path, isAuthorized }: FakeDavRequest): void {
+    const { basePath } = this.dav.rules
+    if (!isAuthorized || !path.startsWith(basePath)) return
+    const folder = resolvePath(path, basePath).path
+    if (this.#unnoticed.delete(folder)) this.tree.touch(folder)
   }
 
   #handleOcs(route: string, request: FakeDavRequest, response: ServerResponse): void {
@@ -207,17 +241,28 @@ export class FakeNextcloud {
     } else throw new DavMistake(404, 'an OCS route that there is not')
   }
 
-  *#properties(path: string, node: FakeNode): Iterable<readonly [string, string]> {
+  *#properties(path: string, node: FakeNode, isMember: boolean): Iterable<readonly [string, string]> {
     const isFile = node.kind === 'file'
+    const mount = [path, ...ancestorsOf(path)].find((ancestor) => this.mounts.has(ancestor))
+    const mountType = this.mounts.get(mount ?? '') ?? ''
+    const letter = mount === undefined ? '' : mountType === 'shared' ? 'S' : 'M'
+    const hasMounts = [...this.mounts.keys()].some((other) => other === path || other.startsWith(`${path}/`))
+    // Folders that one change has reached have one ETag. In the listing of its parent, a folder with mounts has another:
+    // it is computed from other permissions of the mounts (33.0.5).
+    if (!isFile) yield ['DAV: getetag', escapeXml(`"${node.version}${isMember && hasMounts ? '-member' : ''}"`)]
     // Clients that upload without a creation time leave it unknown.
     yield ['DAV: creationdate', '1970-01-01T00:00:00Z']
     yield [`${OWNCLOUD} id`, globalId(node)]
     yield [`${OWNCLOUD} fileid`, String(node.id)]
     yield [`${OWNCLOUD} size`, String(this.tree.size(path))]
-    yield [`${OWNCLOUD} permissions`, this.permissions.get(path) ?? (isFile ? 'RGDNVW' : 'RGDNVCK')]
+    yield [`${OWNCLOUD} permissions`, this.permissions.get(path) ?? letter + (isFile ? 'RGDNVW' : 'RGDNVCK')]
     yield [`${OWNCLOUD} owner-id`, FAKE_NEXTCLOUD_UID]
-    yield [`${OWNCLOUD} favorite`, '0']
+    yield [`${OWNCLOUD} favorite`, this.favorites.has(path) ? '1' : '0']
     yield [`${NEXTCLOUD} has-preview`, 'false']
+    if (this.hasMountProperties) {
+      yield [`${NEXTCLOUD} mount-type`, mountType]
+      yield [`${NEXTCLOUD} is-federated`, mount !== undefined && this.federated.has(mount) ? '1' : '']
+    }
     const checksums = this.checksums.get(path)
     if (checksums !== undefined) {
       const xml = `<x:checksum xmlns:x="${OWNCLOUD}">${checksums}</x:checksum>`
@@ -232,6 +277,12 @@ export class FakeNextcloud {
 function setFileHeaders(response: ServerResponse, node: FakeNode, etag = `"${node.id}-${node.version}"`): void {
   response.setHeader('OC-ETag', etag)
   response.setHeader('OC-FileId', globalId(node))
+}
+
+/** Returns the paths above a path, up to the root. */
+function ancestorsOf(path: string): string[] {
+  const parent = parentOf(path)
+  return path === '' ? [] : [parent, ...ancestorsOf(parent)]
 }
 
 function davFailure(status: number, exception: string, message: string): DavFailure {
