@@ -162,7 +162,10 @@ function readCommon(env: Environment, logLevel: LogLevel): CommonConfig {
       maxBytes: env.integer('CACHE_MAX_BYTES', { min: 1, max: Number.MAX_SAFE_INTEGER }),
       maxSharePerUser: env.fraction('CACHE_MAX_SHARE_PER_USER'),
       maxInFlightPerUser: env.integer('CACHE_MAX_IN_FLIGHT_PER_USER', COUNT),
-      readAhead: env.flag('CACHE_READ_AHEAD')
+      readAhead: env.flag('CACHE_READ_AHEAD'),
+      check: readCheck(env),
+      coveredTtlMs: env.integer('CACHE_COVERED_TTL_MS', MILLISECONDS),
+      staleIfErrorMs: env.integer('CACHE_STALE_IF_ERROR_MS', { min: 0, max: MAX_MS })
     }),
     leaseMs: env.integer('LEASE_MS', { min: 0, max: MAX_MS }),
     ...readInstances(env),
@@ -183,6 +186,18 @@ function readCommon(env: Environment, logLevel: LogLevel): CommonConfig {
     transfers: readTransfers(env),
     spool: readSpool(env)
   }
+}
+
+/** `undefined`: the defaults. */
+function readCheck(env: Environment): GivenCacheOptions['check'] {
+  const isEnabled = env.flag('CACHE_CHECK') ?? true
+  const check = omitUndefined({
+    afterMs: env.integer('CACHE_CHECK_AFTER_MS', MILLISECONDS),
+    onedrive: env.integer('CACHE_CHECK_ONEDRIVE_MS', MILLISECONDS),
+    nextcloud: env.integer('CACHE_CHECK_NEXTCLOUD_MS', MILLISECONDS)
+  })
+  if (!isEnabled) return false
+  return Object.keys(check).length === 0 ? undefined : check
 }
 
 function readTransfers(env: Environment): CommonConfig['transfers'] {

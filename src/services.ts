@@ -25,6 +25,7 @@ import { createConnectionStore } from './db/connection-store.ts'
 import { OAuthStateStore } from './db/oauth-state-store.ts'
 import { createDocumentResolver, type GetStorageBackendForDocument } from './documents/resolve.ts'
 import { isStorageError, StorageError } from './errors.ts'
+import { Freshness } from './freshness/freshness.ts'
 import { causesOf } from './http/problem.ts'
 import type { RoutesDeps } from './http/routes.ts'
 import { createConnectionListener, createSharedTier } from './instances.ts'
@@ -121,6 +122,7 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
     ...options.cache,
     clock,
     sizeOf: (value) => (value instanceof RenderedListing ? value.size : jsonSize(value)),
+    validityOf: (value) => Freshness.validityOf(value),
     onInvalidated: (scope) => shared?.invalidate(scope)
   })
   const compressor = new Compressor(cache)
@@ -145,6 +147,7 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
   const { providers, closeEgress } = createProviders(options.providers, timeouts)
   const forget = (connectionId: string): void => {
     cache.dropConnection(connectionId)
+    freshness?.drop(connectionId)
     opener.forget(connectionId)
   }
   const invalidate = ({ userId, id }: Connection): void => {
@@ -241,6 +244,18 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
     )
 
   // Listings, transfers and documents
+  const { checkMsOf } = options.freshness
+  const freshness =
+    checkMsOf === null
+      ? null
+      : new Freshness({
+          ...options.freshness,
+          checkMsOf,
+          cache,
+          clock,
+          metrics,
+          settleMsOf: (provider) => providers.getLoaded(provider)?.settleMs ?? 0
+        })
   const aliases = new FolderAliases((connectionId) => {
     cache.invalidateConnection(connectionId)
   })
@@ -251,6 +266,7 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
     openConnection: async (connection) => aliases.withAliasLearning(await connections.open(connection), connection.id),
     shared,
     readAhead,
+    freshness,
     cursors: new Cursors(createTextSealer(keyRing, 'listing-cursor')),
     clock,
     metrics
@@ -275,7 +291,14 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
       // A refresh of a row that was removed meanwhile starts a revocation.
       await revocations.settled()
     }
-    await Promise.all([readAhead?.close(), listener?.close(), connectionsSettled(), work.settled(), shared?.flush()])
+    await Promise.all([
+      readAhead?.close(),
+      freshness?.close(),
+      listener?.close(),
+      connectionsSettled(),
+      work.settled(),
+      shared?.flush()
+    ])
   }
   let drained: Promise<void> | undefined
   const drain = (): Promise<void> => {

@@ -43,6 +43,13 @@ t.test('an invalid option makes ready() reject with its name', async (t) => {
     [{ cache: { readAhead: 'false' } }, /cache\.readAhead/],
     [{ cache: { readAhead: 0 } }, /cache\.readAhead/],
     [{ cache: { readAhead: null } }, /cache\.readAhead/],
+    [{ cache: { check: true } }, /cache\.check/],
+    [{ cache: { check: { afterMs: 0 } } }, /cache\.check\.afterMs/],
+    [{ cache: { check: { onedrive: '30s' } } }, /cache\.check\.onedrive/],
+    [{ cache: { check: { s3: 1000 } } }, /cache\.check\.s3/],
+    [{ cache: { coveredTtlMs: 0 } }, /cache\.coveredTtlMs/],
+    [{ cache: { staleIfErrorMs: -1 } }, /cache\.staleIfErrorMs/],
+    [{ cache: { staleIfErrorMs: null } }, /cache\.staleIfErrorMs/],
     [{ limits: { refreshPerMinute: -1 } }, /limits\.refreshPerMinute/],
     [{ timeouts: { totalMs: Infinity } }, /timeouts\.totalMs/],
 

@@ -5,13 +5,15 @@ import { SharedWork } from '../core/shared-work.ts'
 import { InFlightLimit } from '../core/user-limits.ts'
 import { type UserEntry, UserShares } from '../core/user-shares.ts'
 import type {
+  CachedSlot,
   Fetch,
   FolderCacheOptions,
   FolderCacheStats,
   FolderCacheStatus,
   FolderKey,
   FoundListing,
-  GetOrFetchOptions
+  GetOrFetchOptions,
+  Validity
 } from './types.ts'
 import { Slot, SlotIndex } from './slot-index.ts'
 
@@ -23,6 +25,7 @@ export class FolderCache {
   readonly #ttlMs: number
   readonly #inFlightLimit: InFlightLimit
   readonly #sizeOf: (value: unknown) => number
+  readonly #validityOf: (value: unknown) => Validity | undefined
   readonly #clock: Clock
   readonly #onInvalidated: (scope: InvalidatedScope) => void
   /** The size of each entry, in the order of use of all users. */
@@ -45,6 +48,7 @@ export class FolderCache {
       'Too many folders are being loaded for this user.'
     )
     this.#sizeOf = options.sizeOf ?? jsonSize
+    this.#validityOf = options.validityOf ?? (() => undefined)
     this.#clock = options.clock
     this.#onInvalidated = options.onInvalidated ?? (() => {})
     this.#sizes = new LRUCache<CacheEntry, number>({
@@ -69,20 +73,22 @@ export class FolderCache {
    * @throws the error of `fetch`; the reason of `options.signal`
    */
   getOrFetch<T>(key: FolderKey, fetch: Fetch<T>, options: GetOrFetchOptions = {}): Promise<T> {
-    const { signal, status } = options
+    const { signal, status, maxJoinAgeMs } = options
     if (typeof key.userId !== 'string' || key.userId === '') {
       return Promise.reject(new TypeError('FolderKey.userId must be a non-empty string'))
     }
     if (signal?.aborted === true) return Promise.reject(signal.reason as Error)
 
     const now = new Moment(this.#clock)
-    const slot = this.#findFresh(key, now)
+    const slot = this.#findUnexpired(key, now, maxJoinAgeMs)
     if (slot instanceof CacheEntry) {
-      const ageMs = this.#recordHit(slot, now)
-      if (status !== undefined) {
-        Object.assign(status, { outcome: 'hit', ageMs, ttlMs: this.#ttlMs - ageMs, stored: true })
+      const found = this.#use(slot, now)
+      if (found !== undefined) {
+        const { ageMs, ttlMs } = found
+        if (status !== undefined) Object.assign(status, { outcome: 'hit', ageMs, ttlMs, stored: true })
+        return slot.promise as Promise<T>
       }
-      return slot.promise as Promise<T>
+      this.#remove(slot)
     }
 
     let load: Load<T>
@@ -107,8 +113,18 @@ export class FolderCache {
    * @param now the current time
    */
   lookUp(key: FolderKey, now: Moment): FoundListing | undefined {
-    const slot = this.#findFresh(key, now)
-    return slot instanceof CacheEntry ? this.#toFound(slot, now) : undefined
+    const slot = this.#findUnexpired(key, now)
+    return slot instanceof CacheEntry ? this.#use(slot, now) : undefined
+  }
+
+  /** Does the same for an entry that must be confirmed before it is used. Does not count as a use. */
+  peek(key: FolderKey, now: Moment): FoundListing | undefined {
+    const slot = this.#findUnexpired(key, now)
+    if (!(slot instanceof CacheEntry)) return undefined
+    const { value, validity } = slot
+    const loadAgeMs = slot.startedAt.ageAt(now)
+    const ageMs = validity === undefined ? loadAgeMs : validity.ageAt(now, loadAgeMs)
+    return { key: slot.folder, value, ageMs, ttlMs: (validity?.maxAgeMs ?? slot.ttlMs) - ageMs }
   }
 
   /**
@@ -127,8 +143,7 @@ export class FolderCache {
   /** Returns the cached entry with this alias synchronously. */
   lookUpAlias(userId: string, alias: string, owner: object, now: Moment): FoundListing | undefined {
     const slot = this.#index.findAlias(userId, alias)
-    if (!(slot instanceof CacheEntry) || slot.aliasOwner !== owner) return undefined
-    return slot.startedAt.ageAt(now) < this.#ttlMs ? this.#toFound(slot, now) : undefined
+    return slot instanceof CacheEntry && slot.aliasOwner === owner ? this.#use(slot, now) : undefined
   }
 
   /**
@@ -136,7 +151,7 @@ export class FolderCache {
    * limit; the caller must limit how many there are. Settles like the fetch, or rejects with the signal's reason.
    */
   async fetchAhead(key: FolderKey, fetch: Fetch<unknown>, signal: AbortSignal): Promise<void> {
-    if (this.#findFresh(key, new Moment(this.#clock)) !== undefined) return
+    if (this.#findUnexpired(key, new Moment(this.#clock)) !== undefined) return
     await this.#startLoad(key, fetch, false).wait(signal)
   }
 
@@ -187,6 +202,20 @@ export class FolderCache {
     }, 0)
   }
 
+  /** Returns the entries and loads of a connection. */
+  slotsOf(connectionId: string): readonly CachedSlot[] {
+    return this.#index.findByConnection(connectionId)
+  }
+
+  /**
+   * Drops the folders of entries and loads that {@link slotsOf} has returned and that are still cached, in all their
+   * variants. Returns how many.
+   */
+  invalidateFoldersOf(slots: readonly CachedSlot[]): number {
+    const isCached = (slot: CachedSlot): boolean => (slot as CacheEntry | Load).group !== undefined
+    return slots.reduce((count, slot) => (isCached(slot) ? count + this.invalidateFolder(slot.folder) : count), 0)
+  }
+
   /** Drops everything, including loads in flight. */
   clear(): void {
     this.#onInvalidated({ of: 'all' })
@@ -197,25 +226,35 @@ export class FolderCache {
     return { entries: this.#sizes.size, bytes: this.#sizes.calculatedSize, ...this.#counters }
   }
 
-  /** Returns a key's entry or load if it has not expired. Drops it otherwise. */
-  #findFresh(key: FolderKey, now: Moment): CacheEntry | Load | undefined {
+  /**
+   * Returns a key's entry or load if it has not expired. Drops it otherwise. An entry may have to be confirmed before it
+   * is used.
+   */
+  #findUnexpired(key: FolderKey, now: Moment, maxJoinAgeMs = this.#ttlMs): CacheEntry | Load | undefined {
     const slot = this.#index.find(key)
-    if (slot === undefined || slot.startedAt.ageAt(now) < this.#ttlMs) return slot
+    if (slot === undefined) return undefined
+    const ttlMs = slot instanceof CacheEntry ? slot.ttlMs : Math.min(this.#ttlMs, maxJoinAgeMs)
+    if (slot.startedAt.ageAt(now) < ttlMs) return slot
     this.#remove(slot)
     return undefined
   }
 
-  #toFound(entry: CacheEntry, now: Moment): FoundListing {
-    const ageMs = this.#recordHit(entry, now)
-    return { key: entry.folder, value: entry.value, ageMs, ttlMs: this.#ttlMs - ageMs }
-  }
-
-  /** Counts a use. Returns the entry's age in milliseconds. */
-  #recordHit(entry: CacheEntry, now: Moment): number {
+  /** Returns an entry, and counts the use; `undefined` if it has expired, or must be confirmed first. */
+  #use(entry: CacheEntry, now: Moment): FoundListing | undefined {
+    const { ttlMs, validity } = entry
+    const loadAgeMs = entry.startedAt.ageAt(now)
+    if (loadAgeMs >= ttlMs) return undefined
+    let ageMs = loadAgeMs
+    let restMs = ttlMs - loadAgeMs
+    if (validity !== undefined) {
+      ageMs = validity.ageAt(now, loadAgeMs)
+      restMs = Math.min(restMs, validity.maxAgeMs - ageMs)
+      if (restMs <= 0) return undefined
+    }
     this.#counters.hits += 1
     this.#sizes.get(entry)
     this.#shares.use(entry)
-    return entry.startedAt.ageAt(now)
+    return { key: entry.folder, value: entry.value, ageMs, ttlMs: restMs }
   }
 
   #remove(slot: CacheEntry | Load): void {
@@ -224,7 +263,7 @@ export class FolderCache {
   }
 
   #startLoad<T>(key: FolderKey, fetch: Fetch<T>, isCounted: boolean): Load<T> {
-    const load = new Load<T>({ ...key }, new Moment(this.#clock), (abandoned) => {
+    const load = new Load<T>({ ...key }, new Moment(this.#clock), this.#ttlMs, (abandoned) => {
       this.#index.delete(abandoned)
     })
     // Indexed before `fetch` runs, so that an invalidation from inside `fetch` finds the load.
@@ -256,8 +295,11 @@ export class FolderCache {
     // An invalidation, a newer load or the departure of the last caller has removed this load from the index. No
     // caller can join it any more; callers that still wait get its value.
     if (this.#index.find(load.folder) !== load) return
-    if (!this.#shares.fits(size) || load.loadedAt.ageMs(this.#clock) >= this.#ttlMs) return
-    const entry = new CacheEntry(load.folder, value, load.loadedAt)
+    const validity = this.#validityOf(value)
+    const ttlMs = validity?.ttlMs ?? this.#ttlMs
+    if (!this.#shares.fits(size) || load.loadedAt.ageMs(this.#clock) >= ttlMs) return
+    const entry = new CacheEntry(load.folder, value, load.loadedAt, ttlMs, validity)
+    load.ttlMs = Math.min(ttlMs, validity?.maxAgeMs ?? ttlMs)
     this.#index.delete(load)
     this.#index.add(entry)
     // Before `#sizes` grows, which would evict the least recently used entry of any user.
@@ -293,7 +335,7 @@ export class FolderCache {
   async #withStatus<T>(result: Promise<T>, load: Load<T>, status: FolderCacheStatus): Promise<T> {
     const value = await result
     const ageMs = load.loadedAt.ageMs(this.#clock)
-    Object.assign(status, { ageMs, ttlMs: Math.max(0, this.#ttlMs - ageMs), stored: load.stored })
+    Object.assign(status, { ageMs, ttlMs: Math.max(0, load.ttlMs - ageMs), stored: load.stored })
     return value
   }
 }
@@ -302,6 +344,9 @@ export class FolderCache {
 class CacheEntry extends Slot implements UserEntry<CacheEntry> {
   readonly value: unknown
   readonly startedAt: Moment
+  /** From the start of the load. */
+  readonly ttlMs: number
+  readonly validity: Validity | undefined
   aliasOwner: object | undefined
   /** Set and read by `UserShares`: the size in bytes, and the neighbours in the user's order of use. */
   size = 0
@@ -309,10 +354,12 @@ class CacheEntry extends Slot implements UserEntry<CacheEntry> {
   moreRecent: CacheEntry | undefined
   #promise: Promise<unknown> | undefined
 
-  constructor(folder: FolderKey, value: unknown, startedAt: Moment) {
+  constructor(folder: FolderKey, value: unknown, startedAt: Moment, ttlMs: number, validity: Validity | undefined) {
     super(folder)
     this.value = value
     this.startedAt = startedAt
+    this.ttlMs = ttlMs
+    this.validity = validity
   }
 
   get userId(): string {
@@ -327,17 +374,21 @@ class CacheEntry extends Slot implements UserEntry<CacheEntry> {
 
 /** A fetch in flight, shared by its callers. */
 class Load<T = unknown> extends Slot {
+  readonly validity = undefined
   readonly startedAt: Moment
   /** Start of the load that produced the value: earlier than `startedAt` if the value comes from another cache. */
   loadedAt: Moment
+  /** Lifetime of the result, in milliseconds. */
+  ttlMs: number
   /** True if the result was cached. */
   stored = false
   readonly #work: SharedWork<T>
 
-  constructor(folder: FolderKey, startedAt: Moment, onAbandoned: (load: Load) => void) {
+  constructor(folder: FolderKey, startedAt: Moment, ttlMs: number, onAbandoned: (load: Load) => void) {
     super(folder)
     this.startedAt = startedAt
     this.loadedAt = startedAt
+    this.ttlMs = ttlMs
     this.#work = new SharedWork(() => {
       onAbandoned(this)
     })

@@ -1,4 +1,4 @@
-import type { Clock } from '../core/time.ts'
+import type { Clock, Moment } from '../core/time.ts'
 import type { InvalidatedScope } from './shared-tier.ts'
 
 export interface FolderCacheOptions {
@@ -18,18 +18,41 @@ export interface FolderCacheOptions {
   readonly maxInFlightPerUser: number
   /** The size of a value in bytes. Default: the length of its JSON text in UTF-8. */
   readonly sizeOf?: (value: unknown) => number
+  /** Returns the validity of a value that is confirmed from time to time. Default: all values expire after `ttlMs`. */
+  readonly validityOf?: (value: unknown) => Validity | undefined
   readonly clock: Clock
   /** Called for each local invalidation, so that other caches of the same pages can drop them too. */
   readonly onInvalidated?: (scope: InvalidatedScope) => void
+}
+
+/** The validity of a value that its source confirms from time to time. */
+export interface Validity {
+  /** Lifetime in milliseconds from the start of the load. 0: the value is not cached. */
+  readonly ttlMs: number
+  /** Longest time in milliseconds without a confirmation. An older value is not returned until it is confirmed. */
+  readonly maxAgeMs: number
+  /**
+   * Returns the milliseconds since the value was loaded or last confirmed, or `Infinity` if it must be confirmed now.
+   *
+   * @param loadAgeMs the milliseconds since its load began
+   */
+  ageAt(now: Moment, loadAgeMs: number): number
+}
+
+/** A cached value, or a load in flight. */
+export interface CachedSlot {
+  readonly folder: FolderKey
+  /** `undefined` for a load, and for a value without. */
+  readonly validity: Validity | undefined
 }
 
 /** Filled in by `getOrFetch`, for diagnosis. */
 export interface FolderCacheStatus {
   /** `hit`: a cached value; `miss`: this caller's fetch; `join`: another caller's fetch. */
   outcome?: 'hit' | 'miss' | 'join'
-  /** Milliseconds since the start of the fetch. */
+  /** Milliseconds since the start of the fetch, or since the latest confirmation of the value. */
   ageMs?: number
-  /** The entry's remaining lifetime in milliseconds. */
+  /** The remaining lifetime in milliseconds: until the value expires, or must be confirmed. */
   ttlMs?: number
   /** True if the value is cached. Set once the promise is fulfilled. */
   stored?: boolean
@@ -39,8 +62,9 @@ export interface FolderCacheStatus {
 export interface FoundListing {
   readonly key: FolderKey
   readonly value: unknown
+  /** Milliseconds since its load began, or since its latest confirmation. */
   readonly ageMs: number
-  /** The remaining lifetime in milliseconds. */
+  /** The remaining lifetime in milliseconds: until the value expires, or must be confirmed. */
   readonly ttlMs: number
 }
 
@@ -56,6 +80,8 @@ export interface GetOrFetchOptions {
   /** Releases this caller alone. When the last caller of a fetch has left, the fetch's own signal aborts. */
   readonly signal?: AbortSignal
   readonly status?: FolderCacheStatus
+  /** Joins no load that began longer ago, in milliseconds. Default: `ttlMs`. */
+  readonly maxJoinAgeMs?: number | undefined
 }
 
 export interface FolderCacheStats {

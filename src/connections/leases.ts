@@ -7,7 +7,8 @@ import {
   failureDetailsOf,
   requireActive,
   requireFound,
-  type SealedConnection
+  type SealedConnection,
+  withoutCredentials
 } from '../core/connection.ts'
 import type { ChangeLog, ConnectionChange, ConnectionStore } from '../core/stores.ts'
 import type { ChangePollOutcome } from '../core/telemetry.ts'
@@ -253,6 +254,7 @@ export class Leases {
       user = new UserLease()
       this.#users.set(userId, user)
     }
+    // Leases never hold credentials, not even sealed ones.
     user.connections.set(id, withoutCredentials(row))
     return user
   }
@@ -260,11 +262,4 @@ export class Leases {
   #now(): Moment {
     return new Moment(this.#options.clock)
   }
-}
-
-/** Leases never hold credentials, not even sealed ones. */
-function withoutCredentials(row: Connection | SealedConnection): Connection {
-  if (!('sealedCredentials' in row)) return row
-  const { sealedCredentials, ...connection } = row
-  return connection
 }

@@ -27,6 +27,13 @@ export interface SealedConnection extends Connection {
   readonly sealedCredentials: string
 }
 
+/** Returns the row without its credentials, for memory that outlives a request. */
+export function withoutCredentials(row: Connection | SealedConnection): Connection {
+  if (!('sealedCredentials' in row)) return row
+  const { sealedCredentials, ...connection } = row
+  return connection
+}
+
 /** The notification of the database's trigger about a row, by whichever process it was changed. */
 export interface ConnectionNotification {
   readonly id: string
@@ -43,6 +50,11 @@ export function requireActive<T extends Connection>(connection: T): T {
     throw new StorageError('CONNECTION_INACTIVE').about(failureDetailsOf(connection))
   }
   return connection
+}
+
+/** Compares `connectedAt`, too: a row that was removed and restored starts with version 1 again. */
+export function isSameVersion(a: Connection, b: Connection): boolean {
+  return a.version === b.version && a.connectedAt.getTime() === b.connectedAt.getTime()
 }
 
 /** Returns the failure details of a connection, for the log. */

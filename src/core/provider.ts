@@ -131,6 +131,11 @@ interface ProviderBase {
   readonly label: string
   readonly capabilities: Capabilities
   /**
+   * For so long the service's listings may be older than its feed of changes, in milliseconds: a page that is loaded so
+   * soon after a change is loaded once more later. Default 0.
+   */
+  readonly settleMs?: number
+  /**
    * Validates a folder id without I/O. It runs before anything is cached for the folder, so that ids which the
    * provider cannot have issued take no memory. Absent: every id of up to 8192 bytes is requested.
    *

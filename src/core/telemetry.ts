@@ -9,6 +9,9 @@ export type TokenRefresh = 'refreshed' | 'unneeded' | 'ended' | 'failed'
 /** The outcome of a request for a page of the shared cache. */
 export type SharedPageOutcome = 'hit' | 'miss' | 'joined' | 'failed'
 
+/** The outcome of a check for changes. `lost`: what has changed cannot be known. */
+export type CheckOutcome = 'unchanged' | 'changes' | 'lost' | 'failed'
+
 /** A cache's counters since its creation, and its current size. */
 export interface CacheCounts {
   readonly hits: number
@@ -45,6 +48,12 @@ export interface Metrics {
   /** Counts a throttle response of the provider. */
   throttled(provider: string): void
   sharedPage(outcome: SharedPageOutcome): void
+  /** Counts a check for changes at the provider that ended `seconds` after it began. */
+  checked(provider: string, seconds: number, outcome: CheckOutcome): void
+  /** Counts pages that a check has dropped from the cache. */
+  pagesDroppedByFeed(provider: string, count: number): void
+  /** Counts a page that cannot be confirmed, of a provider whose pages usually can. */
+  pageUncovered(provider: string): void
   watchCache(read: () => CacheCounts): EndWatch
   /** Breakers that `read` does not return are closed. */
   watchBreakers(read: () => Iterable<TrippedBreaker>): EndWatch

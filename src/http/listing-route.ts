@@ -90,6 +90,10 @@ function parseListRequest(request: ListingRequest, { providers, takeRefresh }: L
 function cacheStatus(status: ListingStatus, refresh: boolean): string {
   const ttl = Math.floor((status.ttlMs ?? 0) / 1000)
   if (status.isShared === true) return `fastify-cloud-storage; hit; ttl=${ttl}; detail=shared`
+  if (status.isStale === true) return `fastify-cloud-storage; hit; ttl=${ttl}; detail=stale-if-error`
+  if (status.outcome === 'hit' && status.isConfirmed === true) {
+    return 'fastify-cloud-storage; fwd=stale; fwd-status=304; stored'
+  }
   if (status.outcome === 'hit') return `fastify-cloud-storage; hit; ttl=${ttl}`
   const forward = `fastify-cloud-storage; fwd=${refresh ? 'request' : 'miss'}`
   return forward + (status.stored === true ? '; stored' : '') + (status.outcome === 'join' ? '; collapsed' : '')

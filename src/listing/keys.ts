@@ -1,7 +1,7 @@
 import type { SharedFolderKey } from '../cache/shared-tier.ts'
 import type { FolderKey } from '../cache/types.ts'
 import type { PageParameters } from '../core/backend.ts'
-import type { Connection } from '../core/connection.ts'
+import { type Connection, isSameVersion } from '../core/connection.ts'
 import { MAX_CURSOR_LENGTH } from '../core/entry.ts'
 import type { TextSealer } from '../core/stores.ts'
 import { StorageError } from '../errors.ts'
@@ -43,11 +43,6 @@ export function listingKey(
   const state = `${version} ${connectedAt.getTime()} ${generation ?? '-'}`
   const variant = `${state} ${parameterTexts(parameters).join(' ')} ${cursor ?? ''}${requestedSuffix}`
   return { userId, provider, folderId, connectionId, variant }
-}
-
-/** Compares `connectedAt`, too: a row that was removed and restored starts with version 1 again. */
-function isSameVersion(a: Connection, b: Connection): boolean {
-  return a.version === b.version && a.connectedAt.getTime() === b.connectedAt.getTime()
 }
 
 /** Returns true if a listing of the `previous` connection may be returned for the `current` one. */

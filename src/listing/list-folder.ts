@@ -3,12 +3,19 @@ import type { SharedFolderKey, SharedTier } from '../cache/shared-tier.ts'
 import { type FolderCacheStatus, type FolderKey, folderKeyToString, type FoundListing } from '../cache/types.ts'
 import type { Leases } from '../connections/leases.ts'
 import type { PageParameters, StorageBackend } from '../core/backend.ts'
-import type { Connection, ConnectionSelector, SealedConnection } from '../core/connection.ts'
+import {
+  type Connection,
+  type ConnectionSelector,
+  type SealedConnection,
+  withoutCredentials
+} from '../core/connection.ts'
 import type { Entry, EntryPage, Listing } from '../core/entry.ts'
 import type { ProviderDefinition } from '../core/provider.ts'
 import { type LoadOutcome, type Metrics, outcomeOf } from '../core/telemetry.ts'
 import { type Clock, Moment } from '../core/time.ts'
 import { StorageError } from '../errors.ts'
+import { type FeedSource, Freshness } from '../freshness/freshness.ts'
+import type { Confirmation } from '../freshness/scope-feed.ts'
 import { type Cursors, type CursorScope, isUnchanged, listingKey } from './keys.ts'
 import type { ReadAhead } from './read-ahead.ts'
 import { RenderedListing } from './rendered-listing.ts'
@@ -25,6 +32,10 @@ export interface ListFolderRequest extends ConnectionSelector {
 export interface ListingStatus extends FolderCacheStatus {
   /** Another process had loaded the page, or was loading it. */
   isShared?: boolean
+  /** A check in this request has confirmed the page. */
+  isConfirmed?: boolean
+  /** The page could not be confirmed, since the provider is unavailable. */
+  isStale?: boolean
 }
 
 export interface ListFolderResult {
@@ -49,6 +60,8 @@ export interface FolderListingsOptions {
   readonly shared: SharedTier | null
   /** `null`: read-ahead is disabled. */
   readonly readAhead: ReadAhead | null
+  /** `null`: pages are never confirmed, and expire after the `ttlMs` of the cache. */
+  readonly freshness: Freshness | null
   readonly cursors: Cursors
   readonly clock: Clock
   readonly metrics: Pick<Metrics, 'listingLoaded'>
@@ -103,7 +116,7 @@ export class FolderListings {
     const now = new Moment(clock)
     const user = leases.leasedUser(userId, now)
     const found = user && cache.lookUpAlias(userId, parameters, user, now)
-    return found && toHit(found)
+    return found && this.#toHit(found)
   }
 
   /**
@@ -129,7 +142,7 @@ export class FolderListings {
     const key = listingKey(folder, connection, request, generation)
     const found = cache.lookUp(key, now)
     if (!(found?.value instanceof RenderedListing)) return { request, connection, provider }
-    const result = toHit(found)
+    const result = this.#toHit(found)
     const user = leases.leasedUser(request.userId, now)
     if (parameters !== undefined && shared === null && user !== undefined) cache.setAlias(key, parameters, user)
     this.#startReadAhead(request, connection, generation, result.listing)
@@ -138,7 +151,7 @@ export class FolderListings {
 
   /** Loads the listing. @param lookup of this turn of the event loop */
   async load({ request, ...found }: ListingLookup, signal: AbortSignal): Promise<ListFolderResult> {
-    const { leases, cache, cursors, shared, providers } = this.#options
+    const { leases, cache, cursors, shared, providers, freshness } = this.#options
     let { connection: leased, provider } = found
     let refreshedId: string | undefined
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
@@ -160,22 +173,35 @@ export class FolderListings {
         generation = await generation
         hasWaited = true
       }
-      const key = listingKey(folder, connection, request, generation)
+      let key = listingKey(folder, connection, request, generation)
 
       const status: ListingStatus = {}
+      const confirmation = this.#beginConfirmation(key, signal)
+      let stale: RenderedListing | undefined
+      if (confirmation !== undefined) {
+        const outcome = await confirmation
+        hasWaited = true
+        if (outcome === 'confirmed') status.isConfirmed = true
+        if (outcome === 'failed') stale = this.#findStale(key, status)
+        // A change that was found has begun a new generation.
+        generation = shared === null ? null : await shared.getGeneration(folder)
+        key = listingKey(folder, connection, request, generation)
+      }
       let listing: RenderedListing
       try {
-        listing = await cache.getOrFetch(
-          key,
-          (loadSignal, reportAge) => {
-            const onShared = (ageMs: number): void => {
-              reportAge(ageMs)
-              status.isShared = true
-            }
-            return this.#loadPage({ connection, scope, cursor, key, signal: loadSignal, onShared })
-          },
-          { signal, status }
-        )
+        listing =
+          stale ??
+          (await cache.getOrFetch(
+            key,
+            (loadSignal, reportAge) => {
+              const onShared = (ageMs: number): void => {
+                reportAge(ageMs)
+                status.isShared = true
+              }
+              return this.#loadPage({ connection, scope, cursor, key, signal: loadSignal, onShared })
+            },
+            { signal, status, maxJoinAgeMs: freshness?.maxJoinAgeMs(connection) }
+          ))
       } catch (error) {
         if (error instanceof ConnectionChangedError) continue
         throw error
@@ -192,6 +218,32 @@ export class FolderListings {
       provider: request.provider,
       connectionId: refreshedId
     })
+  }
+
+  #toHit({ key, value, ageMs, ttlMs }: FoundListing): ListFolderResult {
+    // Only this module caches values under the keys of listings.
+    const listing = value as RenderedListing
+    if (listing.coverage !== null) this.#options.freshness?.checkAhead(listing.coverage, ageMs)
+    return { key, listing, status: { outcome: 'hit', ageMs, ttlMs, stored: true } }
+  }
+
+  /** Begins to confirm a cached page that is too old to be used; `undefined` if there is none. */
+  #beginConfirmation(key: FolderKey, signal: AbortSignal): Promise<Confirmation> | undefined {
+    const { freshness, cache, clock } = this.#options
+    const found = freshness === null ? undefined : cache.peek(key, new Moment(clock))
+    const coverage = Freshness.coverageOf(found?.value)
+    if (found === undefined || coverage === undefined || found.ttlMs > 0) return undefined
+    return freshness?.confirm(coverage, signal)
+  }
+
+  /** Returns an unconfirmed page if the operator accepts it during an outage. */
+  #findStale(key: FolderKey, status: ListingStatus): RenderedListing | undefined {
+    const { freshness, cache, clock } = this.#options
+    const found = cache.peek(key, new Moment(clock))
+    if (!(found?.value instanceof RenderedListing) || found.value.coverage === null) return undefined
+    if (freshness?.mayServeStale(found.value.coverage, found.ageMs) !== true) return undefined
+    Object.assign(status, { outcome: 'hit', ageMs: found.ageMs, ttlMs: found.ttlMs, stored: true, isStale: true })
+    return found.value
   }
 
   /** Loads the next page ahead if the reader reached this page by a cursor. */
@@ -234,7 +286,7 @@ export class FolderListings {
 
   /** Fetches a page from the provider, and counts the outcome. */
   async #fetchPage(request: PageRequest): Promise<RenderedListing> {
-    const { clock, metrics, openConnection, cursors } = this.#options
+    const { clock, metrics, openConnection, cursors, freshness } = this.#options
     const { connection, scope, cursor, signal } = request
     const { folderId, parameters } = scope
     const startedAt = clock.now()
@@ -243,13 +295,14 @@ export class FolderListings {
     }
     try {
       const backend = await openConnection(await this.#withCredentials(connection))
-      const page = await backend.listFolder(folderId, {
-        ...parameters,
-        signal,
-        ...(cursor !== undefined && { cursor })
-      })
+      const list = (): Promise<EntryPage> =>
+        backend.listFolder(folderId, { ...parameters, signal, ...(cursor !== undefined && { cursor }) })
+      const { page, coverage } =
+        freshness === null
+          ? { page: await list(), coverage: null }
+          : await freshness.load(this.#toSource(connection, backend), folderId, list, signal)
       const listing = composeListing(connection, page, cursor === undefined, cursors, scope)
-      const rendered = RenderedListing.fromListing(listing)
+      const rendered = RenderedListing.fromListing(listing, coverage)
       recordOutcome('ok')
       return rendered
     } catch (error) {
@@ -259,6 +312,20 @@ export class FolderListings {
     }
   }
 
+  /** The feeds of a connection outlive the request, and must not hold its credentials. */
+  #toSource(connection: Connection | SealedConnection, backend: StorageBackend): FeedSource {
+    const { leases, openConnection } = this.#options
+    const listed = withoutCredentials(connection)
+    const { userId, provider, id } = listed
+    const open = async (): Promise<StorageBackend> => {
+      // A later row may have other credentials, with which the backend is open.
+      const current = leases.findLeased({ userId, provider, connectionId: id }) ?? listed
+      if (!isUnchanged(current, listed)) throw new ConnectionChangedError()
+      return await openConnection(await this.#withCredentials(current))
+    }
+    return { connection: listed, backend, open }
+  }
+
   /** Returns the sealed row. A row read for this request is not read again: a cache miss costs one query. */
   async #withCredentials(connection: Connection | SealedConnection): Promise<SealedConnection> {
     if ('sealedCredentials' in connection) return connection
@@ -266,11 +333,6 @@ export class FolderListings {
     if (sealed === null || !isUnchanged(sealed, connection)) throw new ConnectionChangedError()
     return sealed
   }
-}
-
-/** @param found a listing of this module */
-function toHit({ key, value, ageMs, ttlMs }: FoundListing): ListFolderResult {
-  return { key, listing: value as RenderedListing, status: { outcome: 'hit', ageMs, ttlMs, stored: true } }
 }
 
 /** Rejects ids that the provider cannot have issued, so that nothing is cached for them. @throws StorageError */

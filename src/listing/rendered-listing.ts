@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Listing } from '../core/entry.ts'
+import type { Coverage } from '../freshness/coverage.ts'
 
 /** Supported content codings, the preferred one first (RFC 9110 section 8.4.1). */
 export const ENCODINGS = ['br', 'gzip'] as const
@@ -20,24 +21,31 @@ export interface Representation {
 export class RenderedListing {
   /** The client's cursor of the next page; `null` if there is none. */
   readonly next: string | null
+  readonly #coverage: Coverage | null
   readonly #hash: string
   readonly #identity: Representation
   readonly #compressed = new Map<Encoding, Representation>()
   readonly #claimed = new Set<Encoding | 'next'>()
 
-  private constructor(bytes: Buffer, next: string | null) {
+  private constructor(bytes: Buffer, next: string | null, coverage: Coverage | null) {
+    this.#coverage = coverage
     this.#hash = createHash('sha256').update(bytes).digest('base64url')
     this.#identity = createRepresentation(bytes, `"${this.#hash}"`, 'identity')
     this.next = next
   }
 
-  static fromListing(listing: Listing): RenderedListing {
-    return new RenderedListing(Buffer.from(JSON.stringify(listing)), listing.page.next)
+  /** @param coverage how the page can be confirmed later; `null`: not at all */
+  static fromListing(listing: Listing, coverage: Coverage | null = null): RenderedListing {
+    return new RenderedListing(Buffer.from(JSON.stringify(listing)), listing.page.next, coverage)
   }
 
   /** @param bytes a listing as JSON in UTF-8, serialised by this or another of our processes */
   static fromBytes(bytes: Buffer): RenderedListing {
-    return new RenderedListing(bytes, parseNextCursor(bytes))
+    return new RenderedListing(bytes, parseNextCursor(bytes), null)
+  }
+
+  get coverage(): Coverage | null {
+    return this.#coverage
   }
 
   /** JSON in UTF-8. */

@@ -204,7 +204,7 @@ export function checkOptions(options: CloudStorageOptions): CheckedOptions {
     allowedOrigins: allowedOrigins(options.allowedOrigins),
     managed,
     providers,
-    ...checkCacheOptions(options.cache),
+    ...checkCacheOptions(options.cache, providers),
     limits: readNumbers('limits', options.limits, LIMIT_DEFAULTS),
     timeouts: readNumbers('timeouts', options.timeouts, TIMEOUT_DEFAULTS),
     transfers: checkTransferOptions(options.transfers),
@@ -280,7 +280,24 @@ export interface SharedCacheOptions {
   readonly redis: RedisClient
 }
 
+/** How long a covered page is used without a check, in milliseconds: `afterMs`, or a value of a provider by its id. */
+export interface CheckOptions {
+  /** Default 15,000. */
+  readonly afterMs?: number
+  /** Default of `onedrive` and `nextcloud`: `afterMs`, and at least 30,000. */
+  readonly [provider: string]: number | undefined
+}
+
 export interface GivenCacheOptions extends Partial<CacheOptions> {
+  /**
+   * Checks for changes at providers that report them. Their pages stay cached for `coveredTtlMs`, and are used only
+   * while the latest check is recent. `false`: all pages expire after `ttlMs`.
+   */
+  readonly check?: CheckOptions | false
+  /** Lifetime of a page of which changes are checked, in milliseconds. Default 3,600,000. */
+  readonly coveredTtlMs?: number
+  /** How long such a page may be used if a check fails because its provider is unavailable. Default 0: not at all. */
+  readonly staleIfErrorMs?: number
   /**
    * Loads the next page in advance, once a reader has turned a page. It costs the provider one additional call per
    * reader that stops after that. Default true.
@@ -289,8 +306,16 @@ export interface GivenCacheOptions extends Partial<CacheOptions> {
   readonly shared?: SharedCacheOptions
 }
 
+export interface CheckedFreshness {
+  /** Returns how long a covered page of a provider is used without a check, in milliseconds. `null`: no checks. */
+  readonly checkMsOf: ((provider: string) => number) | null
+  readonly coveredTtlMs: number
+  readonly staleIfErrorMs: number
+}
+
 export interface CheckedCacheOptions {
   readonly cache: CacheOptions
+  readonly freshness: CheckedFreshness
   readonly readAhead: boolean
   readonly redis: RedisClient | undefined
 }
@@ -298,11 +323,27 @@ export interface CheckedCacheOptions {
 const COUNT_DEFAULTS = { max: 1000, ttlMs: 60_000, maxBytes: 64 * 1024 * 1024, maxInFlightPerUser: 32 }
 export const CACHE_DEFAULTS: CacheOptions = { ...COUNT_DEFAULTS, maxSharePerUser: 0.25 }
 
-/** Checks the option `cache`. @throws TypeError that names the option */
-export function checkCacheOptions(given: GivenCacheOptions | undefined): CheckedCacheOptions {
+const CHECK_AFTER_MS = 15_000
+const LIFETIME_DEFAULTS = { coveredTtlMs: 3_600_000, staleIfErrorMs: 0 }
+/** These services throttle frequent checks, or are slowed down by them. */
+const CHECK_FLOORS: Readonly<Record<string, number>> = { onedrive: 30_000, nextcloud: 30_000 }
+
+/**
+ * Checks the option `cache`.
+ *
+ * @param providers the ids of the enabled providers
+ * @throws TypeError that names the option
+ */
+export function checkCacheOptions(
+  given: GivenCacheOptions | undefined,
+  providers: ReadonlyMap<string, unknown>
+): CheckedCacheOptions {
   const {
     shared,
     readAhead = true,
+    check = {},
+    coveredTtlMs = LIFETIME_DEFAULTS.coveredTtlMs,
+    staleIfErrorMs = LIFETIME_DEFAULTS.staleIfErrorMs,
     maxSharePerUser = CACHE_DEFAULTS.maxSharePerUser,
     ...numericOptions
   } = requireObject('cache', given ?? {})
@@ -310,13 +351,34 @@ export function checkCacheOptions(given: GivenCacheOptions | undefined): Checked
   assertOption(isShare, 'cache.maxSharePerUser', 'must be above 0 and at most 1')
   const cache = { ...readNumbers('cache', numericOptions, COUNT_DEFAULTS), maxSharePerUser }
   assertOption(typeof readAhead === 'boolean', 'cache.readAhead', 'must be true or false')
-  if (shared === undefined) return { cache, readAhead, redis: undefined }
+  requirePositiveInteger('cache.coveredTtlMs', coveredTtlMs)
+  assertOption(
+    staleIfErrorMs === 0 || (Number.isSafeInteger(staleIfErrorMs) && (staleIfErrorMs as number) > 0),
+    'cache.staleIfErrorMs',
+    'must be a whole number of milliseconds'
+  )
+  const freshness = {
+    checkMsOf: check === false ? null : readCheckOption(check, providers),
+    coveredTtlMs: coveredTtlMs as number,
+    staleIfErrorMs: staleIfErrorMs as number
+  }
+  if (shared === undefined) return { cache, freshness, readAhead, redis: undefined }
   rejectUnknownKeys('cache.shared', requireObject('cache.shared', shared), ['redis'])
   const redis = requireObject('cache.shared.redis', (shared as SharedCacheOptions).redis)
   for (const name of REDIS_METHODS) {
     assertOption(typeof redis[name] === 'function', 'cache.shared.redis', `must have ${name}, as a client of ioredis`)
   }
-  return { cache, readAhead, redis: redis as unknown as RedisClient }
+  return { cache, freshness, readAhead, redis: redis as unknown as RedisClient }
+}
+
+function readCheckOption(given: unknown, providers: ReadonlyMap<string, unknown>): (provider: string) => number {
+  const check = requireObject('cache.check', given)
+  rejectUnknownKeys('cache.check', check, ['afterMs', ...Object.keys(CHECK_FLOORS), ...providers.keys()])
+  for (const [name, value] of Object.entries(check)) {
+    if (value !== undefined) requirePositiveInteger(`cache.check.${name}`, value)
+  }
+  const { afterMs = CHECK_AFTER_MS, ...byProvider } = check as CheckOptions
+  return (provider) => byProvider[provider] ?? Math.max(afterMs, CHECK_FLOORS[provider] ?? 0)
 }
 
 /** The options of the transfer routes. */

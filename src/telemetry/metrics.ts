@@ -1,10 +1,19 @@
-import type { CacheCounts, ChangePollOutcome, Metrics, SharedPageOutcome, TrippedBreaker } from '../core/telemetry.ts'
+import type {
+  CacheCounts,
+  ChangePollOutcome,
+  CheckOutcome,
+  Metrics,
+  SharedPageOutcome,
+  TrippedBreaker
+} from '../core/telemetry.ts'
 import { type GaugeSample, MetricFactory, type MetricsRegistry } from './metric-factory.ts'
 
 export type { MetricsRegistry } from './metric-factory.ts'
 
 /** From a local server's response to the default total timeout. */
 const LOAD_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+/** From a local server's response to the timeout of a check. */
+const CHECK_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3]
 /** Label of the host's own stores. */
 const MANAGED = 'managed'
 /** Label of providers that are not enabled: rows may name any provider of the past. */
@@ -21,6 +30,7 @@ const CACHE_TOTALS = {
 
 const POLL_OUTCOMES: readonly ChangePollOutcome[] = ['ok', 'reset', 'failed']
 const SHARED_PAGE_OUTCOMES: readonly SharedPageOutcome[] = ['hit', 'miss', 'joined', 'failed']
+const CHECK_OUTCOMES: readonly CheckOutcome[] = ['unchanged', 'changes', 'lost', 'failed']
 const BREAKER_STATES: readonly TrippedBreaker['state'][] = ['open', 'half_open']
 
 /**
@@ -60,6 +70,23 @@ export async function createMetrics(registry: MetricsRegistry, enabled: Iterable
     'Page requests to the shared cache',
     'outcome'
   )
+  const checks = factory.counter('cloud_storage_checks_total', 'Checks for changes at providers', 'provider', 'outcome')
+  const checkSeconds = factory.histogram(
+    'cloud_storage_check_seconds',
+    'Duration of checks for changes',
+    CHECK_SECONDS,
+    'provider'
+  )
+  const droppedByFeed = factory.counter(
+    'cloud_storage_pages_dropped_by_feed_total',
+    'Listings dropped because the provider reported a change',
+    'provider'
+  )
+  const uncovered = factory.counter(
+    'cloud_storage_uncovered_pages_total',
+    'Loaded listings that cannot be checked for changes, of providers that support it',
+    'provider'
+  )
   const totals = Object.entries(CACHE_TOTALS).map(
     ([key, help]) =>
       [key as keyof typeof CACHE_TOTALS, factory.summedCounter(`cloud_storage_cache_${key}_total`, help)] as const
@@ -78,6 +105,11 @@ export async function createMetrics(registry: MetricsRegistry, enabled: Iterable
   // Start every series at 0, or `increase()` misses its first event.
   for (const provider of connectable) unreadable.inc({ provider }, 0)
   for (const provider of providers) throttles.inc({ provider }, 0)
+  for (const provider of connectable) {
+    for (const outcome of CHECK_OUTCOMES) checks.inc({ provider, outcome }, 0)
+    droppedByFeed.inc({ provider }, 0)
+    uncovered.inc({ provider }, 0)
+  }
   for (const outcome of POLL_OUTCOMES) polls.inc({ outcome }, 0)
   for (const outcome of SHARED_PAGE_OUTCOMES) sharedPages.inc({ outcome }, 0)
 
@@ -99,6 +131,16 @@ export async function createMetrics(registry: MetricsRegistry, enabled: Iterable
     },
     sharedPage: (outcome) => {
       sharedPages.inc({ outcome })
+    },
+    checked: (provider, seconds, outcome) => {
+      checks.inc({ provider: labelOf(provider), outcome })
+      checkSeconds.observe({ provider: labelOf(provider) }, seconds)
+    },
+    pagesDroppedByFeed: (provider, count) => {
+      droppedByFeed.inc({ provider: labelOf(provider) }, count)
+    },
+    pageUncovered: (provider) => {
+      uncovered.inc({ provider: labelOf(provider) })
     },
     watchCache: (read) => {
       const stops = [
@@ -141,6 +183,9 @@ export const NO_METRICS: Metrics = {
   tokenRefreshed: noop,
   throttled: noop,
   sharedPage: noop,
+  checked: noop,
+  pagesDroppedByFeed: noop,
+  pageUncovered: noop,
   watchCache: () => noop,
   watchBreakers: () => noop,
   watchListener: () => noop

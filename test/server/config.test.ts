@@ -105,6 +105,10 @@ t.test('DATABASE_URL selects the service mode', async (t) => {
     CACHE_TTL_MS: '5000',
     CACHE_MAX_SHARE_PER_USER: '0.5',
     CACHE_READ_AHEAD: 'false',
+    CACHE_CHECK_AFTER_MS: '10000',
+    CACHE_CHECK_NEXTCLOUD_MS: '60000',
+    CACHE_COVERED_TTL_MS: '7200000',
+    CACHE_STALE_IF_ERROR_MS: '0',
     LEASE_MS: '0',
     LIMIT_CONNECTIONS_PER_USER: '3',
     TIMEOUT_TOTAL_MS: '1',
@@ -125,7 +129,18 @@ t.test('DATABASE_URL selects the service mode', async (t) => {
   })
   t.same(
     [config.cache, config.limits, config.timeouts],
-    [{ ttlMs: 5000, maxSharePerUser: 0.5, readAhead: false }, { connectionsPerUser: 3 }, { totalMs: 1 }]
+    [
+      {
+        ttlMs: 5000,
+        maxSharePerUser: 0.5,
+        readAhead: false,
+        check: { afterMs: 10_000, nextcloud: 60_000 },
+        coveredTtlMs: 7_200_000,
+        staleIfErrorMs: 0
+      },
+      { connectionsPerUser: 3 },
+      { totalMs: 1 }
+    ]
   )
   t.match(config.jwt, { algorithm: 'HS256', issuer: 'https://issuer.example', audience: 'documents' })
   t.same(config.managed, {
@@ -193,6 +208,12 @@ t.test('an invalid value is a problem that names its variable and does not repea
     CACHE_MAX_SHARE_PER_USER: ['0', '0.0', '1.1', '25', '25%', '-0.5', '1e-1'],
     CACHE_MAX_IN_FLIGHT_PER_USER: ['0'],
     CACHE_READ_AHEAD: ['0', 'no', 'FALSE'],
+    CACHE_CHECK: ['0', 'off'],
+    CACHE_CHECK_AFTER_MS: ['0', '15s'],
+    CACHE_CHECK_ONEDRIVE_MS: ['0'],
+    CACHE_CHECK_NEXTCLOUD_MS: ['0'],
+    CACHE_COVERED_TTL_MS: ['0'],
+    CACHE_STALE_IF_ERROR_MS: ['-1'],
     LEASE_MS: ['-1', 'x'],
     LIMIT_REFRESH_PER_MINUTE: ['0'],
     LIMIT_CONNECTIONS_PER_USER: ['0'],
@@ -419,12 +440,14 @@ t.test('the defaults in .env.example are those of the server and of the plugin',
     dataDir: string
   }
   t.match(readConfig({}), { dataDir, host, port, logLevel, shutdownTimeoutMs })
-  const { cache, readAhead, limits, timeouts, leaseMs, spool } = checkOptions({
+  const { cache, freshness, readAhead, limits, timeouts, leaseMs, spool } = checkOptions({
     authenticate: () => '',
     encryption: { current: '', keys: {} },
     prisma: { cloudConnection: {}, oAuthState: {}, $transaction: 0, $queryRaw: 0, $executeRaw: 0 } as never
   })
-  t.same(plugins.cache, { ...cache, readAhead })
+  const { checkMsOf, ...lifetimes } = freshness
+  const [afterMs, onedrive, nextcloud] = ['s3', 'onedrive', 'nextcloud'].map((provider) => checkMsOf?.(provider))
+  t.same(plugins.cache, { ...cache, ...lifetimes, readAhead, check: { afterMs, onedrive, nextcloud } })
   t.same(plugins.limits, limits)
   t.same(plugins.timeouts, timeouts)
   t.same({ folder: undefined, ...plugins.spool }, spool)

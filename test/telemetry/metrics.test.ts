@@ -235,6 +235,9 @@ t.test('without metrics nothing is read', async (t) => {
   NO_METRICS.tokenRefreshed('s3', 'refreshed')
   NO_METRICS.throttled('s3')
   NO_METRICS.sharedPage('hit')
+  NO_METRICS.checked('s3', 1, 'lost')
+  NO_METRICS.pagesDroppedByFeed('s3', 1)
+  NO_METRICS.pageUncovered('s3')
   for (const end of [
     NO_METRICS.watchCache(unread),
     NO_METRICS.watchBreakers(unread),

@@ -18,7 +18,11 @@ export const PRIVATE_HEADERS: Headers = { 'Cache-Control': header('`private, no-
 export const LISTING_HEADERS: Headers = {
   ...PRIVATE_HEADERS,
   ETag: header('The entity tag of the listing.'),
-  Age: { type: 'integer', minimum: 0, description: 'Seconds since the load from the provider began.' },
+  Age: {
+    type: 'integer',
+    minimum: 0,
+    description: 'Seconds since the load from the provider began, or since the page was last confirmed.'
+  },
   'Cache-Status': header('RFC 9211: `fastify-cloud-storage; hit; ttl=42`, or `; fwd=miss`.')
 }
 

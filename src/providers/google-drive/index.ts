@@ -22,6 +22,9 @@ import {
 import { withTargetStates } from './shortcuts.ts'
 import { uploadFile } from './upload.ts'
 
+/** Google's listings may be up to this much older than its log of changes (googleapis/google-api-go-client#906). */
+const SETTLE_MS = 10_000
+
 /** The endpoints of the service. */
 export interface DriveEndpoints extends DriveOrigins {
   readonly server: AuthorizationServer
@@ -46,6 +49,7 @@ export function googleDrive(endpoints: DriveEndpoints = GOOGLE): OAuthProvider {
     id: 'google_drive',
     label: 'Google Drive',
     capabilities: CAPABILITIES,
+    settleMs: SETTLE_MS,
     checkFolderId: (id) => void parseFolderId(id),
     connect: {
       type: 'oauth2',

@@ -26,6 +26,9 @@ import {
 } from './session.ts'
 import { uploadFile } from './upload.ts'
 
+/** Graph's listings may be up to this much older than its delta, and than itself (OneDrive/onedrive-api-docs#934). */
+const SETTLE_MS = 10_000
+
 /** The endpoints of the service. */
 export interface GraphEndpoints extends GraphOrigins {
   readonly server: AuthorizationServer
@@ -54,6 +57,7 @@ export function oneDrive(endpoints: GraphEndpoints = MICROSOFT): OAuthProvider {
     id: 'onedrive',
     label: 'OneDrive and SharePoint',
     capabilities: CAPABILITIES,
+    settleMs: SETTLE_MS,
     checkFolderId: (id) => void parseFolderId(id),
     connect: {
       type: 'oauth2',

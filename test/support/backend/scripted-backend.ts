@@ -64,6 +64,9 @@ export class ScriptedBackend implements StorageBackend {
   readonly capabilities = READ_ONLY
   readonly listCalls: { folderId: string | null; call: ListCall }[] = []
   list: ListFolder = async () => page([])
+  declare position?: NonNullable<StorageBackend['position']>
+  declare changes?: NonNullable<StorageBackend['changes']>
+  declare isCurrent?: NonNullable<StorageBackend['isCurrent']>
   account: StorageBackend['account'] = async () => ({ id: 'account', name: 'Account', email: null, quota: null })
 
   listFolder(folderId: string | null, call: ListCall): Promise<EntryPage> {

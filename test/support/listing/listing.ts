@@ -6,6 +6,7 @@ import type { ProviderDefinition } from '../../../src/core/provider.ts'
 import type { SharedTier } from '../../../src/cache/shared-tier.ts'
 import { Cursors } from '../../../src/listing/keys.ts'
 import { FolderCache } from '../../../src/cache/folder-cache.ts'
+import { Freshness, type FreshnessOptions } from '../../../src/freshness/freshness.ts'
 import { FolderListings, type ListFolderRequest, type ListFolderResult } from '../../../src/listing/list-folder.ts'
 import { ReadAhead } from '../../../src/listing/read-ahead.ts'
 import { Leases } from '../../../src/connections/leases.ts'
@@ -40,6 +41,8 @@ export interface ListingOptions {
   readonly clock?: ManualClock
   readonly maxInFlightPerUser?: number
   readonly hasReadAhead?: boolean
+  /** Default: pages are not confirmed. */
+  readonly freshness?: Partial<FreshnessOptions>
   /** The provider's rules for folder IDs. */
   readonly rules?: Pick<ProviderDefinition, 'checkFolderId'>
 }
@@ -55,7 +58,7 @@ export function createTestListing(options: ListingOptions = {}) {
     rules = {}
   } = options
   const connections = new MemoryConnections()
-  const leases = new Leases({ connections, changeLog: connections, leaseMs, clock })
+  const leases = new Leases({ connections, changeLog: connections, leaseMs, clock, maxUsers: 100 })
   const backend = new ScriptedBackend()
   const loads: Parameters<Metrics['listingLoaded']>[] = []
   const sealer = new PlaintextSealer()
@@ -66,14 +69,36 @@ export function createTestListing(options: ListingOptions = {}) {
     maxInFlightPerUser,
     clock,
     sizeOf: () => 1,
+    validityOf: (value) => Freshness.validityOf(value),
     onInvalidated: (scope) => shared?.invalidate(scope)
   })
+  const checks: Parameters<Metrics['checked']>[] = []
+  const counts = { droppedByFeed: 0, uncovered: 0 }
+  const freshness =
+    options.freshness === undefined
+      ? null
+      : new Freshness({
+          cache,
+          clock,
+          metrics: {
+            checked: (...check) => checks.push(check),
+            pagesDroppedByFeed: (_provider, count) => (counts.droppedByFeed += count),
+            pageUncovered: () => (counts.uncovered += 1)
+          },
+          checkMsOf: () => 15_000,
+          settleMsOf: () => 0,
+          coveredTtlMs: 3_600_000,
+          staleIfErrorMs: 0,
+          maxConnections: 100,
+          ...options.freshness
+        })
   const readAhead = new ReadAhead(cache)
   const listings = new FolderListings({
     leases,
     cache,
     shared,
     readAhead: hasReadAhead ? readAhead : null,
+    freshness,
     clock,
     providers: { getLoaded: () => rules, load: () => Promise.resolve(rules) },
     metrics: { listingLoaded: (...load) => loads.push(load) },
@@ -89,7 +114,22 @@ export function createTestListing(options: ListingOptions = {}) {
     const lookup = listings.lookUp(listingRequest(overrides))
     return parseResult(lookup.result ?? (await listings.load(lookup, signal)))
   }
-  return { clock, connections, leases, listings, backend, cache, sealer, loads, readAhead, cached, list }
+  return {
+    clock,
+    connections,
+    leases,
+    listings,
+    backend,
+    cache,
+    sealer,
+    loads,
+    readAhead,
+    freshness,
+    checks,
+    counts,
+    cached,
+    list
+  }
 }
 
 /** A request, whose parameters may be given without nesting. */
@@ -110,5 +150,6 @@ function listingRequest({ limit = 200, kind, ...overrides }: RequestOverrides): 
 
 function parseResult({ listing, status }: ListFolderResult) {
   const { bytes, etag } = listing.identity
-  return { body: JSON.parse(bytes.toString()) as Listing, etag, status }
+  const isCovered = listing.coverage !== null
+  return { body: JSON.parse(bytes.toString()) as Listing, etag, status, isCovered }
 }

@@ -1,0 +1,39 @@
+import type { Moment } from '../core/time.ts'
+
+/**
+ * The outcome of a check. `expired`: the page must be loaded again. `failed`: so must it, since the provider is
+ * unavailable.
+ */
+export type Confirmation = 'confirmed' | 'expired' | 'failed'
+
+/** How far the feed of a scope has been read. */
+export class ScopeFeed {
+  readonly name: string
+  /** `null`: no position is known, so that no page of the scope can be covered. */
+  position: string | null = null
+  /** When the first position was taken; a page that was loaded shortly after it may be older. */
+  positionedAt: Moment | null = null
+  /** The number in the connection's sequence at which the position was taken. */
+  positionedSequence = 0
+  /** Start of the latest read that reached the end of the feed. */
+  checkedAt: Moment | null = null
+  /** When the latest attempt to take a position or to read the feed failed; `null` if it has not. */
+  failedAt: Moment | null = null
+  failure: Exclude<Confirmation, 'confirmed'> = 'failed'
+  /** Incremented by each change of an item that the provider does not name. */
+  doubts = 0
+  isDropped = false
+  /** The position that is being taken, and the check in flight: each serves all that wait for it. */
+  positioning: Promise<void> | null = null
+  checking: Promise<Confirmation> | null = null
+
+  constructor(name: string) {
+    this.name = name
+  }
+
+  /** Forgets the position, which the provider no longer knows. */
+  lose(): void {
+    this.position = null
+    this.checkedAt = null
+  }
+}
