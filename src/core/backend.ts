@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream'
-import type { FeedPage } from './change-feed.ts'
+import type { FeedPage, PageFreshness } from './change-feed.ts'
 import type { Entry, EntryPage, ExportFormat } from './entry.ts'
 
 /**
@@ -163,4 +163,10 @@ export interface StorageBackend {
   changes?(scope: string, position: string, call: Call): Promise<FeedPage>
   /** Returns true if a folder has not changed since the page with this mark was loaded. */
   isCurrent?(folderId: string | null, mark: string, call: Call): Promise<boolean>
+  /**
+   * Waits until the provider announces that something may have changed where a page with this freshness lies, and
+   * returns true; false if it has announced nothing for some minutes. An announcement brings the next check forward,
+   * and proves nothing. A failure is no failure of the connection.
+   */
+  waitForChange?(freshness: PageFreshness, call: Call): Promise<boolean>
 }
