@@ -2,13 +2,14 @@ import { type Change } from '../core/change-feed.ts'
 import type { Moment } from '../core/time.ts'
 import {
   comparablePath,
+  type Fingerprint,
   hashId,
   hashPath,
   hasHash,
-  type Fingerprint,
   type PageContent,
   parentOfPath
 } from './fingerprint.ts'
+import { FolderTree } from './folder-tree.ts'
 
 /** A page that changes are compared with. */
 export interface ComparablePage {
@@ -17,6 +18,20 @@ export interface ComparablePage {
   readonly scope: string | null
   readonly hasMark: boolean
 }
+
+/** A change that may be of a folder with an id that is no path. */
+interface FolderChange {
+  /** The hash of the folder that contains it now; `null`: none, or not known. */
+  readonly parent: number | null
+  readonly isGone: boolean
+  /** `null`: it may be a file. */
+  isFolder: boolean | null
+  /** A page lists it in another folder than the one that contains it now. */
+  isMoved: boolean
+}
+
+/** The pages that a change of a folder above names: all, or those that show paths or permissions. */
+type Reach = 'none' | 'inheriting' | 'all'
 
 /** Beyond this, looking up the page's hashes among those of the changes is faster than the reverse. */
 const FEW_CHANGES = 32
@@ -37,8 +52,12 @@ export class ChangeSet {
   readonly #parents = new Set<number>()
   /** Drives, with their scopes, that have appeared, changed or disappeared. */
   readonly #drives = new Set<string>()
-  readonly #folders: FolderChange[] = []
+  /** By the hashes of their ids and paths. */
+  readonly #folders = new Map<number, FolderChange[]>()
+  /** The paths of folders, if ids are paths. */
   readonly #subtrees: string[] = []
+  /** The pages whose ancestors are not known, and which these changes may therefore concern. */
+  #reach: Reach = 'none'
   #isOfRoots = false
   #isInRoot = false
 
@@ -48,6 +67,7 @@ export class ChangeSet {
     this.count = changes.length
     this.#isUnknownItem = changes.some(isUnknown)
     for (const change of changes) this.#add(change)
+    this.#reach = this.#sortFolders().reach
   }
 
   /** Something in the scope has changed that the provider does not name. */
@@ -63,21 +83,42 @@ export class ChangeSet {
   }
 
   /**
-   * Resolves the changes of folders, of which the content below may have changed, with the pages that are cached. A
-   * provider reports a folder that has moved or disappeared, but none of its descendants.
+   * Returns those of the connection's cached pages that may have changed. Which folders are below a changed one is known
+   * from these pages alone: a provider reports a folder that has changed, but none of its descendants.
+   *
+   * - A folder that is gone takes all pages below with it, since the user may have lost access to them.
+   * - So does one that a page lists in another place. That page is also what anchored it there; a folder further up in
+   *   the new place may be gone at the same time.
+   * - Any other folder may have been renamed, shared or moved, which feeds do not distinguish. That changes paths and
+   *   permissions below, and nothing else. Without this distinction, a feed that repeats the folders above each item
+   *   (OneDrive) would drop nearly everything with each change.
    */
-  resolveFolders(pages: readonly ComparablePage[]): void {
-    for (const folder of this.#folders) {
-      if (!affectsDescendants(folder, pages)) continue
-      if (folder.subtree === null) this.isOfEverything = true
-      else this.#subtrees.push(folder.subtree)
-    }
+  findNamed(pages: readonly ComparablePage[]): ReadonlySet<ComparablePage> {
+    this.#observeFolders(pages)
+    const { lost, changed, reach } = this.#sortFolders()
+    this.#reach = reach
+    const isNamedByContent = (page: ComparablePage): boolean => this.#namesContentOf(page)
+    if (reach === 'none' || this.isOfEverything) return new Set(pages.filter(isNamedByContent))
+    const tree = new FolderTree(pages.map(({ content }) => content))
+    const unanchored = tree.unanchoredPages()
+    const belowLost = tree.pagesBelow(lost)
+    const belowChanged = tree.pagesBelow(changed)
+    const isBelow = ({ content }: ComparablePage): boolean =>
+      belowLost.has(content) ||
+      (content.showsInherited && belowChanged.has(content)) ||
+      (unanchored.has(content) && this.#reaches(content))
+    return new Set(pages.filter((page) => isNamedByContent(page) || isBelow(page)))
   }
 
-  /** Returns true if the page may have changed. A page with a mark is not named by an unknown item: it is doubtful. */
+  /** Returns true if a page may have changed that was not cached when the changes were read. */
   names(page: ComparablePage): boolean {
-    const { content, scope, hasMark } = page
+    // Its place in the tree of that time is not known.
+    return this.#namesContentOf(page) || this.#reaches(page.content)
+  }
+
+  #namesContentOf({ content, scope, hasMark }: ComparablePage): boolean {
     if (this.isOfEverything) return true
+    // A page with a mark is doubtful instead.
     if (this.#isUnknownItem && !hasMark && (scope === null || scope === this.scope)) return true
     if (this.#isOfRoots && content.isVirtual) return true
     if (this.#isInRoot && content.folderId === null) return true
@@ -85,7 +126,12 @@ export class ChangeSet {
     // The root has an id that is not known if it is empty.
     if (content.folder.length === 0 && this.#parents.size > 0) return true
     if (intersects(this.#items, content.all) || intersects(this.#parents, content.folder)) return true
-    return this.#subtrees.length > 0 && content.folderId !== null && this.#isBelow(content.folderId)
+    return this.#subtrees.length > 0 && content.folderId !== null && this.#isInSubtree(content.folderId)
+  }
+
+  #reaches(content: PageContent): boolean {
+    if (content.isVirtual) return false
+    return this.#reach === 'all' || (this.#reach === 'inheriting' && content.showsInherited)
   }
 
   #add(change: Change): void {
@@ -95,6 +141,8 @@ export class ChangeSet {
     if (concerns === 'roots') {
       this.#isOfRoots = true
       if (id !== null) this.#drives.add(id)
+      // Membership decides about the access to everything below.
+      if (isFolder !== false) this.#addFolder(change)
       return
     }
     if (isUnknown(change)) return
@@ -109,55 +157,74 @@ export class ChangeSet {
       // An item without a folder is listed in the root, or in a virtual folder.
       this.#isOfRoots = true
     }
-    if (isFolder !== false) this.#folders.push(toFolderChange(change))
+    if (isFolder !== false) this.#addFolder(change)
   }
 
-  #isBelow(folderId: string): boolean {
+  #addFolder({ id, path, parentId, isFolder, isGone }: Change): void {
+    if (path !== null && (id === null || comparablePath(id) === comparablePath(path))) {
+      // Another folder may have come to this path.
+      this.#subtrees.push(comparablePath(path))
+      if (id !== null) return
+    }
+    const parent = parentId !== null ? hashId(parentId) : path !== null ? hashPath(parentOfPath(path)) : null
+    const change: FolderChange = { parent, isGone, isFolder, isMoved: false }
+    const hashes = [...(id === null ? [] : [hashId(id)]), ...(path === null ? [] : [hashPath(path)])]
+    for (const hash of hashes) this.#folders.set(hash, [...(this.#folders.get(hash) ?? []), change])
+  }
+
+  /** Finds out from the pages which of the changes are of folders, and which of these have moved. */
+  #observeFolders(pages: readonly ComparablePage[]): void {
+    if (this.#folders.size === 0) return
+    for (const { content } of pages) {
+      const { folder, folders, targets, isVirtual } = content
+      for (const hash of commonHashes(this.#folders, content.all)) {
+        const isListed = hasHash(folders, hash)
+        const isFolder = isListed || hasHash(targets, hash) || hasHash(folder, hash)
+        for (const change of this.#folders.get(hash) ?? []) {
+          if (isFolder) change.isFolder = true
+          else change.isFolder ??= false
+          const { parent } = change
+          if (!isListed || folder.length === 0) continue
+          if (parent === null ? !isVirtual : !hasHash(folder, parent)) change.isMoved = true
+        }
+      }
+    }
+  }
+
+  #sortFolders(): { readonly lost: readonly number[]; readonly changed: readonly number[]; readonly reach: Reach } {
+    const lost: number[] = []
+    const changed: number[] = []
+    for (const [hash, changes] of this.#folders) {
+      const ofFolder = changes.filter(({ isFolder }) => isFolder !== false)
+      if (ofFolder.length === 0) continue
+      if (ofFolder.some(({ isGone, isMoved }) => isGone || isMoved)) lost.push(hash)
+      else changed.push(hash)
+    }
+    return { lost, changed, reach: lost.length > 0 ? 'all' : changed.length > 0 ? 'inheriting' : 'none' }
+  }
+
+  #isInSubtree(folderId: string): boolean {
     const path = comparablePath(folderId)
     return this.#subtrees.some((subtree) => path === subtree || path.startsWith(`${subtree}/`))
   }
 }
 
-interface FolderChange {
-  /** The hashes of its id and its path. */
-  readonly hashes: readonly number[]
-  /** The hash of the folder that contains it now, if known. */
-  readonly parent: number | null
-  readonly isGone: boolean
-  /** False: it may be a file. */
-  readonly isFolder: boolean
-  /** The path of its content, if ids are paths; `null` if its descendants are not known. */
-  readonly subtree: string | null
-}
-
-function toFolderChange({ id, path, parentId, isFolder, isGone }: Change): FolderChange {
-  const hashes: number[] = []
-  if (id !== null) hashes.push(hashId(id))
-  if (path !== null) hashes.push(hashPath(path))
-  const hasPathIds = path !== null && (id === null || comparablePath(id) === comparablePath(path))
-  const parent = parentId !== null ? hashId(parentId) : path !== null ? hashPath(parentOfPath(path)) : null
-  return { hashes, parent, isGone, isFolder: isFolder === true, subtree: hasPathIds ? comparablePath(path) : null }
-}
-
-function affectsDescendants(change: FolderChange, pages: readonly ComparablePage[]): boolean {
-  const { hashes, parent, isGone, isFolder } = change
-  const isIn = (fingerprint: Fingerprint): boolean => hashes.some((hash) => hasHash(fingerprint, hash))
-  const holders = pages.filter(({ content }) => isIn(content.all))
-  const isKnownFolder = isFolder || holders.some(({ content }) => isIn(content.folders) || isIn(content.folder))
-  if (isGone) return isKnownFolder || holders.length === 0
-  if (!isKnownFolder || holders.length === 0) return false
-  // If its folder already shows it, it has not moved.
-  return !holders.some(({ content }) => parent !== null && hasHash(content.folder, parent))
-}
-
 function intersects(hashes: ReadonlySet<number>, fingerprint: Fingerprint): boolean {
+  return !commonHashes(hashes, fingerprint).next().done
+}
+
+interface HashSet {
+  readonly size: number
+  has(hash: number): boolean
+  keys(): Iterable<number>
+}
+
+function* commonHashes(hashes: HashSet, fingerprint: Fingerprint): Generator<number> {
   if (hashes.size > FEW_CHANGES && fingerprint.length < hashes.size) {
-    return fingerprint.some((hash) => hashes.has(hash))
+    for (const hash of fingerprint) if (hashes.has(hash)) yield hash
+  } else {
+    for (const hash of hashes.keys()) if (hasHash(fingerprint, hash)) yield hash
   }
-  for (const hash of hashes) {
-    if (hasHash(fingerprint, hash)) return true
-  }
-  return false
 }
 
 function isUnknown({ id, path, concerns }: Change): boolean {

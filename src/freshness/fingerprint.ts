@@ -1,4 +1,4 @@
-import type { Entry, EntryPage } from '../core/entry.ts'
+import type { Entry, EntryKind, EntryPage } from '../core/entry.ts'
 
 const FNV_OFFSET = 0x811c9dc5
 const FNV_PRIME = 0x01000193
@@ -67,51 +67,65 @@ export interface PageContent {
   readonly folder: Fingerprint
   /** The hashes of the ids, targets and paths of all entries, and those of `folder`. */
   readonly all: Fingerprint
-  /** The hashes of the entries that are folders. */
+  /** The hashes of the ids and paths of the entries that are folders. */
   readonly folders: Fingerprint
-  /** It lists drives, or other folders that are not items of the provider. */
+  /** The hashes of the targets of shortcuts, unless they are files. */
+  readonly targets: Fingerprint
+  /** It is the root, or lists drives: its folder is in no other one. */
   readonly isVirtual: boolean
+  /** It shows paths or permissions, which change with the names, places and permissions of the folders above. */
+  readonly showsInherited: boolean
 }
 
 const NO_HASHES: Fingerprint = new Uint32Array()
+/** Kinds of entries that contain others. A shortcut does not: its target is elsewhere. */
+const FOLDER_KINDS: ReadonlySet<EntryKind> = new Set<EntryKind>(['folder', 'drive', 'package'])
 
 export function describePage(folderId: string | null, { folder, entries }: EntryPage): PageContent {
   const own = hashesOfFolder(folderId)
   const all: number[] = []
   const folders: number[] = []
-  let isVirtual = folderId === null
+  const targets: number[] = []
   if (folder.id !== null) own.push(hashId(folder.id))
-  for (const entry of entries) {
-    const hashes = hashesOfEntry(entry)
+  for (const { id, path, kind, target, parentId } of entries) {
+    const hashes = path === null ? [hashId(id)] : [hashId(id), hashPath(path)]
     all.push(...hashes)
-    if (entry.kind !== 'file') folders.push(...hashes)
-    if (entry.kind === 'drive') isVirtual = true
+    if (FOLDER_KINDS.has(kind)) folders.push(...hashes)
+    if (target?.id != null) {
+      const hash = hashId(target.id)
+      all.push(hash)
+      if (target.kind !== 'file') targets.push(hash)
+    }
     // The folder's own id, which the response to a listing of the root or of a shortcut may not contain otherwise.
-    if (entry.parentId !== null) own.push(hashId(entry.parentId))
-    if (entry.path !== null) own.push(hashPath(parentOfPath(entry.path)))
+    if (parentId !== null) own.push(hashId(parentId))
+    if (path !== null) own.push(hashPath(parentOfPath(path)))
   }
   return {
     folderId,
     folder: createFingerprint(own),
     all: createFingerprint([...all, ...own]),
     folders: createFingerprint(folders),
-    isVirtual
+    targets: targets.length === 0 ? NO_HASHES : createFingerprint(targets),
+    isVirtual: folderId === null || entries.some(({ kind }) => kind === 'drive'),
+    showsInherited: entries.some(showsInherited)
   }
 }
 
-/** Describes a page of which only the request is known: a load in flight, or a page that is not covered. */
+/**
+ * Describes a page of which only the request is known: a load in flight, which is compared once more with its content,
+ * or a page that is not covered.
+ */
 export function describeFolder(folderId: string | null): PageContent {
   const folder = createFingerprint(hashesOfFolder(folderId))
-  return { folderId, folder, all: folder, folders: NO_HASHES, isVirtual: folderId === null }
+  const isVirtual = folderId === null
+  return { folderId, folder, all: folder, folders: NO_HASHES, targets: NO_HASHES, isVirtual, showsInherited: false }
 }
 
 function hashesOfFolder(folderId: string | null): number[] {
   return folderId === null ? [] : [hashId(folderId), hashPath(folderId)]
 }
 
-function hashesOfEntry({ id, path, target }: Entry): number[] {
-  const hashes = [hashId(id)]
-  if (path !== null) hashes.push(hashPath(path))
-  if (target?.id != null) hashes.push(hashId(target.id))
-  return hashes
+/** A provider that does not know who may write derives the other permissions from the kind of the entry. */
+function showsInherited({ path, can }: Entry): boolean {
+  return path !== null || can.write !== null
 }

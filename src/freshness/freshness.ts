@@ -283,14 +283,14 @@ export class Freshness {
     const { id } = feeds.connection
     const slots = cache.slotsOf(id)
     const pages = slots.map(toComparable)
-    changes.resolveFolders(pages)
+    const named = changes.findNamed(pages)
     feeds.remember(changes, changes.readAt)
     if (changes.isOfUnknownItem) feed.doubts += 1
     this.#recordDropped(
       feeds,
       changes.isOfEverything
         ? cache.invalidateConnection(id)
-        : cache.invalidateFoldersOf(slots.filter((_slot, at) => changes.names(pages[at] as ComparablePage)))
+        : cache.invalidateFoldersOf(slots.filter((_slot, at) => named.has(pages[at] as ComparablePage)))
     )
   }
 

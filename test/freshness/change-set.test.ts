@@ -28,11 +28,13 @@ const PAGES: Record<string, ComparablePage> = {
 
 function named(changes: readonly Change[], pages = PAGES): string[] {
   const set = new ChangeSet(ROOT_SCOPE, changes, new Moment(CLOCK))
-  set.resolveFolders(Object.values(pages))
-  return Object.keys(pages).filter((name) => set.names(pages[name] as ComparablePage))
+  const found = set.findNamed(Object.values(pages))
+  return Object.keys(pages).filter((name) => found.has(pages[name] as ComparablePage))
 }
 
-const ALL = Object.keys(PAGES)
+/** Names of the pages whose ancestors are not known. */
+const UNANCHORED = ['far', 'loading']
+const CAN_WRITE = { list: null, download: null, write: true }
 
 t.test('a change names the pages of its folder and those that show the item', async (t) => {
   t.same(named([change({ id: 'new', parentId: 'f' })]), ['f'], 'created')
@@ -55,33 +57,147 @@ t.test('a root whose own id is not known is named by each change in a folder', a
   t.same(named([change({ id: 'new', parentId: 'top' })], { root }), ['root'])
 })
 
-t.test('a folder that is gone or moved names all pages, if its descendants are not known', async (t) => {
-  t.same(named([change({ id: 'g', parentId: 'f', isFolder: true, isGone: true })]), ALL, 'trashed')
-  t.same(named([change({ id: 'g', isFolder: null, isGone: true })]), ALL, 'deleted, and shown as a folder')
-  t.same(named([change({ id: 'unseen', isFolder: null, isGone: true })]), ALL, 'deleted, and never shown')
-  t.same(named([change({ id: 'g', parentId: 'far', isFolder: true })]), ALL, 'moved')
-  t.same(named([change({ id: 'g', parentId: 'f', isFolder: true })]), ['f', 'g'], 'renamed')
-  t.same(named([change({ id: 'new', parentId: 'f', isFolder: true })]), ['f'], 'created')
+t.test('a folder that is gone names its subtree, and pages whose ancestors are not known', async (t) => {
+  const gone = { isFolder: true, isGone: true }
+  t.same(named([change({ id: 'g', parentId: 'f', ...gone })]), ['f', 'g', ...UNANCHORED], 'trashed')
+  t.same(named([change({ id: 'g', isFolder: null, isGone: true })]), ['f', 'g', ...UNANCHORED], 'shown as a folder')
+  t.same(named([change({ id: 'f', ...gone })]), ['root', 'f', 'g', ...UNANCHORED], 'with all below')
+  t.same(named([change({ id: 'unseen', isFolder: null, isGone: true })]), UNANCHORED, 'never shown')
+  t.same(named([change({ id: 'x', isFolder: null, isGone: true })]), ['f'], 'shown as a file')
+  const { root: _root, ...others } = PAGES
+  t.same(named([change({ id: 'unseen', ...gone })], others), ['f', 'g', ...UNANCHORED], 'the root is not cached')
+})
+
+t.test('the target of a shortcut may be a folder, and is not where the shortcut is', async (t) => {
+  const shortcutTo = (kind: 'file' | 'folder' | null) =>
+    entry('s', { kind: 'shortcut', target: { id: 'a', kind, mimeType: null, state: 'ok' } })
+  const pages = (kind: 'file' | 'folder' | null) => ({
+    root: covered(null, [shortcutTo(kind)]),
+    a: covered('a', [entry('x', { parentId: 'a' })]),
+    deep: covered('deep', [entry('y', { parentId: 'deep' })])
+  })
+  const removed = change({ id: 'unseen', isFolder: null, isGone: true })
+  t.same(named([removed], pages('folder')), ['a', 'deep'], 'a shortcut anchors nothing')
+  const target = change({ id: 'a', isFolder: null, isGone: true })
+  for (const kind of ['folder', null] as const) {
+    const { a: _a, ...others } = pages(kind)
+    t.same(named([target], others), ['root', 'deep'], `${kind}`)
+  }
+  const { a: _a, ...others } = pages('file')
+  t.same(named([target], others), ['root'])
+})
+
+t.test('a folder that a page lists elsewhere has moved, with its subtree', async (t) => {
+  t.same(named([change({ id: 'g', parentId: 'far', isFolder: true })]), ['f', 'g', ...UNANCHORED])
+  t.same(named([change({ id: 'f', parentId: 'far', isFolder: true })]), ['root', 'f', 'g', ...UNANCHORED])
+  t.same(named([change({ id: 'g', isFolder: true })]), ['root', 'f', 'g', ...UNANCHORED], 'to a virtual folder')
+  const pages = { ...PAGES, far: covered('far', [entry('g', { kind: 'folder', parentId: 'far' })]) }
+  t.same(
+    named([change({ id: 'g', parentId: 'far', isFolder: true })], pages),
+    ['f', 'g', 'far', 'loading'],
+    'both show it'
+  )
+  const unknown = { root: covered(null, [entry('f', { kind: 'folder' })]), ...{ g: PAGES.g! } }
+  t.same(
+    named([change({ id: 'f', parentId: 'top', isFolder: true })], unknown),
+    ['root'],
+    'the id of the root is unknown'
+  )
+})
+
+t.test('any other folder names the pages below that show paths or permissions', async (t) => {
+  const write = { can: CAN_WRITE }
+  const pages = {
+    root: covered(null, [entry('f', { kind: 'folder', parentId: 'top', ...write })]),
+    f: covered('f', [entry('g', { kind: 'folder', parentId: 'f', ...write })]),
+    g: covered('g', [entry('y', { parentId: 'g', ...write })]),
+    other: covered('g', [entry('z', { parentId: 'g' })]),
+    path: covered('g', [entry('p', { parentId: 'g', path: 'f/g/p' })]),
+    empty: covered('far', []),
+    far: covered('far', [entry('v', { parentId: 'far', ...write })]),
+    loading: { content: describeFolder('loading'), scope: null, hasMark: false }
+  }
+  const renamed = change({ id: 'f', parentId: 'top', isFolder: true })
+  t.same(named([renamed], pages), ['root', 'f', 'g', 'path', 'far'])
+  t.same(named([change({ id: 'new', parentId: 'f', isFolder: true })], pages), ['f', 'far'], 'or moved to here')
+  t.same(named([change({ id: 'new', parentId: 'f', isFolder: null })], pages), ['f', 'far'], 'perhaps a folder')
+  t.same(named([change({ id: 'new', parentId: 'f' })], pages), ['f'], 'a file')
+  const { root: _root, ...others } = pages
+  t.same(named([renamed], others), ['f', 'g', 'path', 'far'], 'no page lists it')
+})
+
+t.test('a feed that repeats the folders above each item names the pages that show them', async (t) => {
+  const pages = {
+    root: PAGES.root!,
+    f: PAGES.f!,
+    g: PAGES.g!,
+    deep: covered('deep', [entry('z', { parentId: 'deep' })])
+  }
+  const repeated = [
+    change({ id: 'f', parentId: 'top', isFolder: true }),
+    change({ id: 'g', parentId: 'f', isFolder: true }),
+    change({ id: 'new', parentId: 'g' })
+  ]
+  t.same(named(repeated, pages), ['root', 'f', 'g'])
+  const { root: _root, f: _f, ...others } = pages
+  t.same(named(repeated, others), ['g'], 'although no page lists them')
+})
+
+t.test('a page that was not cached when a folder changed may be below it', async (t) => {
+  const later = {
+    plain: covered('later', [entry('x', { parentId: 'later' })]),
+    inheriting: covered('later', [entry('x', { parentId: 'later', can: CAN_WRITE })]),
+    root: covered(null, [entry('f', { kind: 'folder', parentId: 'top' })])
+  }
+  const namedLater = (overrides: Partial<Change>) => {
+    const set = new ChangeSet(ROOT_SCOPE, [change(overrides)], new Moment(CLOCK))
+    set.findNamed(Object.values(PAGES))
+    return Object.entries(later).flatMap(([name, page]) => (set.names(page) ? [name] : []))
+  }
+  t.same(namedLater({ id: 'unseen', isFolder: null, isGone: true }), ['plain', 'inheriting'])
+  t.same(namedLater({ id: 'g', parentId: 'away', isFolder: true }), ['plain', 'inheriting'])
+  t.same(namedLater({ id: 'g', parentId: 'f', isFolder: true }), ['inheriting'])
+  t.same(namedLater({ id: 'x', isFolder: null, isGone: true }), ['plain', 'inheriting'], 'which shows the item')
+  t.same(namedLater({ id: 'y', isFolder: null, isGone: true }), [], 'shown as a file')
 })
 
 t.test('a folder that is gone names its subtree if ids are paths', async (t) => {
   const pages = {
     root: covered(null, [entry('a/', { kind: 'folder', path: 'a/' })]),
-    a: covered('a/', [entry('a/b/', { kind: 'folder', path: 'a/b/' })]),
+    a: covered(
+      'a/',
+      ['a/b/', 'a/bc/'].map((path) => entry(path, { kind: 'folder', path }))
+    ),
     b: covered('a/b/', [entry('a/b/c', { path: 'a/b/c' })]),
     deep: covered('A/B/deep/', []),
-    ab: covered('a/bc/', [entry('a/bc/d', { path: 'a/bc/d' })])
+    bc: covered('a/bc/', [entry('a/bc/d', { path: 'a/bc/d' })])
   }
   const gone = { isFolder: true, isGone: true }
   t.same(named([change({ id: 'a/b/', path: 'a/b/', ...gone })], pages), ['a', 'b', 'deep'])
   t.same(named([change({ path: '/A/b', ...gone, isFolder: null })], pages), ['a', 'b', 'deep'], 'by the path alone')
   t.same(named([change({ path: 'a/b/new' })], pages), ['b'])
   t.same(named([change({ path: 'new' })], pages), ['root'])
+  t.same(named([change({ id: 'a/b', path: 'a/b', isFolder: true })], pages), ['a', 'b', 'deep'], 'perhaps another one')
 })
 
 t.test('a drive that comes or goes names the root, and the pages of its scope', async (t) => {
   t.same(named([change({ id: 'other', concerns: 'roots', isGone: true })]), ['root', 'far'])
   t.same(named([change({ concerns: 'roots' })]), ['root'])
+})
+
+t.test('a folder whose members have changed names the pages below', async (t) => {
+  const ended = change({ id: 'f', parentId: 'top', isFolder: true, isGone: true, concerns: 'roots' })
+  t.same(named([ended]), ['root', 'f', 'g', ...UNANCHORED])
+})
+
+t.test('a path finds the pages below a folder with an opaque id', async (t) => {
+  const pages = {
+    root: covered(null, [entry('1', { kind: 'folder', path: 'a' })]),
+    a: covered('1', [entry('2', { kind: 'folder', path: 'a/b' })]),
+    b: covered('2', [entry('3', { path: 'a/b/c' })])
+  }
+  t.same(named([change({ path: 'a', isFolder: null, isGone: true })], pages), ['root', 'a', 'b'])
+  t.same(named([change({ path: 'a/b/c', isFolder: null, isGone: true })], pages), ['b'])
 })
 
 t.test('an unknown change names the pages of its scope that have no mark', async (t) => {

@@ -49,14 +49,24 @@ t.test('a page knows its folder under all ids, and what it shows', async (t) => 
     entry('link', { kind: 'shortcut', target })
   ]
   const listed = { ...page(entries), folder: { id: 'real', name: null, parentId: null } }
-  const { folder, all, folders, isVirtual } = describePage('alias', listed)
+  const { folder, all, folders, targets, isVirtual, showsInherited } = describePage('alias', listed)
   for (const id of ['alias', 'real', 'own']) t.ok(hasHash(folder, hashId(id)), id)
   t.ok(hasHash(folder, hashPath('docs')), 'the folder of its entries')
   for (const id of ['file', 'sub', 'link', 'far', 'alias', 'real']) t.ok(hasHash(all, hashId(id)), id)
   t.ok(hasHash(all, hashPath('DOCS/FILE')))
   t.ok(hasHash(folders, hashId('sub')))
-  t.notOk(hasHash(folders, hashId('file')))
+  for (const id of ['file', 'link', 'far']) t.notOk(hasHash(folders, hashId(id)), id)
+  t.same(targets, createFingerprint([hashId('far')]))
+  t.ok(showsInherited, 'a path')
   t.notOk(isVirtual)
   t.ok(describePage(null, page([])).isVirtual)
   t.ok(describePage('drives', page([entry('d', { kind: 'drive' })])).isVirtual)
+})
+
+t.test('a page shows what it inherits by paths, or by the permission to write', async (t) => {
+  const shows = (overrides: Parameters<typeof entry>[1]) =>
+    describePage('f', page([entry('x', overrides)])).showsInherited
+  t.ok(shows({ path: 'f/x' }))
+  t.ok(shows({ can: { list: false, download: true, write: false } }))
+  t.notOk(shows({ can: { list: true, download: true, write: null } }))
 })

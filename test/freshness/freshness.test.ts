@@ -4,6 +4,7 @@ import { StorageError } from '../../src/errors.ts'
 import { entry, page } from '../support/backend/scripted-backend.ts'
 import { createTestListing, type ListingOptions } from '../support/listing/listing.ts'
 import { Deferred, nextTurn } from '../support/time/deferred.ts'
+import { useManualTimers } from '../support/time/manual-timers.ts'
 
 const UNCHANGED = { position: 'p', changes: [], hasMore: false }
 
@@ -187,6 +188,68 @@ t.test('a load does not fail with the position, and does not wait for it again a
   clock.tick(60_000)
   await names('f')
   t.equal(counts.uncovered, 2)
+})
+
+t.test('loads wait once for a position that is slow, all for the same attempt', async (t) => {
+  const tick = useManualTimers(t)
+  const { names, clock, calls, feed, counts } = coveredListing()
+  feed.position = () => new Promise(() => {})
+  const loads = [names('f'), names('g')]
+  const loaded: string[] = []
+  for (const load of loads) void load.then(([name]) => loaded.push(`${name}`))
+  await nextTurn()
+  tick(2_999)
+  const late = names('h')
+  await nextTurn()
+  t.same(loaded, [])
+  tick(1)
+  await Promise.all([...loads, late])
+  t.same(calls.positions, [''], 'a load that comes late waits for the rest of the attempt')
+  await names('i')
+  clock.tick(59_999)
+  await names('j')
+  t.same(calls.positions, [''])
+  t.equal(counts.uncovered, 5)
+  clock.tick(1)
+  feed.position = async () => 'p'
+  await names('k')
+  t.same(calls.positions, ['', ''])
+  t.equal(counts.uncovered, 5)
+})
+
+t.test('a scope without a position does not keep others from being covered', async (t) => {
+  const { names, calls, feed, backend, counts } = coveredListing({ scope: 'drive' })
+  feed.position = async () => {
+    throw new StorageError('PROVIDER_ERROR')
+  }
+  backend.position = async (scope) => {
+    calls.positions.push(scope)
+    return scope === '' ? 'p' : await feed.position(scope)
+  }
+  await names('f')
+  await names('g')
+  t.same(calls.positions, ['', 'drive'])
+  t.equal(counts.uncovered, 2)
+  const { list } = backend
+  backend.list = async (...args) => ({ ...(await list(...args)), freshness: { scope: '' } })
+  await names('h')
+  t.same(calls.positions, ['', 'drive'])
+  t.equal(counts.uncovered, 2)
+})
+
+t.test('a lost position is taken again at once, even if a check has failed shortly before', async (t) => {
+  const { names, clock, feed, calls, counts } = coveredListing()
+  await names('f')
+  clock.tick(15_000)
+  feed.changes = async () => {
+    throw new StorageError('PROVIDER_UNAVAILABLE')
+  }
+  await names('f')
+  clock.tick(15_000)
+  feed.changes = async () => 'lost'
+  t.same(await names('f'), ['x3', 'miss', false])
+  t.same(calls.positions, ['', ''])
+  t.equal(counts.uncovered, 0)
 })
 
 t.test('a page is loaded once more after the settling time', async (t) => {
