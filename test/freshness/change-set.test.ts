@@ -64,6 +64,7 @@ t.test('a folder that is gone names its subtree, and pages whose ancestors are n
   t.same(named([change({ id: 'f', ...gone })]), ['root', 'f', 'g', ...UNANCHORED], 'with all below')
   t.same(named([change({ id: 'unseen', isFolder: null, isGone: true })]), UNANCHORED, 'never shown')
   t.same(named([change({ id: 'x', isFolder: null, isGone: true })]), ['f'], 'shown as a file')
+  t.same(named([change({ id: 'x', ...gone })]), ['f', ...UNANCHORED], 'shown as a file, and reported as a folder')
   const { root: _root, ...others } = PAGES
   t.same(named([change({ id: 'unseen', ...gone })], others), ['f', 'g', ...UNANCHORED], 'the root is not cached')
 })

@@ -24,7 +24,7 @@ type Step =
   | { do: 'put'; item: number; parent: number; lag: number }
   | { do: 'remove'; item: number; isForever: boolean; lag: number }
   | { do: 'tick' | 'suspend'; ms: number }
-  | { do: 'release' | 'lose' }
+  | { do: 'release' | 'lose' | 'empty trash' }
 
 interface Schedule {
   readonly rules: CloudRules
@@ -33,9 +33,9 @@ interface Schedule {
   readonly fates: readonly CallFate[]
 }
 
-const FOLDERS = ['a', null, 'b', 'c', DRIVE, SHORTCUT]
-const PARENTS = ['root', 'a', 'b', 'c', DRIVE]
-const ITEMS = ['f1', 'f2', 'f3', 'f4', 'f5', 'c', 'b', DRIVE]
+const FOLDERS = ['a', null, 'b', 'c', 'd', 'e', DRIVE, SHORTCUT]
+const PARENTS = ['root', 'a', 'b', 'c', 'd', 'e', DRIVE]
+const ITEMS = ['f1', 'f2', 'f3', 'f4', 'f5', 'a', 'b', 'c', 'd', 'e', DRIVE]
 
 /** Takes one decision after the other out of a number. Generating one number is much cheaper than a record. */
 function decoder(code: number): (options: number) => number {
@@ -50,27 +50,35 @@ const code = fc.nat({ max: 2 ** 31 - 1 })
 
 const step: fc.Arbitrary<Step> = code.map((code) => {
   const choose = decoder(code)
-  const action = choose(20)
-  if (action < 9) return { do: 'read', folder: choose(2) * choose(FOLDERS.length), limit: choose(4) === 0 ? 100 : 200 }
-  if (action < 12)
+  const action = choose(24)
+  if (action < 11) return { do: 'read', folder: choose(2) * choose(FOLDERS.length), limit: choose(4) === 0 ? 100 : 200 }
+  if (action < 14)
     return { do: 'put', item: choose(ITEMS.length), parent: choose(PARENTS.length), lag: choose(10) / 10 }
-  if (action < 13) return { do: 'remove', item: choose(ITEMS.length), isForever: choose(2) === 0, lag: choose(10) / 10 }
-  if (action < 17) return { do: 'tick', ms: [1, 1_000, 4_000, 8_000, 16_000][choose(5)]! }
-  if (action < 18) return { do: 'release' }
-  if (action < 19) return { do: 'release' }
+  if (action < 16) return { do: 'remove', item: choose(ITEMS.length), isForever: choose(2) === 0, lag: choose(10) / 10 }
+  if (action < 20) return { do: 'tick', ms: [1, 1_000, 4_000, 8_000, 16_000][choose(5)]! }
+  if (action < 22) return { do: 'release' }
+  if (action < 23) return { do: 'empty trash' }
   return choose(2) === 0 ? { do: 'lose' } : { do: 'suspend', ms: choose(2) === 0 ? 8_000 : 60_000 }
 })
 const fate: fc.Arbitrary<CallFate> = code.map((code) => {
   const choose = decoder(code)
   return { isHeld: choose(6) === 0, hasFailed: choose(2) === 0, lag: choose(10) / 10 }
 })
+const STYLES = ['ids', 'ids', 'ids', 'marked', 'unnamed', 'marks'] as const
+const rules: fc.Arbitrary<CloudRules> = code.map((code) => {
+  const choose = decoder(code)
+  return {
+    style: STYLES[choose(STYLES.length)]!,
+    feedLagMs: choose(2) * 5_000,
+    listLagMs: choose(2) * SETTLE_MS,
+    hasRootId: choose(2) === 0,
+    log: choose(2) === 0 ? 'events' : 'states',
+    repeatsAncestors: choose(2) === 0,
+    showsInherited: choose(2) === 0
+  }
+})
 const schedule: fc.Arbitrary<Schedule> = fc.record({
-  rules: fc.record({
-    style: fc.constantFrom('ids' as const, 'ids' as const, 'marked' as const, 'unnamed' as const, 'marks' as const),
-    feedLagMs: fc.constantFrom(0, 5_000),
-    listLagMs: fc.constantFrom(0, SETTLE_MS),
-    hasRootId: fc.boolean()
-  }),
+  rules,
   steps: fc.array(step, { minLength: 10, maxLength: 40, size: 'max' }),
   fates: fc.array(fate, { minLength: 1, maxLength: 20, size: 'max' })
 })
@@ -142,6 +150,9 @@ async function run({ rules, steps, fates }: Schedule): Promise<void> {
       case 'lose':
         cloud.losePositions()
         break
+      case 'empty trash':
+        cloud.emptyTrash(0)
+        break
     }
     await nextTurn()
     if (failures.length > 0) throw new Error(failures.join('\n'))
@@ -162,7 +173,15 @@ async function run({ rules, steps, fates }: Schedule): Promise<void> {
 const OK: CallFate = { isHeld: false, hasFailed: false, lag: 0 }
 const HELD: CallFate = { ...OK, isHeld: true }
 const LATE: CallFate = { ...OK, lag: 0.9 }
-const IDS: CloudRules = { style: 'ids', feedLagMs: 0, listLagMs: 0, hasRootId: true }
+const IDS: CloudRules = {
+  style: 'ids',
+  feedLagMs: 0,
+  listLagMs: 0,
+  hasRootId: true,
+  log: 'events',
+  repeatsAncestors: false,
+  showsInherited: false
+}
 const LATER: Step = { do: 'tick', ms: 16_000 }
 const RELEASE: Step = { do: 'release' }
 
@@ -172,6 +191,11 @@ function read(folder: string, limit = 200): Step {
 function put(id: string, parent: string): Step {
   return { do: 'put', item: ITEMS.indexOf(id), parent: PARENTS.indexOf(parent), lag: 0 }
 }
+function remove(id: string): Step {
+  return { do: 'remove', item: ITEMS.indexOf(id), isForever: true, lag: 0 }
+}
+/** Reads all folders from the root to `d`. */
+const READ_CHAIN: Step[] = [{ do: 'read', folder: FOLDERS.indexOf(null), limit: 200 }, read('a'), read('c'), read('d')]
 
 /** Each breaks the promise if one rule is removed, which chance alone finds seldom. */
 const FIXED: Record<string, Schedule> = {
@@ -201,16 +225,42 @@ const FIXED: Record<string, Schedule> = {
   },
   'a folder above is removed': {
     rules: IDS,
+    steps: [...READ_CHAIN, LATER, remove('a'), read('d'), LATER, read('d')],
+    fates: [OK]
+  },
+  'a folder above is removed that no page shows': {
+    rules: IDS,
+    steps: [read('d'), LATER, remove('a'), read('d'), LATER, read('d')],
+    fates: [OK]
+  },
+  'the trash is emptied although the folder in it was not known to be there': {
+    rules: { ...IDS, log: 'states' },
     steps: [
-      put('c', 'b'),
-      read('c'),
+      read('d'),
       LATER,
-      { do: 'remove', item: ITEMS.indexOf('b'), isForever: true, lag: 0 },
-      read('c'),
+      { do: 'remove', item: ITEMS.indexOf('a'), isForever: false, lag: 0 },
+      { do: 'empty trash' },
+      read('d'),
       LATER,
-      read('c')
+      read('d')
     ],
     fates: [OK]
+  },
+  'a folder above is moved to an unknown place that is removed': {
+    rules: IDS,
+    steps: [...READ_CHAIN, LATER, put('c', 'e'), remove('b'), read('d'), LATER, read('d')],
+    fates: [OK]
+  },
+  'a folder above is renamed, and its entries show it': {
+    rules: { ...IDS, showsInherited: true },
+    steps: [...READ_CHAIN, LATER, put('a', 'root'), read('d'), LATER, read('d')],
+    fates: [OK]
+  },
+  'a folder above is renamed while a folder is loaded': {
+    rules: { ...IDS, showsInherited: true },
+    steps: [...READ_CHAIN.slice(0, 3), LATER, read('d'), put('a', 'root'), read('c'), RELEASE, LATER, read('d')],
+    // position, root, a, c, d
+    fates: [OK, OK, OK, OK, HELD, OK, OK, OK, OK, OK, OK]
   },
   'an item changes while a check is on its way': {
     rules: IDS,

@@ -19,6 +19,12 @@ export interface CloudRules {
   readonly listLagMs: number
   /** Listings of the root contain its own id. */
   readonly hasRootId: boolean
+  /** The feed reports what happened, in order (`events`), or the present state of what has changed (`states`). */
+  readonly log: 'events' | 'states'
+  /** With each item, the feed reports the folders above it. */
+  readonly repeatsAncestors: boolean
+  /** Entries show the names and versions of the folders above them, like paths and permissions. */
+  readonly showsInherited: boolean
 }
 
 /** What the schedule decides about a call. Values are below 1. */
@@ -44,16 +50,28 @@ export const DRIVE = 'drive'
 export const SHORTCUT = 'shortcut'
 const FEED_PAGE_SIZE = 2
 
-const INITIAL: State = new Map<string, Item>([
-  ['a', { parent: ROOT, version: 1, isFolder: true }],
-  ['b', { parent: ROOT, version: 1, isFolder: true }],
-  ['c', { parent: 'a', version: 1, isFolder: true }],
-  [DRIVE, { parent: ROOT, version: 1, isFolder: true }],
-  ['f1', { parent: 'a', version: 1, isFolder: false }],
-  ['f2', { parent: 'b', version: 1, isFolder: false }],
-  ['f3', { parent: 'c', version: 1, isFolder: false }],
-  ['f4', { parent: DRIVE, version: 1, isFolder: false }]
-])
+/** The parents of all items. The names of files begin with `f`. */
+const INITIAL_PARENTS = {
+  a: ROOT,
+  b: ROOT,
+  c: 'a',
+  d: 'c',
+  e: 'b',
+  [DRIVE]: ROOT,
+  f1: 'a',
+  f2: 'b',
+  f3: 'c',
+  f4: DRIVE,
+  f5: 'd'
+}
+const INITIAL: State = new Map<string, Item>(
+  Object.entries(INITIAL_PARENTS).map(([id, parent]) => [id, { parent, version: 1, isFolder: !id.startsWith('f') }])
+)
+
+interface LogEntry {
+  readonly visibleAt: number
+  readonly changes: readonly Change[]
+}
 
 /** A cloud in memory, of which every past state is known. */
 export class ChangingCloud {
@@ -61,7 +79,8 @@ export class ChangingCloud {
   readonly #time: () => number
   readonly #nextFate: () => CallFate
   readonly #history: { readonly at: number; readonly state: State }[]
-  readonly #logs = new Map<string, { readonly visibleAt: number; readonly change: Change }[]>()
+  readonly #logs = new Map<string, LogEntry[]>()
+  readonly #trash = new Map<string, Change & { readonly scope: string }>()
   readonly #held: Deferred<void>[] = []
   #epoch = 0
 
@@ -75,7 +94,7 @@ export class ChangingCloud {
   /** Returns the contents of a folder at all times from `since` until now, as texts. */
   contentsSince(folderId: string | null, since: number): Set<string> {
     const later = this.#history.filter(({ at }) => at > since)
-    return new Set([this.#contentAt(folderId, since), ...later.map(({ state }) => contentOf(state, folderId))])
+    return new Set([this.#contentAt(folderId, since), ...later.map(({ state }) => this.#contentOf(state, folderId))])
   }
 
   /** Adds, moves or changes an item. Nothing happens if that is impossible. */
@@ -86,11 +105,12 @@ export class ChangingCloud {
     if (id === DRIVE || !isFolderOf(state, parent) || isInside(state, parent, id)) return
     const from = previous && scopeOf(state, id)
     this.#become(new Map(state).set(id, { parent, version: (previous?.version ?? 0) + 1, isFolder }))
+    this.#trash.delete(id)
     const to = scopeOf(this.#current(), id)
-    if (from !== undefined && from !== to) {
-      this.#report(from, { id, path: null, parentId: null, isFolder: null, isGone: true, concerns: 'item' }, feedLag)
-    }
-    this.#report(to, { id, path: null, parentId: parent, isFolder, isGone: false, concerns: 'item' }, feedLag)
+    if (from !== undefined && from !== to) this.#report(from, [removal(id)], feedLag)
+    const ancestors = this.#rules.repeatsAncestors ? ancestorsOf(state, parent) : []
+    const changes = [id, ...ancestors].map((each) => presence(each, this.#current().get(each)!))
+    this.#report(to, changes, feedLag)
   }
 
   /** @param isForever only the id is reported; otherwise the folder and the kind, too */
@@ -99,15 +119,22 @@ export class ChangingCloud {
     const item = state.get(id)
     if (item === undefined) return
     const scope = id === DRIVE ? ROOT_SCOPE : scopeOf(state, id)
-    const remaining = new Map([...state].filter(([other]) => other !== id && !isInside(state, other, id)))
-    this.#become(remaining)
-    const change = { id, path: null, isGone: true }
-    if (id === DRIVE) this.#report(scope, { ...change, parentId: null, isFolder: null, concerns: 'roots' }, feedLag)
-    else if (isForever) this.#report(scope, { ...change, parentId: null, isFolder: null, concerns: 'item' }, feedLag)
-    else {
-      const { parent, isFolder } = item
-      this.#report(scope, { ...change, parentId: parent, isFolder, concerns: 'item' }, feedLag)
+    this.#become(new Map([...state].filter(([other]) => other !== id && !isInside(state, other, id))))
+    if (id === DRIVE) {
+      this.#report(scope, [{ ...removal(id), concerns: 'roots' }], feedLag)
+    } else if (isForever) {
+      this.#report(scope, [removal(id)], feedLag)
+    } else {
+      const change = { ...presence(id, item), isGone: true }
+      this.#trash.set(id, { ...change, scope })
+      this.#report(scope, [change], feedLag)
     }
+  }
+
+  /** Only the ids of what is deleted are reported. */
+  emptyTrash(feedLag: number): void {
+    for (const [id, { scope }] of this.#trash) this.#report(scope, [removal(id)], feedLag)
+    this.#trash.clear()
   }
 
   /** Forgets all positions. */
@@ -158,21 +185,23 @@ export class ChangingCloud {
   }
 
   #list(folderId: string | null, lag: number): EntryPage {
-    const { style, listLagMs, hasRootId } = this.#rules
+    const { style, listLagMs, hasRootId, showsInherited } = this.#rules
     const at = this.#time() - lag * listLagMs
     const state = this.#stateAt(at)
     const own = ownId(folderId)
     if (!isFolderOf(state, own)) throw new StorageError('FOLDER_NOT_FOUND')
-    const content = contentOf(state, folderId)
+    const content = this.#contentOf(state, folderId)
     const freshness: PageFreshness =
       style === 'marks'
         ? { mark: content }
         : { scope: own === ROOT ? ROOT_SCOPE : scopeOf(state, own), ...(style === 'marked' && { mark: content }) }
-    const entries = childrenOf(state, own).map(([id, { version, isFolder }]) =>
+    const can = { list: null, download: null, write: showsInherited ? true : null }
+    const entries = childrenOf(state, own).map(([id, { isFolder }]) =>
       entry(id, {
-        name: `${id}@${version}`,
+        name: this.#nameOf(state, id),
         parentId: own,
-        kind: id === DRIVE ? 'drive' : isFolder ? 'folder' : 'file'
+        kind: id === DRIVE ? 'drive' : isFolder ? 'folder' : 'file',
+        can
       })
     )
     const id = own === ROOT && !hasRootId ? null : own
@@ -182,13 +211,16 @@ export class ChangingCloud {
   /** One page, with changes repeated and in reverse order, as the lag decides. */
   #read(scope: string, position: string, lag: number) {
     const [epoch, at] = position.split(':').map(Number) as [number, number]
-    if (epoch !== this.#epoch) return 'lost' as const
+    // The log of a drive ends with it.
+    if (epoch !== this.#epoch || (scope !== ROOT_SCOPE && !this.#current().has(scope))) return 'lost' as const
     const visible = this.#visible(scope)
     const end = Math.min(visible.length, at + FEED_PAGE_SIZE)
     const repeated = Math.floor(lag * 3)
-    const changes = visible.slice(Math.max(0, at - repeated), end).map(({ change }) => change)
-    if (lag > 0.5) changes.reverse()
-    const isAnonymous = this.#rules.style !== 'ids'
+    const logged = visible.slice(Math.max(0, at - repeated), end).flatMap(({ changes }) => changes)
+    if (lag > 0.5) logged.reverse()
+    const { style, log } = this.#rules
+    const changes = log === 'events' ? logged : logged.map((change) => this.#toPresent(change, scope))
+    const isAnonymous = style !== 'ids'
     return {
       position: `${epoch}:${end}`,
       changes: isAnonymous ? changes.map((change) => ({ ...change, id: null, parentId: null })) : changes,
@@ -196,18 +228,31 @@ export class ChangingCloud {
     }
   }
 
-  #visible(scope: string) {
+  #visible(scope: string): LogEntry[] {
     const now = this.#time()
-    return (this.#logs.get(scope) ?? [])
-      .filter(({ visibleAt }) => visibleAt <= now)
-      .sort((a, b) => a.visibleAt - b.visibleAt)
+    const log = this.#logs.get(scope) ?? []
+    return log.filter(({ visibleAt }) => visibleAt <= now).sort((a, b) => a.visibleAt - b.visibleAt)
   }
 
-  #report(scope: string, change: Change, feedLag: number): void {
-    const visibleAt = this.#time() + Math.floor(feedLag * this.#rules.feedLagMs)
+  #report(scope: string, changes: readonly Change[], feedLag: number): void {
+    const { feedLagMs, log: kind } = this.#rules
     const log = this.#logs.get(scope) ?? []
-    log.push({ visibleAt, change })
+    const visibleAt = this.#time() + Math.floor(feedLag * feedLagMs)
+    // What happened to an item before it was deleted with a folder does not become visible afterwards.
+    const earliest = kind === 'events' ? (log.at(-1)?.visibleAt ?? 0) : 0
+    log.push({ visibleAt: Math.max(visibleAt, earliest), changes })
     this.#logs.set(scope, log)
+  }
+
+  /** Returns what the feed reports about an item that has changed at any time before. */
+  #toPresent(change: Change, scope: string): Change {
+    const { id, concerns } = change
+    if (id === null || concerns === 'roots') return change
+    const state = this.#current()
+    const item = state.get(id)
+    if (item !== undefined && scopeOf(state, id) === scope) return presence(id, item)
+    const trashed = this.#trash.get(id)
+    return trashed?.scope === scope ? trashed : removal(id)
   }
 
   #become(state: State): void {
@@ -223,7 +268,18 @@ export class ChangingCloud {
   }
 
   #contentAt(folderId: string | null, time: number): string {
-    return contentOf(this.#stateAt(time), folderId)
+    return this.#contentOf(this.#stateAt(time), folderId)
+  }
+
+  #contentOf(state: State, folderId: string | null): string {
+    const own = ownId(folderId)
+    if (!isFolderOf(state, own)) return MISSING
+    return contentText(childrenOf(state, own).map(([id]) => this.#nameOf(state, id)))
+  }
+
+  #nameOf(state: State, id: string): string {
+    const shown = this.#rules.showsInherited ? [id, ...ancestorsOf(state, state.get(id)!.parent)] : [id]
+    return shown.map((each) => `${each}@${state.get(each)!.version}`).join('<')
   }
 }
 
@@ -234,10 +290,23 @@ export function contentText(names: readonly string[]): string {
   return [...names].sort().join(' ')
 }
 
-function contentOf(state: State, folderId: string | null): string {
-  const own = ownId(folderId)
-  if (!isFolderOf(state, own)) return MISSING
-  return contentText(childrenOf(state, own).map(([id, { version }]) => `${id}@${version}`))
+function presence(id: string, { parent, isFolder }: Item): Change {
+  return { id, path: null, parentId: parent, isFolder, isGone: false, concerns: 'item' }
+}
+
+/** A removal of which only the id is reported. */
+function removal(id: string): Change {
+  return { id, path: null, parentId: null, isFolder: null, isGone: true, concerns: 'item' }
+}
+
+/** Returns a folder and those above it, without the root. */
+function ancestorsOf(state: State, folder: string): string[] {
+  const found: string[] = []
+  for (let item = state.get(folder); item !== undefined; item = state.get(folder)) {
+    found.push(folder)
+    folder = item.parent
+  }
+  return found
 }
 
 function ownId(folderId: string | null): string {
