@@ -46,8 +46,9 @@ export class ChangeSet {
   readonly readAt: Moment
   readonly count: number
   /** The content of any page may have changed. */
-  isOfEverything = false
-  readonly #isUnknownItem: boolean
+  readonly isOfEverything: boolean
+  /** Something in the scope has changed that the provider does not name. */
+  readonly isOfUnknownItem: boolean
   readonly #items = new Set<number>()
   readonly #parents = new Set<number>()
   /** Drives, with their scopes, that have appeared, changed or disappeared. */
@@ -56,30 +57,23 @@ export class ChangeSet {
   readonly #folders = new Map<number, FolderChange[]>()
   /** The paths of folders, if ids are paths. */
   readonly #subtrees: string[] = []
-  /** The pages whose ancestors are not known, and which these changes may therefore concern. */
-  #reach: Reach = 'none'
+  /** The pages with unknown ancestors that these changes may concern. */
+  #reach: Reach = 'all'
   #isOfRoots = false
   #isInRoot = false
 
-  constructor(scope: string, changes: readonly Change[], readAt: Moment) {
+  constructor(scope: string, changes: readonly Change[], readAt: Moment, isOfEverything = false) {
     this.scope = scope
     this.readAt = readAt
     this.count = changes.length
-    this.#isUnknownItem = changes.some(isUnknown)
+    this.isOfEverything = isOfEverything
+    this.isOfUnknownItem = changes.some(isUnknown)
     for (const change of changes) this.#add(change)
-    this.#reach = this.#sortFolders().reach
-  }
-
-  /** Something in the scope has changed that the provider does not name. */
-  get isOfUnknownItem(): boolean {
-    return this.#isUnknownItem
   }
 
   /** Returns the changes after which nothing in the connection is known to be current. */
   static ofEverything(scope: string, readAt: Moment): ChangeSet {
-    const set = new ChangeSet(scope, [], readAt)
-    set.isOfEverything = true
-    return set
+    return new ChangeSet(scope, [], readAt, true)
   }
 
   /**
@@ -119,7 +113,7 @@ export class ChangeSet {
   #namesContentOf({ content, scope, hasMark }: ComparablePage): boolean {
     if (this.isOfEverything) return true
     // A page with a mark is doubtful instead.
-    if (this.#isUnknownItem && !hasMark && (scope === null || scope === this.scope)) return true
+    if (this.isOfUnknownItem && !hasMark && (scope === null || scope === this.scope)) return true
     if (this.#isOfRoots && content.isVirtual) return true
     if (this.#isInRoot && content.folderId === null) return true
     if (scope !== null && this.#drives.has(scope)) return true
@@ -130,7 +124,7 @@ export class ChangeSet {
   }
 
   #reaches(content: PageContent): boolean {
-    if (content.isVirtual) return false
+    if (content.folderId === null) return false
     return this.#reach === 'all' || (this.#reach === 'inheriting' && content.showsInherited)
   }
 
@@ -169,7 +163,11 @@ export class ChangeSet {
     const parent = parentId !== null ? hashId(parentId) : path !== null ? hashPath(parentOfPath(path)) : null
     const change: FolderChange = { parent, isGone, isFolder, isMoved: false }
     const hashes = [...(id === null ? [] : [hashId(id)]), ...(path === null ? [] : [hashPath(path)])]
-    for (const hash of hashes) this.#folders.set(hash, [...(this.#folders.get(hash) ?? []), change])
+    for (const hash of hashes) {
+      const known = this.#folders.get(hash)
+      if (known === undefined) this.#folders.set(hash, [change])
+      else known.push(change)
+    }
   }
 
   /** Finds out from the pages which of the changes are of folders, and which of these have moved. */
@@ -213,11 +211,7 @@ function intersects(hashes: ReadonlySet<number>, fingerprint: Fingerprint): bool
   return !commonHashes(hashes, fingerprint).next().done
 }
 
-interface HashSet {
-  readonly size: number
-  has(hash: number): boolean
-  keys(): Iterable<number>
-}
+type HashSet = Pick<ReadonlySet<number>, 'size' | 'has' | 'keys'>
 
 function* commonHashes(hashes: HashSet, fingerprint: Fingerprint): Generator<number> {
   if (hashes.size > FEW_CHANGES && fingerprint.length < hashes.size) {

@@ -148,6 +148,7 @@ t.test('a page that was not cached when a folder changed may be below it', async
   const later = {
     plain: covered('later', [entry('x', { parentId: 'later' })]),
     inheriting: covered('later', [entry('x', { parentId: 'later', can: CAN_WRITE })]),
+    drives: covered('drives', [entry('d', { kind: 'drive' })]),
     root: covered(null, [entry('f', { kind: 'folder', parentId: 'top' })])
   }
   const namedLater = (overrides: Partial<Change>) => {
@@ -155,8 +156,8 @@ t.test('a page that was not cached when a folder changed may be below it', async
     set.findNamed(Object.values(PAGES))
     return Object.entries(later).flatMap(([name, page]) => (set.names(page) ? [name] : []))
   }
-  t.same(namedLater({ id: 'unseen', isFolder: null, isGone: true }), ['plain', 'inheriting'])
-  t.same(namedLater({ id: 'g', parentId: 'away', isFolder: true }), ['plain', 'inheriting'])
+  t.same(namedLater({ id: 'unseen', isFolder: null, isGone: true }), ['plain', 'inheriting', 'drives'])
+  t.same(namedLater({ id: 'g', parentId: 'away', isFolder: true }), ['plain', 'inheriting', 'drives'])
   t.same(namedLater({ id: 'g', parentId: 'f', isFolder: true }), ['inheriting'])
   t.same(namedLater({ id: 'x', isFolder: null, isGone: true }), ['plain', 'inheriting'], 'which shows the item')
   t.same(namedLater({ id: 'y', isFolder: null, isGone: true }), [], 'shown as a file')
