@@ -54,6 +54,26 @@ export interface HttpResponse {
   discard(): Promise<void>
 }
 
+export interface WebSocketRequest {
+  /** `https:` or `http:`, for `wss:` and `ws:`. */
+  readonly url: URL
+  /** Ends the connection, also after it was made. */
+  readonly signal: AbortSignal
+  /** The longest silence of the server, in milliseconds. Its pings count. */
+  readonly idleMs: number
+}
+
+/** A WebSocket of text messages. It ends without a close handshake. */
+export interface WebSocketConnection {
+  /**
+   * The messages of the server, each of at most 64 KiB. They end when the server closes the connection, or with the
+   * loop. Rejects with a StorageError, or with the signal's reason.
+   */
+  readonly messages: AsyncGenerator<string, void, void>
+  send(text: string): void
+  close(): void
+}
+
 /** Agents for SDKs that have their own HTTP client. The same rules apply. */
 export interface EgressAgents {
   readonly http: HttpAgent
@@ -73,6 +93,14 @@ export interface Egress extends EgressPolicy {
    * signal's reason if the caller aborted
    */
   request(request: HttpRequest): Promise<HttpResponse>
+  /**
+   * Opens a WebSocket (RFC 6455) without extensions, without redirects and without credentials. The caller must close
+   * it.
+   *
+   * @throws StorageError `ENDPOINT_FORBIDDEN`, `PROVIDER_UNAVAILABLE`, `PROVIDER_TIMEOUT`, `PROVIDER_ERROR`; the
+   * signal's reason if the caller aborted
+   */
+  openWebSocket(request: WebSocketRequest): Promise<WebSocketConnection>
   /** For short calls. */
   readonly agents: EgressAgents
   /** Measures how long it takes to parse a response. */

@@ -1,5 +1,12 @@
 import { isStorageError } from '../errors.ts'
-import type { Egress, EgressAgents, HttpRequest, HttpResponse } from './egress.ts'
+import type {
+  Egress,
+  EgressAgents,
+  HttpRequest,
+  HttpResponse,
+  WebSocketConnection,
+  WebSocketRequest
+} from './egress.ts'
 
 /**
  * The egress of one opened connection. Records the host of each call, so that a failure can name the host even if the
@@ -42,7 +49,12 @@ export class HostTrail implements Egress {
     return response
   }
 
-  #record({ signal }: HttpRequest, { host }: URL): void {
+  async openWebSocket(request: WebSocketRequest): Promise<WebSocketConnection> {
+    this.#record(request, request.url)
+    return await this.#egress.openWebSocket(request)
+  }
+
+  #record({ signal }: Pick<HttpRequest, 'signal'>, { host }: URL): void {
     this.#hostBySignal.set(signal, host)
     this.#lastHost = host
   }

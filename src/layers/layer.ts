@@ -17,6 +17,7 @@ export type BackendMethod =
   | 'position'
   | 'changes'
   | 'isCurrent'
+  | 'waitForChange'
 
 /** Runs one call of a backend. `run` makes the call, with the caller's options or with others. */
 export type CallRunner = <C extends Call, T>(method: BackendMethod, call: C, run: (call: C) => Promise<T>) => Promise<T>
@@ -27,6 +28,17 @@ export type Layer = (next: CallRunner) => CallRunner
 /** The innermost runner. */
 export const runCall: CallRunner = (_method, call, run) => run(call)
 
+/**
+ * Leaves waits for an announcement out of a layer. They last for minutes, fail by nature, and affect nothing but the
+ * time at which the next check begins: they say nothing about the health of the provider or the credentials.
+ */
+export function exceptWaits(layer: Layer): Layer {
+  return (next) => {
+    const runner = layer(next)
+    return (method, call, run) => (method === 'waitForChange' ? next : runner)(method, call, run)
+  }
+}
+
 /** Returns a backend whose calls are run by `runner`. Methods that the backend lacks stay absent. */
 export function interceptCalls(backend: StorageBackend, runner: CallRunner): StorageBackend {
   const upload = backend.upload?.bind(backend)
@@ -36,6 +48,7 @@ export function interceptCalls(backend: StorageBackend, runner: CallRunner): Sto
   const position = backend.position?.bind(backend)
   const changes = backend.changes?.bind(backend)
   const isCurrent = backend.isCurrent?.bind(backend)
+  const waitForChange = backend.waitForChange?.bind(backend)
   return {
     provider: backend.provider,
     capabilities: backend.capabilities,
@@ -60,6 +73,9 @@ export function interceptCalls(backend: StorageBackend, runner: CallRunner): Sto
     }),
     ...(isCurrent && {
       isCurrent: (folderId, mark, call) => runner('isCurrent', call, (call) => isCurrent(folderId, mark, call))
+    }),
+    ...(waitForChange && {
+      waitForChange: (freshness, call) => runner('waitForChange', call, (call) => waitForChange(freshness, call))
     })
   }
 }
@@ -123,7 +139,8 @@ const SPAN_NAMES: Readonly<Record<BackendMethod, string>> = {
   account: 'cloud_storage.account',
   position: 'cloud_storage.position',
   changes: 'cloud_storage.changes',
-  isCurrent: 'cloud_storage.is_current'
+  isCurrent: 'cloud_storage.is_current',
+  waitForChange: 'cloud_storage.wait_for_change'
 }
 
 type Outcome<T> = { readonly result: T } | { readonly abortError: unknown }

@@ -74,6 +74,8 @@ export function withReauth(
 
   return async (method, call, run) => {
     await assertUsable(call.signal)
+    // A refused channel says nothing about the credentials.
+    if (method === 'waitForChange') return await next(method, call, run)
     try {
       const result = await next(method, call, run)
       isVerified = true

@@ -8,6 +8,7 @@ import type { FailureDetails } from '../errors.ts'
 import { type Health, withBreaker, withThrottleDetection, withThrottleGate } from './health.ts'
 import {
   type CallRunner,
+  exceptWaits,
   interceptCalls,
   type Layer,
   runCall,
@@ -47,6 +48,7 @@ export interface LayerOptions {
  * - A call that the throttle or the breaker rejects takes no time, so both enclose the deadline.
  * - Throttles are detected in each attempt, inside the retries: other calls must not wait for the last one.
  * - Pages and links are checked before anything caches them.
+ * - Waits for an announcement have no span, no retry, and no effect on the throttle and the breaker.
  * - Only the innermost layer sees the signal that the egress gets, which identifies the host.
  *
  * `Connections.openSelected` puts `withLease` around the result, once per opening, since all openings of a connection
@@ -59,12 +61,12 @@ export function applyLayers(backend: StorageBackend, options: LayerOptions): Sto
     (next) => withDetails(next, detailsOf),
     withStorageErrors,
     reauth && ((next) => withReauth(next, (call) => backend.account(call), reauth)),
-    (next) => withSpans(next, tracing, provider),
+    exceptWaits((next) => withSpans(next, tracing, provider)),
     health && ((next) => withThrottleGate(next, health.throttle)),
-    health && ((next) => withBreaker(next, health.breaker)),
+    health && exceptWaits((next) => withBreaker(next, health.breaker)),
     (next) => withDeadline(next, deadlineMs),
     health && ((next) => withRetry(next, { clock, deadlineMs, throttle: health.throttle })),
-    health && ((next) => withThrottleDetection(next, health.throttle)),
+    health && exceptWaits((next) => withThrottleDetection(next, health.throttle)),
     health && withPageGuard,
     links && ((next) => withSafeLinks(next, links)),
     hosts && ((next) => withDetails(next, (signal) => ({ host: hosts.hostOf(signal) })))

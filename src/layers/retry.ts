@@ -4,8 +4,11 @@ import { isStorageError, providerFailure, type StorageError } from '../errors.ts
 import type { Throttle } from './health.ts'
 import type { BackendMethod, CallRunner } from './layer.ts'
 
+/** The outermost limit of a wait for an announcement. Backends end it themselves before. */
+const MAX_WAIT_MS = 600_000
+
 /**
- * Limits each call except uploads to `totalMs`, even if the backend ignores its signal. For a download the deadline
+ * Limits each call except uploads to `totalMs`, and a wait for an announcement to ten minutes, even if the backend ignores its signal. For a download the deadline
  * ends when its body begins. The backend itself detects a stalled body.
  */
 export function withDeadline(next: CallRunner, totalMs: number): CallRunner {
@@ -14,7 +17,8 @@ export function withDeadline(next: CallRunner, totalMs: number): CallRunner {
     call.signal.throwIfAborted()
     if (method === 'upload') return await next(method, call, run)
     if (method !== 'download') {
-      return await withTimeout(totalMs, call.signal, toError, (signal) => next(method, { ...call, signal }, run))
+      const limitMs = method === 'waitForChange' ? MAX_WAIT_MS : totalMs
+      return await withTimeout(limitMs, call.signal, toError, (signal) => next(method, { ...call, signal }, run))
     }
     const deadline = new Deadline(totalMs, call.signal, toError)
     const { signal } = deadline

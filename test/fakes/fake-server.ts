@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { FakeMistakes, type Lifetime } from './lifetime.ts'
 
 /** The base of all fakes: one or several servers on loopback, and a record of requests that no client should send. */
@@ -22,6 +23,9 @@ export abstract class FakeServer {
     const server = createServer((message, response) => {
       void this.serve(message, response, host)
     })
+    server.on('upgrade', (message: IncomingMessage, socket: Duplex, head: Buffer) => {
+      this.upgrade(message, socket, head, host)
+    })
     return server.on('connection', (socket) => {
       this.connections++
       this.sockets.add(socket)
@@ -31,6 +35,11 @@ export abstract class FakeServer {
 
   /** Handles one request. Never rejects. */
   protected abstract serve(message: IncomingMessage, response: ServerResponse, host: string): Promise<void>
+
+  /** Handles a request for a WebSocket. */
+  protected upgrade(_message: IncomingMessage, socket: Duplex, _head: Buffer, _host: string): void {
+    socket.destroy()
+  }
 
   /** Listens until teardown. The teardown fails for each mistake that a test has not removed. */
   protected async listen(t: Lifetime, name: string): Promise<void> {
@@ -42,6 +51,8 @@ export abstract class FakeServer {
         server.closeAllConnections()
         server.close()
       }
+      // Those that were upgraded.
+      for (const socket of this.sockets) socket.destroy()
       await Promise.all(servers.map((server) => once(server, 'close')))
       if (this.mistakes.length > 0) throw new FakeMistakes(name, this.mistakes)
     })

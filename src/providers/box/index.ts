@@ -7,6 +7,7 @@ import { createBackend, type Operations } from '../shared/backend.ts'
 import { textOf } from '../shared/entries.ts'
 import { failure } from '../shared/errors.ts'
 import { apiUrl } from '../shared/rest-client.ts'
+import { waitForChange } from './announcements.ts'
 import { changes, position } from './changes.ts'
 import { downloadFile } from './download.ts'
 import { boxEntry, fieldsOf, type ItemId, parseFolderId, parseId, pathOf } from './entries.ts'
@@ -23,6 +24,7 @@ const BOX: BoxEndpoints = {
   api: 'https://api.box.com',
   upload: 'https://upload.box.com',
   contentHosts: ['*.boxcloud.com', '*.box.com'],
+  realtimeHosts: ['*.services.box.com', '*.services.box.net'],
   server: {
     issuer: 'https://account.box.com',
     authorizationEndpoint: 'https://account.box.com/api/oauth2/authorize',
@@ -76,7 +78,8 @@ const OPERATIONS: Operations<BoxSession, ItemId, ItemId> = {
   createFolder,
   account,
   position,
-  changes
+  changes,
+  waitForChange
 }
 
 async function stat(session: BoxSession, itemId: ItemId, call: Call): Promise<Entry> {

@@ -6,6 +6,7 @@ import { withBearer } from '../shared/bearer.ts'
 import type { JsonObject } from '../shared/entries.ts'
 import { failure, type NotFoundCode } from '../shared/errors.ts'
 import { apiUrl, RestClient } from '../shared/rest-client.ts'
+import { Waits } from '../shared/waits.ts'
 import { fieldsOf, isActive, type ItemId, pathOf, readId } from './entries.ts'
 import { boxFailure } from './errors.ts'
 
@@ -17,6 +18,8 @@ export interface BoxOrigins {
   readonly upload: string
   /** Sources of downloads: origins, and hosts over https (`content.example.org`, `*.example.org`). */
   readonly contentHosts: readonly string[]
+  /** Hosts that announce changes, in the same format. */
+  readonly realtimeHosts: readonly string[]
 }
 
 /** An open connection to Box, used by every operation. */
@@ -33,17 +36,20 @@ export interface BoxSession {
   readonly timeouts: Timeouts
   /** Stores uploads of unknown size, because Box needs the size first. */
   readonly spool: UploadSpool
+  readonly realtimeHosts: readonly string[]
+  readonly waits: Waits
 }
 
 /** Opens a connection without making a request. */
 export function openSession(
-  { api, upload, contentHosts }: BoxOrigins,
+  { api, upload, contentHosts, realtimeHosts }: BoxOrigins,
   { accessTokens, egress, timeouts, spool }: OAuthOpenContext
 ): BoxSession {
   const [origin, uploadOrigin] = [new URL(api).origin, new URL(upload).origin]
   const send = withBearer(egress, accessTokens, [origin, uploadOrigin])
   const client = new RestClient(send, timeouts.idleMs, boxFailure)
-  return { client, origin, uploadOrigin, contentHosts, egress, timeouts, spool }
+  const waits = new Waits()
+  return { client, origin, uploadOrigin, contentHosts, egress, timeouts, spool, realtimeHosts, waits }
 }
 
 /** Gets one item. @throws StorageError `missing` if it does not exist or is in the trash */

@@ -10,7 +10,7 @@ import type {
   UploadCall,
   UploadTarget
 } from '../../core/backend.ts'
-import type { FeedPage } from '../../core/change-feed.ts'
+import type { FeedPage, PageFreshness } from '../../core/change-feed.ts'
 import type { Entry, EntryPage } from '../../core/entry.ts'
 import { StorageError } from '../../errors.ts'
 import { failure, httpFailure } from '../shared/errors.ts'
@@ -37,6 +37,7 @@ export interface DavFeed {
   readonly position: (session: DavSession, scope: string, call: Call) => Promise<string>
   readonly changes: (session: DavSession, scope: string, position: string, call: Call) => Promise<FeedPage>
   readonly isCurrent: (session: DavSession, folderId: string | null, mark: string, call: Call) => Promise<boolean>
+  readonly waitForChange: (session: DavSession, freshness: PageFreshness, call: Call) => Promise<boolean>
 }
 
 /** A folder of a WebDAV server with everything below it. */
@@ -46,6 +47,7 @@ export class DavBackend implements StorageBackend {
   readonly position?: NonNullable<StorageBackend['position']>
   readonly changes?: NonNullable<StorageBackend['changes']>
   readonly isCurrent?: NonNullable<StorageBackend['isCurrent']>
+  readonly waitForChange?: NonNullable<StorageBackend['waitForChange']>
   readonly #session: DavSession
   readonly #dialect: DavDialect
 
@@ -68,6 +70,10 @@ export class DavBackend implements StorageBackend {
       call.signal.throwIfAborted()
       session.paths.folderUrlOf(folderId)
       return feed.isCurrent(session, folderId, mark, call)
+    }
+    this.waitForChange = async (freshness, call) => {
+      call.signal.throwIfAborted()
+      return feed.waitForChange(session, freshness, call)
     }
   }
 

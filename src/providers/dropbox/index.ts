@@ -8,6 +8,7 @@ import { createBackend, type Operations } from '../shared/backend.ts'
 import { asObject, type JsonObject, sizeOf, textOf } from '../shared/entries.ts'
 import { failure } from '../shared/errors.ts'
 import { readErrorBody } from '../shared/rest-client.ts'
+import { waitForChange } from './announcements.ts'
 import { isCurrent } from './changes.ts'
 import { downloadFile, getTemporaryLink } from './download.ts'
 import { folderEntry, parseFolderId, parseId, toEntry } from './entries.ts'
@@ -24,6 +25,7 @@ export interface DropboxEndpoints extends DropboxOrigins {
 const DROPBOX: DropboxEndpoints = {
   api: 'https://api.dropboxapi.com',
   content: 'https://content.dropboxapi.com',
+  notify: 'https://notify.dropboxapi.com',
   linkHosts: ['*.dropboxusercontent.com', '*.dropbox.com'],
   server: {
     issuer: 'https://www.dropbox.com',
@@ -80,7 +82,8 @@ const OPERATIONS: Operations<DropboxSession, string, string | null> = {
   createFolder,
   downloadUrl: getTemporaryLink,
   account,
-  isCurrent
+  isCurrent,
+  waitForChange
 }
 
 async function stat(session: DropboxSession, id: string, call: Call): Promise<Entry> {

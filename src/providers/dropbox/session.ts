@@ -10,6 +10,7 @@ import { withBearer } from '../shared/bearer.ts'
 import { asObject, type JsonObject } from '../shared/entries.ts'
 import { failure, type NotFoundCode } from '../shared/errors.ts'
 import { apiUrl, readErrorBody, readJson, RestClient, type RestRequest } from '../shared/rest-client.ts'
+import { Waits } from '../shared/waits.ts'
 import { isId } from './entries.ts'
 import { correctOffsetOf, dropboxFailure, markNotApplied } from './errors.ts'
 
@@ -19,6 +20,8 @@ export interface DropboxOrigins {
   readonly api: string
   /** The origin for uploads and downloads. */
   readonly content: string
+  /** The origin that announces changes. It gets no token. */
+  readonly notify: string
   /** Allowed hosts of temporary links, in the format of `parseProviderUrl`. */
   readonly linkHosts: readonly string[]
 }
@@ -31,18 +34,35 @@ export interface DropboxSession {
   readonly timeouts: Timeouts
   /** The checks of folders in flight, by mark. */
   readonly checks: Map<string, SharedWork<boolean>>
+  readonly announcements: DropboxAnnouncements
+}
+
+/** What is needed to wait for an announcement of changes. */
+export interface DropboxAnnouncements {
+  readonly url: URL
+  readonly egress: Egress
+  readonly waits: Waits
+  /** By the clock of the egress: Dropbox wants no request before this time. */
+  notBefore: number
 }
 
 /** Opens a connection without making a request. The path root is requested before the first call that needs it. */
 export function openSession(
-  { api, content, linkHosts }: DropboxOrigins,
+  { api, content, notify, linkHosts }: DropboxOrigins,
   { accessTokens, egress, timeouts }: OAuthOpenContext
 ): DropboxSession {
   const { idleMs } = timeouts
   const origins = [new URL(api).origin, new URL(content).origin]
   const send = withBearer(withMissingScope(egress, idleMs), accessTokens, origins)
   const rest = new RestClient(send, idleMs, dropboxFailure)
-  return { client: new DropboxClient({ rest, api, content, idleMs }), linkHosts, timeouts, checks: new Map() }
+  const url = apiUrl(notify, '/2/files/list_folder/longpoll')
+  return {
+    client: new DropboxClient({ rest, api, content, idleMs }),
+    linkHosts,
+    timeouts,
+    checks: new Map(),
+    announcements: { url, egress, waits: new Waits(), notBefore: -Infinity }
+  }
 }
 
 /** Gets a file or folder. @param path an id, or a path @throws StorageError `missing` if it does not exist */
@@ -233,6 +253,7 @@ function withMissingScope(egress: Egress, timeoutMs: number): Egress {
     assertAllowed: (url) => {
       egress.assertAllowed(url)
     },
+    openWebSocket: (request) => egress.openWebSocket(request),
     request: async (request) => {
       const response = await egress.request(request)
       if (response.status !== 401) return response

@@ -5,6 +5,7 @@ import { createPageOwner, listCompleteFolder } from '../dav/list.ts'
 import { checkFolderId } from '../dav/paths.ts'
 import { getResource } from '../dav/session.ts'
 import { readStoredCredentials } from '../shared/credentials.ts'
+import { announcementsOf } from './announcements.ts'
 import { fetchChanges, fetchPosition, isFolderCurrent } from './changes.ts'
 import { connect } from './connect.ts'
 import { fetchUser, openSession, uploadPathsOf } from './session.ts'
@@ -38,6 +39,7 @@ export const provider: TypedProvider = defineProvider({
     const settings = readStoredCredentials(credentials, readSettings)
     const owner = createPageOwner(userId)
     const uploads = uploadPathsOf(settings)
+    const waitForChange = announcementsOf(settings, egress)
     return new DavBackend(openSession(settings, { egress, timeouts }), {
       provider: 'nextcloud',
       capabilities,
@@ -49,7 +51,7 @@ export const provider: TypedProvider = defineProvider({
         const { uid, name, email, quota } = await fetchUser(session.client, settings.base, call)
         return { id: accountOf({ ...settings, uid }).accountId, name, email, quota }
       },
-      feed: { position: fetchPosition, changes: fetchChanges, isCurrent: isFolderCurrent }
+      feed: { position: fetchPosition, changes: fetchChanges, isCurrent: isFolderCurrent, waitForChange }
     })
   }
 })

@@ -4,7 +4,7 @@ import { propfindBody } from '../dav/entries.ts'
 import { DavPaths } from '../dav/paths.ts'
 import { DavClient, type DavSession, type Network } from '../dav/session.ts'
 import { isText } from '../dav/settings.ts'
-import { asObject, sizeOf, textOf } from '../shared/entries.ts'
+import { asObject, type JsonObject, sizeOf, textOf } from '../shared/entries.ts'
 import { failure } from '../shared/errors.ts'
 import { readJson } from '../shared/rest-client.ts'
 import { freshnessOf } from './changes.ts'
@@ -53,6 +53,12 @@ export async function fetchUser(client: DavClient, base: URL, call: Call): Promi
     email: textOf(email),
     quota: readQuota(asObject(quota))
   }
+}
+
+/** Returns what the apps of the server offer, by app. */
+export async function fetchCapabilities(client: DavClient, base: URL, call: Call): Promise<JsonObject> {
+  const response = await requestOcs(client, base, call, 'GET', 'cloud/capabilities')
+  return asObject(asObject(asObject((await readJson(response))['ocs'])['data'])['capabilities'])
 }
 
 /** Revokes the app password of the client. */

@@ -89,7 +89,7 @@ export async function changes(session: GraphSession, scope: string, since: strin
 }
 
 /** Returns the top of a scope's drive; `null` for a scope that no page of this provider has. */
-function rootOf(scope: string): ItemId | null {
+export function rootOf(scope: string): ItemId | null {
   if (scope === ROOT_SCOPE) return OWN_ROOT
   const drive = readDriveId(scope)
   return drive === null ? null : { drive, item: ROOT }

@@ -7,6 +7,7 @@ import { createBackend, type Operations } from '../shared/backend.ts'
 import { asObject, sizeOf, textOf } from '../shared/entries.ts'
 import { failure } from '../shared/errors.ts'
 import { apiUrl } from '../shared/rest-client.ts'
+import { waitForChange } from './announcements.ts'
 import { changes, position } from './changes.ts'
 import { downloadFile } from './download.ts'
 import { type ItemId, kindOf, parseFolderId, parseId, pathOf, requireItem, type SiteId } from './entries.ts'
@@ -44,6 +45,7 @@ const MICROSOFT: GraphEndpoints = {
     '*.microsoftpersonalcontent.com',
     '*.svc.ms'
   ],
+  notificationHosts: ['*.svc.ms'],
   server: {
     issuer: 'https://login.microsoftonline.com/{tenant}/v2.0',
     authorizationEndpoint: 'https://login.microsoftonline.com/{tenant}/oauth2/v2.0/authorize',
@@ -102,7 +104,8 @@ const OPERATIONS: Operations<GraphSession, ItemId | SiteId, ItemId | SiteId> = {
   createFolder,
   account,
   position,
-  changes
+  changes,
+  waitForChange
 }
 
 async function stat(session: GraphSession, id: ItemId | SiteId, call: Call): Promise<Entry> {

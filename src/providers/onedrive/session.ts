@@ -8,6 +8,7 @@ import { withBearer } from '../shared/bearer.ts'
 import { asObject, type JsonObject, textOf } from '../shared/entries.ts'
 import { failure, type NotFoundCode } from '../shared/errors.ts'
 import { apiUrl, readJson, RestClient } from '../shared/rest-client.ts'
+import { Waits } from '../shared/waits.ts'
 import {
   DRIVE_FIELDS,
   driveEntry,
@@ -37,6 +38,8 @@ export interface GraphOrigins {
   readonly api: string
   /** Hosts of upload and download URLs, which need no token: origins, and hosts over https (`*.sharepoint.com`). */
   readonly contentHosts: readonly string[]
+  /** Hosts that announce changes, in the same format. */
+  readonly notificationHosts: readonly string[]
 }
 
 /** An open connection to Graph, used by every operation. */
@@ -54,16 +57,29 @@ export interface GraphSession {
   readonly spool: UploadSpool
   readonly ownDrive: OwnDrive
   readonly feeds: DriveFeeds
+  readonly notificationHosts: readonly string[]
+  readonly waits: Waits
 }
 
 /** Opens a connection without making a request. */
 export function openSession(
-  { api, contentHosts }: GraphOrigins,
+  { api, contentHosts, notificationHosts }: GraphOrigins,
   { accessTokens, egress, timeouts, spool }: OAuthOpenContext
 ): GraphSession {
   const { origin } = new URL(api)
   const client = new RestClient(withBearer(egress, accessTokens, [origin]), timeouts.idleMs, graphFailure)
-  return { client, origin, egress, contentHosts, timeouts, spool, ownDrive: new OwnDrive(), feeds: new DriveFeeds() }
+  return {
+    client,
+    origin,
+    egress,
+    contentHosts,
+    notificationHosts,
+    timeouts,
+    spool,
+    ownDrive: new OwnDrive(),
+    feeds: new DriveFeeds(),
+    waits: new Waits()
+  }
 }
 
 /**

@@ -10,7 +10,7 @@ import type {
   StorageBackend,
   UploadCall
 } from '../../core/backend.ts'
-import type { FeedPage } from '../../core/change-feed.ts'
+import type { FeedPage, PageFreshness } from '../../core/change-feed.ts'
 import type { Entry, EntryPage } from '../../core/entry.ts'
 import { Diagnosis, StorageError } from '../../errors.ts'
 import type { NotFoundCode } from './errors.ts'
@@ -45,6 +45,7 @@ export interface Operations<Session, Id, Folder> {
   readonly position?: (session: Session, scope: string, call: Call) => Promise<string>
   readonly changes?: (session: Session, scope: string, position: string, call: Call) => Promise<FeedPage>
   readonly isCurrent?: (session: Session, folder: Folder, mark: string, call: Call) => Promise<boolean>
+  readonly waitForChange?: (session: Session, freshness: PageFreshness, call: Call) => Promise<boolean>
 }
 
 /** Returns a backend that checks the arguments of each call, and passes them to the operation with the session. */
@@ -52,7 +53,8 @@ export function createBackend<Session, Id, Folder>(
   operations: Operations<Session, Id, Folder>,
   session: Session
 ): StorageBackend {
-  const { provider, capabilities, parseId, parseFolderId, downloadUrl, position, changes, isCurrent } = operations
+  const { provider, capabilities, parseId, parseFolderId, downloadUrl, position, changes, isCurrent, waitForChange } =
+    operations
   const onObject =
     <ObjectCall extends Call, Result>(run: (session: Session, id: Id, call: ObjectCall) => Promise<Result>) =>
     async (id: string, call: ObjectCall): Promise<Result> => {
@@ -107,6 +109,12 @@ export function createBackend<Session, Id, Folder>(
       isCurrent: async (folderId, mark, call) => {
         call.signal.throwIfAborted()
         return isCurrent(session, parseFolderId(folderId), mark, call)
+      }
+    }),
+    ...(waitForChange !== undefined && {
+      waitForChange: async (freshness, call) => {
+        call.signal.throwIfAborted()
+        return waitForChange(session, freshness, call)
       }
     })
   }

@@ -24,7 +24,13 @@ export async function openBox(
   t.teardown(() => egress.close())
   const { url: api, uploadUrl, contentUrl } = fake
   const server = { issuer: api, authorizationEndpoint: `${api}/auth`, tokenEndpoint: `${api}/token` }
-  const provider = box({ api, upload: uploadUrl, contentHosts: [contentUrl], server })
+  const provider = box({
+    api,
+    upload: uploadUrl,
+    contentHosts: [contentUrl],
+    realtimeHosts: [fake.originOf('realtime')],
+    server
+  })
   return {
     backend: await provider.open({ accessTokens, egress, timeouts, spool: TEST_SPOOL }),
     seed: seedTree(fake.tree, ({ type }: FakeBoxNode) => type === 'folder'),

@@ -18,6 +18,7 @@ export function endpointsOf(fake: FakeDropbox): DropboxEndpoints {
   return {
     api: fake.url,
     content: fake.contentUrl,
+    notify: fake.originOf('notify'),
     linkHosts: [fake.originOf('links')],
     server: {
       issuer: fake.url,

@@ -27,7 +27,12 @@ export async function openOneDrive(
     authorizationEndpoint: `${fake.url}/authorize`,
     tokenEndpoint: `${fake.url}/token`
   }
-  const provider = oneDrive({ api: fake.url, contentHosts: [fake.contentUrl], server })
+  const provider = oneDrive({
+    api: fake.url,
+    contentHosts: [fake.contentUrl],
+    notificationHosts: [fake.originOf('push')],
+    server
+  })
   const { driveId } = fake.tree.root
   return {
     backend: await provider.open({ accessTokens, egress, timeouts, spool: TEST_SPOOL }),

@@ -21,10 +21,11 @@ export interface BoxState {
   readonly downloads: FakeBoxDownloads
   readonly uploadUrl: string
   readonly contentUrl: string
+  readonly realtimeUrl: string
 }
 
 /** The operations that need a token. */
-export type BoxCallOperation = Exclude<BoxOperation, 'content.get'>
+export type BoxCallOperation = Exclude<BoxOperation, 'content.get' | 'realtime.get'>
 
 /** The handler of each operation. */
 export function boxHandlers(state: BoxState): Readonly<Record<BoxCallOperation, (call: BoxCall) => void>> {
@@ -35,6 +36,9 @@ export function boxHandlers(state: BoxState): Readonly<Record<BoxCallOperation, 
     'users.me': reads.me.bind(reads),
     'events.get': (call) => {
       state.events.send(call)
+    },
+    'events.options': (call) => {
+      state.events.sendServers(call, state.realtimeUrl)
     },
     'folders.get': (call) => {
       reads.item(call, 'folder')

@@ -1,4 +1,7 @@
 import { randomBytes } from 'node:crypto'
+import type { ServerResponse } from 'node:http'
+import type { FakeCloudRequest } from '../fake-cloud.ts'
+import { answerLongPoll } from '../long-poll.ts'
 import type { BoxCall } from './call.ts'
 import { BoxFailure, BoxMistake, invalidParameter } from './failure.ts'
 import { BoxFields } from './fields.ts'
@@ -26,6 +29,8 @@ export class FakeBoxEvents {
   readonly #knobs: FakeBoxKnobs
   readonly #now: () => Date
   readonly #events: BoxEvent[] = []
+  /** The number of events when a channel was created, by channel. */
+  readonly #channels = new Map<string, number>()
   /** The number of pages after the last event, each of which has a position of its own. */
   #extraPages = 0n
 
@@ -64,6 +69,29 @@ export class FakeBoxEvents {
     // Less than a step, so that the next request starts at the same event.
     const extra = hasNew ? 0n : this.#extraPages % STEP
     this.#sendPage(call, events.reverse(), FIRST_POSITION + STEP * BigInt(next) + extra)
+  }
+
+  /** Handles `OPTIONS /events`: each response has a channel of its own, which announces the events from then on. */
+  sendServers(call: BoxCall, origin: string): void {
+    const channel = randomBytes(10).toString('hex')
+    this.#channels.set(channel, this.#visibleCount())
+    const { maxRetries: max_retries, longPollUrl: url = `${origin}/subscribe?channel=${channel}&stream_type=all` } =
+      this.#knobs
+    call.send(200, {
+      chunk_size: 1,
+      entries: [{ type: 'realtime_server', url, ttl: '10', max_retries, retry_timeout: 610 }]
+    })
+  }
+
+  /** Handles a long poll, which needs no token. */
+  longPoll({ query }: FakeCloudRequest, response: ServerResponse): void {
+    const start = this.#channels.get(query.get('channel') ?? '')
+    if (start === undefined || query.get('stream_type') !== 'all') throw new BoxMistake('a channel that there is not')
+    answerLongPoll(response, {
+      poll: () => (this.#visibleCount() > start ? { message: 'new_change' } : undefined),
+      timeoutMs: this.#knobs.longPollMs,
+      atEnd: { message: 'reconnect' }
+    })
   }
 
   /** Returns the index of the first event from a position on. */

@@ -51,7 +51,7 @@ export class FakeBox extends FakeCloud<BoxError> {
   readonly #handlers: ReturnType<typeof boxHandlers>
 
   private constructor({ authorize, now = () => new Date() }: FakeBoxOptions) {
-    super(['api', 'upload', 'content'])
+    super(['api', 'upload', 'content', 'realtime'])
     this.events = new FakeBoxEvents(this.knobs, now)
     this.tree = new FakeBoxTree(now, this.events)
     this.uploads = new FakeBoxUploads(this.knobs, this.writes, now)
@@ -79,6 +79,11 @@ export class FakeBox extends FakeCloud<BoxError> {
   /** The target of download redirects. */
   get contentUrl(): string {
     return this.originOf('content')
+  }
+
+  /** The origin of long polls. */
+  get realtimeUrl(): string {
+    return this.originOf('realtime')
   }
 
   /** Resets `times` downloads, each after `afterBytes`. */
@@ -116,6 +121,10 @@ export class FakeBox extends FakeCloud<BoxError> {
         const { operation, id } = route
         if (operation === 'content.get') {
           this.downloads.send(id, range, response)
+          return
+        }
+        if (operation === 'realtime.get') {
+          this.events.longPoll(request, response)
           return
         }
         const person = this.#authenticate(route, authorization)

@@ -21,6 +21,12 @@ export interface FakeBoxKnobs {
   repeatedEvents: number
   /** Whether the end of the stream repeats the last page of events for ever, with new positions. */
   repeatsLastEvents: boolean
+  /** When a long poll without events ends with `reconnect`. */
+  longPollMs: number
+  /** The `max_retries` of long polls. Box documents a number and a text. */
+  maxRetries: number | string
+  /** Replaces the URL of long polls. */
+  longPollUrl: unknown
   /** The form of the items of events. Box documents both. */
   eventSource: 'item' | 'event-source'
   /** The JSON type of positions. Box documents both. */
@@ -61,6 +67,9 @@ export const newKnobs = (): FakeBoxKnobs => ({
   eventPageLimit: Infinity,
   repeatedEvents: 0,
   repeatsLastEvents: false,
+  longPollMs: 600_000,
+  maxRetries: '10',
+  longPollUrl: undefined,
   eventSource: 'item',
   positionType: 'number',
   quotaBytes: undefined,

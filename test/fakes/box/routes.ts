@@ -4,6 +4,8 @@ import type { FakeCloudRequest } from '../fake-cloud.ts'
 export type BoxOperation =
   | 'users.me'
   | 'events.get'
+  | 'events.options'
+  | 'realtime.get'
   | 'folders.get'
   | 'folders.items'
   | 'folders.create'
@@ -62,6 +64,8 @@ const UPLOAD_PARAMETERS = ['fields', 'upload_session_id']
 const ROUTES: Readonly<Record<BoxOperation, RouteRules>> = {
   'users.me': rule(`api GET ${API}/users/me`, 'none', ['fields']),
   'events.get': rule(`api GET ${API}/events`, 'read', ['stream_type', 'stream_position', 'limit']),
+  'events.options': rule(`api OPTIONS ${API}/events`, 'read'),
+  'realtime.get': rule('realtime GET /subscribe', 'secret', ['channel', 'stream_type']),
   'folders.get': rule(`api GET ${API}/folders/${ID}`, 'read', ['fields']),
   'folders.items': rule(`api GET ${API}/folders/${ID}/items`, 'read', LIST_PARAMETERS),
   'folders.create': rule(`api POST ${API}/folders`, 'write', ['fields']),

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
 import { FakeServer, receiveBody } from '../fake-server.ts'
 import type { Lifetime } from '../lifetime.ts'
 import { authenticator, type Authenticator, type FakeDavAuth } from './auth.ts'
@@ -70,6 +71,15 @@ export class FakeDav extends FakeServer {
   /** The URL of the root collection; ends with a slash. */
   get url(): string {
     return this.origin + this.rules.basePath
+  }
+
+  /** Handles requests for WebSockets. */
+  onUpgrade: (message: IncomingMessage, socket: Duplex, head: Buffer) => void = (_message, socket) => {
+    socket.destroy()
+  }
+
+  protected override upgrade(message: IncomingMessage, socket: Duplex, head: Buffer): void {
+    this.onUpgrade(message, socket, head)
   }
 
   /** Returns the number of unfinished responses on open sockets: transfers in progress. */

@@ -9,6 +9,7 @@ import { parseHead, type DropboxHead } from './head.ts'
 import { newKnobs, type FakeDropboxKnobs } from './knobs.ts'
 import { FakeDropboxLinks } from './links.ts'
 import { FakeDropboxListings } from './listings.ts'
+import { answerDropboxLongpoll } from './longpoll.ts'
 import { FakeDropboxRoots } from './roots.ts'
 import { ROUTES, type DropboxOperation } from './routes.ts'
 import { FakeDropboxTree } from './tree.ts'
@@ -54,7 +55,7 @@ export class FakeDropbox extends FakeCloud<DropboxError> {
   readonly #api: FakeDropboxApi
 
   private constructor({ authorize, onRevoke, team = false, now = () => new Date() }: FakeDropboxOptions) {
-    super(['api', 'content', 'links'])
+    super(['api', 'content', 'links', 'notify'])
     this.tree = new FakeDropboxTree(now, team)
     this.knobs = newKnobs(team)
     this.#authorize = authorize ?? ((bearer) => (this.tokens.has(bearer) ? { user: 'me', scopes: ALL_SCOPES } : null))
@@ -129,6 +130,13 @@ export class FakeDropbox extends FakeCloud<DropboxError> {
         isTransfer: true,
         send: (response) => {
           this.#links.send(request, response)
+        }
+      }
+    }
+    if (request.host === 'notify') {
+      return {
+        send: (response) => {
+          answerDropboxLongpoll(request, response, { tree: this.tree, listings: this.#listings, knobs: this.knobs })
         }
       }
     }

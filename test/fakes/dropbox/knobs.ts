@@ -17,6 +17,10 @@ export interface FakeDropboxKnobs {
   changeLagMs: number
   /** Cursors that have not been used for longer than this are reset. */
   cursorLifetimeMs: number
+  /** When a long poll without changes ends, at the latest. */
+  longpollMs: number
+  /** The seconds that a client must wait after a long poll. */
+  longpollBackoff: number | undefined
   /** The error of cursors whose folder was moved or renamed with its ancestors. Dropbox does not document it. */
   movedFolderError: 'not_found' | 'reset' | undefined
   /** Resets downloads after some bytes of their content. */
@@ -49,6 +53,8 @@ export const newKnobs = (isTeam: boolean): FakeDropboxKnobs => ({
   emptyPages: [],
   changeLagMs: 0,
   cursorLifetimeMs: Infinity,
+  longpollMs: Infinity,
+  longpollBackoff: undefined,
   movedFolderError: undefined,
   downloadResets: { times: 0, afterBytes: 0 },
   lostAppendResponses: 0,

@@ -90,8 +90,15 @@ export class FakeDropboxListings {
     return this.#page(call.view, progress, cursor)
   }
 
+  /** Returns whether there are changes since a cursor; or why that is not known. */
+  hasChanges(cursor: string, tree: DropboxView['tree']): boolean | 'reset' | 'unknown' {
+    const issued = this.#cursors.get(cursor)
+    if (issued === undefined) return this.#invalidated.has(cursor) ? 'reset' : 'unknown'
+    return nextChange({ tree }, issued.progress, this.#reportedCount({ tree })) !== undefined
+  }
+
   /** Returns the number of changes that are old enough to be reported. */
-  #reportedCount({ tree: { changes } }: DropboxView): number {
+  #reportedCount({ tree: { changes } }: Pick<DropboxView, 'tree'>): number {
     const end = this.#now().getTime() - this.#knobs.changeLagMs
     return changes.findLastIndex(({ time }) => time <= end) + 1
   }
@@ -199,7 +206,11 @@ function entryAt(
 }
 
 /** Returns the index of the first change before `end` that concerns a listing and was not reported to it. */
-function nextChange({ tree }: DropboxView, { listing, since }: Progress, end: number): number | undefined {
+function nextChange(
+  { tree }: Pick<DropboxView, 'tree'>,
+  { listing, since }: Progress,
+  end: number
+): number | undefined {
   const isInside = (id: string): boolean => {
     if (id === listing.folder.id) return true
     const above = listing.arg.recursive === true ? tree.find(id)?.parent : undefined

@@ -6,6 +6,7 @@ import type { FakeGraphDownloads } from './downloads.ts'
 import { GraphFailure, GraphMistake, invalidRequest } from './failure.ts'
 import type { FakeGraphKnobs } from './knobs.ts'
 import { checkName } from './name.ts'
+import type { FakeGraphNotifications } from './notifications.ts'
 import type { FakePages } from '../pages.ts'
 import { FakeGraphReads, type GraphOrigins } from './reads.ts'
 import type { GraphRoute } from './routes.ts'
@@ -22,6 +23,7 @@ export interface GraphState extends GraphOrigins {
   readonly uploads: FakeGraphUploads
   readonly downloads: FakeGraphDownloads
   readonly delta: FakeGraphDelta
+  readonly notifications: FakeGraphNotifications
 }
 
 const BEHAVIOR = '@microsoft.graph.conflictBehavior'
@@ -69,6 +71,9 @@ export class FakeGraphApi {
         return
       case 'item.delta':
         this.#state.delta.send(call, this.#state.url)
+        return
+      case 'drive.socketIo':
+        this.#state.notifications.send(call)
         return
       case 'item.download':
         this.#reads.download(call)

@@ -1,4 +1,5 @@
-import type { ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
 import type { Test } from 'tap'
 import { FakeCloud, type CloudHandler, type FakeCloudRequest } from '../fake-cloud.ts'
 import { FakeGraphApi, unauthenticated } from './api.ts'
@@ -8,6 +9,7 @@ import { GraphMistake, sendError, type GraphError } from './failure.ts'
 import { checkRequestHead } from './head.ts'
 import { newKnobs, type FakeGraphKnobs } from './knobs.ts'
 import type { GraphKind } from './node.ts'
+import { FakeGraphNotifications } from './notifications.ts'
 import { newGraphPages } from './reads.ts'
 import { isTransfer, routeOf } from './routes.ts'
 import { FakeGraphTree } from './tree.ts'
@@ -40,17 +42,20 @@ export class FakeGraph extends FakeCloud<GraphError> {
   /** Valid for the user `me` with all scopes, unless `authorize` is given. */
   readonly tokens = new Set([FAKE_GRAPH_TOKEN])
   readonly #authorize: (bearer: string) => GraphCaller | null
+  readonly notifications: FakeGraphNotifications
   readonly #now: () => Date
   readonly #api: FakeGraphApi
 
   private constructor({ kind = 'business', authorize, now = () => new Date() }: FakeGraphOptions) {
-    super(['api', 'content'])
+    super(['api', 'content', 'push'])
     this.#now = now
     this.tree = new FakeGraphTree(kind, now)
     this.knobs = newKnobs(kind)
     this.uploads = new FakeGraphUploads(this.knobs, kind, now)
     this.downloads = new FakeGraphDownloads(this.tree, this.knobs)
     this.delta = new FakeGraphDelta(this.knobs, now)
+    const { mistakes } = this
+    this.notifications = new FakeGraphNotifications(() => this.originOf('push'), mistakes)
     this.#authorize = authorize ?? ((bearer) => (this.tokens.has(bearer) ? { user: 'me', scopes: ALL_SCOPES } : null))
     this.#api = new FakeGraphApi(this)
   }
@@ -91,6 +96,12 @@ export class FakeGraph extends FakeCloud<GraphError> {
 
   expireUploadSessions(): void {
     this.uploads.expire()
+  }
+
+  /** Serves the notifications of changes. */
+  protected override upgrade(message: IncomingMessage, socket: Duplex, head: Buffer, host: string): void {
+    if (host === 'push') this.notifications.serve(message, socket, head)
+    else socket.destroy()
   }
 
   protected override isValidToken(bearer: string): boolean {

@@ -25,6 +25,7 @@ const RULES: Readonly<Record<GraphOperation, RequestRules>> = {
   'item.get': { parameters: ITEM_PARAMETERS, headers: ['if-none-match'] },
   // In business accounts, a folder's tag does not cover its children, so listings have no conditions.
   'item.list': { parameters: [...ITEM_PARAMETERS, ...PAGE_PARAMETERS, '$orderby'] },
+  'drive.socketIo': {},
   'item.delta': { parameters: ['$select', '$top', 'token'] },
   // No range: it belongs to the address that this one redirects to.
   'item.download': {},

@@ -7,6 +7,7 @@ export type GraphOperation =
   | 'item.get'
   | 'item.list'
   | 'item.delta'
+  | 'drive.socketIo'
   | 'item.download'
   | 'item.upload'
   | 'item.delete'
@@ -44,6 +45,7 @@ const API = new RegExp(String.raw`^/v1\.0/${DRIVE}(?<root>/${ITEM}(?:/(?<end>[a-
 const DELTA = new RegExp(
   String.raw`^/v1\.0/(?:${DRIVE}|drives\('(?<key>[^']+)'\))/root/(?:microsoft\.graph\.)?delta(?:\(token='(?<token>[^']+)'\))?$`
 )
+const SOCKET_IO = new RegExp(String.raw`^/v1\.0/${DRIVE}/root/subscriptions/socketIo$`)
 const SITES = /^\/v1\.0\/sites(?:\/(?<site>[^/:]+)(?:\/(?<list>[a-z]+))?)?$/
 const SESSION = /^\/up\/|\/uploadSession$/
 
@@ -87,6 +89,10 @@ export function routeOf({ host, method, path }: FakeCloudRequest): GraphRoute {
   if (delta !== undefined) {
     const parts = { ...noParts, drive: delta['drive'] ?? delta['key'], token: delta['token'] }
     return routeWith(method === 'GET' ? 'item.delta' : undefined, parts)
+  }
+  const socketIo = SOCKET_IO.exec(path)?.groups
+  if (socketIo !== undefined) {
+    return routeWith(method === 'GET' ? 'drive.socketIo' : undefined, { ...noParts, ...socketIo })
   }
   const match = API.exec(path)
   if (match === null) return routeWith(undefined, noParts)

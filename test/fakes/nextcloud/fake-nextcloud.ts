@@ -9,6 +9,7 @@ import { parentOf, type FakeNode, type FakeTree } from '../dav/tree.ts'
 import { escapeXml } from '../dav/xml.ts'
 import { FakeChunkedUploads } from './chunked-uploads.ts'
 import { sendJson } from '../fake-server.ts'
+import { FakeNotifyPush } from './notify-push.ts'
 import { FakeLoginFlows, type FakeFlow } from './login-flow.ts'
 
 /** The login name. The user's folder is named after the user ID, which differs. */
@@ -60,6 +61,8 @@ export class FakeNextcloud {
   freeBytes = Infinity
   /** After ten of them, all requests get 429 for half an hour, even with the right password. */
   failedLogins = 0
+  /** The app `notify_push`, which is not installed at first. */
+  readonly push = new FakeNotifyPush((username, password) => this.#accepts(username, password))
   readonly #mountPath: string
   /** Folders that were changed on their storage, and not opened since. */
   readonly #unnoticed = new Set<string>()
@@ -88,6 +91,7 @@ export class FakeNextcloud {
       },
       extension: fake.#extension()
     })
+    fake.push.attach(fake.dav, mountPath ?? '')
     return fake
   }
 
@@ -236,7 +240,11 @@ export class FakeNextcloud {
     } else if (method === 'GET' && route === 'cloud/capabilities') {
       sendOcs(response, 200, {
         version: { major: 34, minor: 0, micro: 1, string: '34.0.1', edition: '', extendedSupport: false },
-        capabilities: { core: { 'webdav-root': 'remote.php/webdav' }, dav: { chunking: '1.0' } }
+        capabilities: {
+          core: { 'webdav-root': 'remote.php/webdav' },
+          dav: { chunking: '1.0' },
+          ...this.push.capability(this.url)
+        }
       })
     } else throw new DavMistake(404, 'an OCS route that there is not')
   }

@@ -94,7 +94,9 @@ export const REST_CLOUDS: readonly RestCloud[] = [
       const fake = await FakeGraph.start(t, { kind: 'personal', authorize })
       const { revocationEndpoint: _none, ...server } = oauth.server
       return {
-        provider: oneDrive({ api: fake.url, contentHosts: [fake.contentUrl], server }),
+        provider: oneDrive({
+          ...{ api: fake.url, contentHosts: [fake.contentUrl], notificationHosts: [fake.originOf('push')], server }
+        }),
         origins: [fake.url, fake.contentUrl, oauth.url],
         requests: fake.requests,
         ...treeControls<FakeGraphNode>(fake),
@@ -121,7 +123,10 @@ export const REST_CLOUDS: readonly RestCloud[] = [
       })
       const { revocationEndpoint: _none, ...server } = oauth.server
       return {
-        provider: dropbox({ api: fake.url, content: fake.contentUrl, linkHosts: [fake.originOf('links')], server }),
+        provider: dropbox({
+          ...{ api: fake.url, content: fake.contentUrl, notify: fake.originOf('notify') },
+          ...{ linkHosts: [fake.originOf('links')], server }
+        }),
         origins: [fake.url, fake.contentUrl, oauth.url],
         requests: fake.requests,
         ...treeControls<FakeDropboxNode>(fake),
@@ -146,7 +151,10 @@ export const REST_CLOUDS: readonly RestCloud[] = [
       const fake = await FakeBox.start(t, { authorize: (bearer) => oauth.check(bearer) })
       const { url: api, uploadUrl: upload, contentUrl } = fake
       return {
-        provider: box({ api, upload, contentHosts: [contentUrl], server: oauth.server }),
+        provider: box({
+          ...{ api, upload, contentHosts: [contentUrl], realtimeHosts: [fake.originOf('realtime')] },
+          server: oauth.server
+        }),
         origins: [api, upload, contentUrl, oauth.url],
         requests: fake.requests,
         ...treeControls<FakeBoxNode>(fake),

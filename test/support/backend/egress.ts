@@ -28,6 +28,7 @@ export function openEgress(
       egress.assertAllowed(url)
     },
     request: (request) => egress.request(request),
+    openWebSocket: (request) => egress.openWebSocket(request),
     close: () => egress.close()
   }
 }

@@ -45,7 +45,7 @@ export async function startCloud(t: Test, oauth: FakeOAuth, id: RefreshedCloud['
   const { url: api, uploadUrl: upload, contentUrl } = fake
   let folderCount = 0
   return {
-    cloud: { id, endpoints: { api, upload, contentHosts: [contentUrl], server: oauth.server } },
+    cloud: { id, endpoints: { api, upload, contentHosts: [contentUrl], realtimeHosts: [], server: oauth.server } },
     newFolder: () => `folder:${fake.tree.addFolder({ name: `folder ${(folderCount += 1)}` }).id}`
   }
 }
