@@ -128,7 +128,7 @@ export function withStorageErrors(next: CallRunner): CallRunner {
   }
 }
 
-const SPAN_NAMES: Readonly<Record<BackendMethod, string>> = {
+const SPAN_NAMES: Readonly<Record<Exclude<BackendMethod, 'waitForChange'>, string>> = {
   listFolder: 'cloud_storage.list_folder',
   stat: 'cloud_storage.stat',
   download: 'cloud_storage.download',
@@ -139,14 +139,13 @@ const SPAN_NAMES: Readonly<Record<BackendMethod, string>> = {
   account: 'cloud_storage.account',
   position: 'cloud_storage.position',
   changes: 'cloud_storage.changes',
-  isCurrent: 'cloud_storage.is_current',
-  waitForChange: 'cloud_storage.wait_for_change'
+  isCurrent: 'cloud_storage.is_current'
 }
 
 type Outcome<T> = { readonly result: T } | { readonly abortError: unknown }
 
 /**
- * Runs each call in a span. Around the resilience layers, the span covers all attempts and waits. The span of a download
+ * Runs each call in a span, except waits for announcements, which last for minutes. Around the resilience layers, the span covers all attempts and waits. The span of a download
  * ends when its body begins.
  *
  * @param provider the provider's name in the spans
@@ -154,6 +153,7 @@ type Outcome<T> = { readonly result: T } | { readonly abortError: unknown }
 export function withSpans(next: CallRunner, tracing: Tracing, provider: string): CallRunner {
   const attributes = { 'cloud_storage.provider': provider }
   return async (method, call, run) => {
+    if (method === 'waitForChange') return await next(method, call, run)
     type Result = Awaited<ReturnType<typeof run>>
     const outcome = await tracing.span(SPAN_NAMES[method], attributes, async (): Promise<Outcome<Result>> => {
       try {

@@ -61,7 +61,7 @@ export function applyLayers(backend: StorageBackend, options: LayerOptions): Sto
     (next) => withDetails(next, detailsOf),
     withStorageErrors,
     reauth && ((next) => withReauth(next, (call) => backend.account(call), reauth)),
-    exceptWaits((next) => withSpans(next, tracing, provider)),
+    (next) => withSpans(next, tracing, provider),
     health && ((next) => withThrottleGate(next, health.throttle)),
     health && exceptWaits((next) => withBreaker(next, health.breaker)),
     (next) => withDeadline(next, deadlineMs),

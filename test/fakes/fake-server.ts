@@ -37,7 +37,7 @@ export abstract class FakeServer {
   protected abstract serve(message: IncomingMessage, response: ServerResponse, host: string): Promise<void>
 
   /** Handles a request for a WebSocket. */
-  protected upgrade(_message: IncomingMessage, socket: Duplex, _head: Buffer, _host: string): void {
+  protected upgrade(...[, socket]: [message: IncomingMessage, socket: Duplex, head: Buffer, host: string]): void {
     socket.destroy()
   }
 

@@ -1,7 +1,6 @@
 import type { Call } from '../../core/backend.ts'
 import type { PageFreshness } from '../../core/change-feed.ts'
 import { sleep } from '../../core/time.ts'
-import { isStorageError } from '../../errors.ts'
 import { asObject } from '../shared/entries.ts'
 import { failure } from '../shared/errors.ts'
 import { readErrorBody } from '../shared/rest-client.ts'
@@ -49,7 +48,7 @@ async function poll(
   if (response.status !== 200) {
     const error = dropboxFailure('POST', response, body, 'FOLDER_NOT_FOUND')
     // The cursor was reset. The next check finds the same.
-    if (isStorageError(error, 'CURSOR_EXPIRED')) return true
+    if (error.code === 'CURSOR_EXPIRED') return true
     throw error
   }
   const { changes, backoff } = asObject(body)

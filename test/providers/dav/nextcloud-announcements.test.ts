@@ -96,8 +96,20 @@ t.test('the password is sent to the origin of the server only', async (t) => {
 t.test('a broken or hostile channel fails, and is tried again', async (t) => {
   const { fake, push, wait, listening } = await start(t)
   const scripts: [string, (socket: (typeof push.sockets)[number]) => void, string][] = [
-    ['closes without an answer', (socket) => void socket.close(), 'PROVIDER_UNAVAILABLE'],
-    ['sends a huge frame', (socket) => void socket.sendFrame(frameOf('x'.repeat(70_000))), 'PROVIDER_ERROR']
+    [
+      'closes without an answer',
+      (socket) => {
+        socket.close()
+      },
+      'PROVIDER_UNAVAILABLE'
+    ],
+    [
+      'sends a huge frame',
+      (socket) => {
+        socket.sendFrame(frameOf('x'.repeat(70_000)))
+      },
+      'PROVIDER_ERROR'
+    ]
   ]
   for (const [name, script, code] of scripts) {
     push.script = (socket) => {

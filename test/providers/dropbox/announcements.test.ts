@@ -76,7 +76,7 @@ t.test('a reset cursor is an announcement', async (t) => {
 
 t.test('a page without a mark cannot be watched', async (t) => {
   const { wait, polls } = await start(t)
-  await rejectsWith(t, wait({ scope: '' } as never), 'UNSUPPORTED')
+  await rejectsWith(t, wait({ scope: '' }), 'UNSUPPORTED')
   t.same(polls(), [])
 })
 
