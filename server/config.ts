@@ -174,6 +174,7 @@ function readCommon(env: Environment, logLevel: LogLevel): CommonConfig {
       connectionsPerUser: env.integer('LIMIT_CONNECTIONS_PER_USER', COUNT),
       transfersPerUser: env.integer('LIMIT_TRANSFERS_PER_USER', COUNT),
       connectsPerUser: env.integer('LIMIT_CONNECTS_PER_USER', COUNT),
+      streamsPerUser: env.integer('LIMIT_STREAMS_PER_USER', COUNT),
       failedConnectsPerMinute: env.integer('LIMIT_FAILED_CONNECTS_PER_MINUTE', COUNT),
       minBytesPerSecond: env.integer('LIMIT_MIN_BYTES_PER_SECOND', COUNT)
     }),

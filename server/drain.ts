@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import { StorageError } from '../src/errors.ts'
+import { endEventStreams } from '../src/http/events-route.ts'
 import { onResponseClosed } from '../src/http/in-flight.ts'
 
 /**
@@ -46,6 +47,7 @@ export class RequestDrain {
    */
   async drain(app: FastifyInstance, timeoutMs: number): Promise<number> {
     this.#isDraining = true
+    endEventStreams(app)
     if (this.#inFlight > 0) await this.#waitUntilIdle(timeoutMs)
     const remaining = this.#inFlight
     if (remaining > 0) app.server.closeAllConnections()

@@ -15,7 +15,7 @@ import { type Connection, failureDetailsOf } from './core/connection.ts'
 import type { ManagedStoreOptions } from './core/provider.ts'
 import { trackCalls, WorkInFlight } from './core/shared-work.ts'
 import type { Timeouts } from './core/stores.ts'
-import { systemClock, waitUntilSettled } from './core/time.ts'
+import { systemClock, systemTimers, waitUntilSettled } from './core/time.ts'
 import { InFlightLimit, MinuteLimit } from './core/user-limits.ts'
 import { countUnreadable, createCredentialCipher } from './crypto/credentials.ts'
 import { createKeyRing } from './crypto/key-ring.ts'
@@ -25,6 +25,7 @@ import { createConnectionStore } from './db/connection-store.ts'
 import { OAuthStateStore } from './db/oauth-state-store.ts'
 import { createDocumentResolver, type GetStorageBackendForDocument } from './documents/resolve.ts'
 import { isStorageError, StorageError } from './errors.ts'
+import { FolderWatches } from './events/folder-watches.ts'
 import { Freshness } from './freshness/freshness.ts'
 import { causesOf } from './http/problem.ts'
 import type { RoutesDeps } from './http/routes.ts'
@@ -107,6 +108,7 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
     limits.connectsPerUser,
     'Too many connection attempts of this user are in flight.'
   )
+  const streamLimit = new InFlightLimit(limits.streamsPerUser, 'Too many event streams of this user are open.')
   const failedAttempts = new MinuteLimit(
     limits.failedConnectsPerMinute,
     'Too many failed attempts to connect to this server. Wait a minute.',
@@ -123,7 +125,11 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
     clock,
     sizeOf: (value) => (value instanceof RenderedListing ? value.size : jsonSize(value)),
     validityOf: (value) => Freshness.validityOf(value),
-    onInvalidated: (scope) => shared?.invalidate(scope)
+    onInvalidated: (scope) => {
+      // The generation first, which the watches then read.
+      shared?.invalidate(scope)
+      folderWatches.onInvalidated(scope)
+    }
   })
   const compressor = new Compressor(cache)
   const readAhead = options.readAhead ? new ReadAhead(cache) : null
@@ -149,6 +155,7 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
     cache.dropConnection(connectionId)
     freshness?.drop(connectionId)
     opener.forget(connectionId)
+    folderWatches.end(connectionId)
   }
   const invalidate = ({ userId, id }: Connection): void => {
     leases.drop(userId)
@@ -271,6 +278,19 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
     clock,
     metrics
   })
+  const random = (): number => randomInt(1_000_000) / 1_000_000
+  const folderWatches = new FolderWatches({
+    leases,
+    leaseMs,
+    cache,
+    freshness,
+    shared,
+    providers,
+    clock,
+    timers: systemTimers,
+    random,
+    metrics
+  })
   const transfers = new Transfers(connections, new ListingInvalidator(cache, aliases))
   const managedStores = new Map<string, () => Promise<StorageBackend>>()
   for (const [name, managed] of options.managed) {
@@ -286,6 +306,7 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
   let isClosing = false
   const stop = async (): Promise<void> => {
     isClosing = true
+    folderWatches.close()
     const connectionsSettled = async (): Promise<void> => {
       await refreshes.settled()
       // A refresh of a row that was removed meanwhile starts a revocation.
@@ -312,6 +333,7 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
   // After all steps that may fail: a plugin that fails to start must not leave watches behind.
   const watches = [
     metrics.watchCache(() => cache.stats()),
+    metrics.watchEventStreams(() => folderWatches.count),
     metrics.watchBreakers(() => health.tripped()),
     ...(listener ? [metrics.watchListener(() => listener.isConnected)] : [])
   ]
@@ -330,6 +352,7 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
       oauthFlow,
       connectLimit,
       listings,
+      events: { watches: folderWatches, limit: streamLimit, timers: systemTimers, random },
       compress: (result, encoding) => {
         const compression = compressor.begin(result, encoding)
         if (compression !== undefined) work.add(compression)

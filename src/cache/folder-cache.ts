@@ -13,6 +13,7 @@ import type {
   FolderKey,
   FoundListing,
   GetOrFetchOptions,
+  PeekedEntry,
   Validity
 } from './types.ts'
 import { Slot, SlotIndex } from './slot-index.ts'
@@ -128,6 +129,21 @@ export class FolderCache {
   }
 
   /**
+   * Returns the entries of a folder, also those that must be confirmed before they are used and those that have expired.
+   * Does not count as a use.
+   */
+  peekFolder(folder: Omit<FolderKey, 'variant'>, now: Moment): PeekedEntry[] {
+    const entries = this.#index.findByFolder(folder).filter((slot) => slot instanceof CacheEntry)
+    return entries.map((entry) => {
+      const { value, ttlMs, validity, startedAt } = entry
+      const loadAgeMs = startedAt.ageAt(now)
+      const ageMs = validity === undefined ? loadAgeMs : validity.ageAt(now, loadAgeMs)
+      const restMs = (validity?.maxAgeMs ?? ttlMs) - ageMs
+      return { key: entry.folder, value, ageMs, ttlMs: restMs, isExpired: loadAgeMs >= ttlMs }
+    })
+  }
+
+  /**
    * Lets `lookUpAlias` find an entry by a text that stands for its whole key. The last alias of an entry counts, and
    * ends with it.
    *
@@ -191,13 +207,13 @@ export class FolderCache {
 
   /** Drops all variants of a folder: of one connection, or by default of all the user's. Returns how many. */
   invalidateFolder(key: Pick<FolderKey, 'userId' | 'provider' | 'folderId' | 'connectionId'>): number {
-    const { userId, provider, folderId } = key
+    const { userId, provider, folderId, connectionId } = key
     const folderIds = [folderId]
     // Listings are cached under the NFC form: some providers accept any form of a name for the same folder.
     const normalized = folderId?.normalize('NFC') ?? null
     if (normalized !== folderId) folderIds.push(normalized)
     return folderIds.reduce((count, each) => {
-      this.#onInvalidated({ of: 'folder', userId, provider, folderId: each })
+      this.#onInvalidated({ of: 'folder', userId, provider, folderId: each, connectionId })
       return count + this.#drop(this.#index.findByFolder({ ...key, folderId: each }))
     }, 0)
   }

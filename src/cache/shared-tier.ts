@@ -11,7 +11,14 @@ export type InvalidatedScope =
   | { readonly of: 'all' }
   | { readonly of: 'provider'; readonly userId: string; readonly provider: string }
   | { readonly of: 'connection'; readonly connectionId: string }
-  | { readonly of: 'folder'; readonly userId: string; readonly provider: string; readonly folderId: string | null }
+  | {
+      readonly of: 'folder'
+      readonly userId: string
+      readonly provider: string
+      readonly folderId: string | null
+      /** Default: of all connections of the user. */
+      readonly connectionId?: string | undefined
+    }
 
 export interface SharedPage {
   readonly bytes: Buffer

@@ -68,6 +68,12 @@ export interface FoundListing {
   readonly ttlMs: number
 }
 
+/** A cached value, which may have expired. */
+export interface PeekedEntry extends FoundListing {
+  /** No confirmation can make it usable again. */
+  readonly isExpired: boolean
+}
+
 /**
  * Fetches a value.
  *

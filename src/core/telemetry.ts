@@ -54,6 +54,10 @@ export interface Metrics {
   pagesDroppedByFeed(provider: string, count: number): void
   /** Counts a page that cannot be confirmed, of a provider whose pages usually can. */
   pageUncovered(provider: string): void
+  /** Counts an event that was sent to a client. */
+  eventSent(provider: string): void
+  /** Watches the number of open event streams. */
+  watchEventStreams(read: () => number): EndWatch
   watchCache(read: () => CacheCounts): EndWatch
   /** Breakers that `read` does not return are closed. */
   watchBreakers(read: () => Iterable<TrippedBreaker>): EndWatch

@@ -30,6 +30,22 @@ export class Moment {
   }
 }
 
+/** Runs callbacks later, injectable for tests. */
+export interface Timers {
+  /** Runs `run` once, after `ms` milliseconds. Returns a function that cancels it. */
+  after(ms: number, run: () => void): () => void
+}
+
+/** Timers that let the process end. */
+export const systemTimers: Timers = {
+  after: (ms, run) => {
+    const timer = setTimeout(run, ms).unref()
+    return () => {
+      clearTimeout(timer)
+    }
+  }
+}
+
 const BASE_MS = 500
 const CAP_MS = 32_000
 

@@ -130,14 +130,18 @@ export class Freshness {
     return { page, coverage }
   }
 
-  /** Confirms a page that is too old to be used, by a check that all readers share. */
-  async confirm(coverage: Coverage, signal: AbortSignal): Promise<Confirmation> {
+  /**
+   * Confirms a page that is too old to be used, by a check that all readers share.
+   *
+   * @param checkMs the scope is not checked again if it was less than this ago; default: the check interval
+   */
+  async confirm(coverage: Coverage, signal: AbortSignal, checkMs = coverage.maxAgeMs): Promise<Confirmation> {
     const { feeds, maxAgeMs } = coverage
     if (feeds.isDropped) return 'expired'
     if (!(coverage instanceof ScopeCoverage)) return await raceSignal(this.#confirmMark(coverage), signal)
     if (coverage.mustReload(this.#now())) return 'expired'
     const { feed } = coverage
-    if (feed.checkedAt === null || feed.checkedAt.ageMs(this.#options.clock) >= maxAgeMs) {
+    if (feed.checkedAt === null || feed.checkedAt.ageMs(this.#options.clock) >= checkMs) {
       const outcome = await raceSignal(this.#check(feeds, feed, maxAgeMs), signal)
       if (outcome !== 'confirmed') return outcome
     }

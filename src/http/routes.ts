@@ -5,13 +5,15 @@ import { type Authenticate, authenticationHook, decorateWithUser } from './authe
 import { type AuthorizeRouteDeps, authorizeRoutes } from './authorize-routes.ts'
 import { type CallbackRouteDeps, callbackRoute, createPublicUrls } from './callback-route.ts'
 import { type ConnectionRouteDeps, connectionRoutes, connectRoutes, providerRoutes } from './connection-routes.ts'
+import { type EventsRouteDeps, eventsRoute } from './events-route.ts'
 import { limitInFlight } from './in-flight.ts'
 import { type ListingRouteDeps, listingRoute } from './listing-route.ts'
 import { createDescribeRoute } from './openapi/describe.ts'
 import { sendProblem } from './problem.ts'
 import { type TransferRouteDeps, transferRoutes } from './transfer-routes.ts'
 
-export interface RoutesDeps extends ListingRouteDeps, ConnectionRouteDeps, AuthorizeRouteDeps, CallbackRouteDeps {
+export interface RoutesDeps
+  extends ListingRouteDeps, EventsRouteDeps, ConnectionRouteDeps, AuthorizeRouteDeps, CallbackRouteDeps {
   readonly authenticate: Authenticate
   /** The URL at which browsers reach the application. */
   readonly publicUrl: URL | undefined
@@ -42,6 +44,7 @@ export async function registerRoutes(app: FastifyInstance, deps: RoutesDeps): Pr
     decorateWithUser(authenticatedScope)
     authenticatedScope.addHook('onRequest', authenticationHook(deps.authenticate, sites))
     listingRoute(authenticatedScope, deps, describe)
+    eventsRoute(authenticatedScope, deps, describe)
     providerRoutes(authenticatedScope, deps, describe)
     connectionRoutes(authenticatedScope, deps, describe)
     await authenticatedScope.register(async (connectScope) => {

@@ -34,6 +34,27 @@ export const listingQuerySchema = {
   }
 } as const
 
+export interface EventsQuery {
+  readonly connection: string
+  readonly folder: readonly string[]
+}
+
+export const eventsQuerySchema = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['connection', 'folder'],
+  properties: {
+    connection: { type: 'string', minLength: 1, maxLength: 128, description: 'The id of a connection.' },
+    folder: {
+      type: 'array',
+      minItems: 1,
+      maxItems: 20,
+      items: { type: 'string', minLength: 1, maxLength: 8192 },
+      description: 'The `id` of a folder, or `root`. May be repeated.'
+    }
+  }
+} as const
+
 export interface ContentQuery {
   readonly id: string
   readonly connection?: string

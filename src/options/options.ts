@@ -36,6 +36,8 @@ export interface LimitOptions {
    * refused with 429. Per process. Default 32.
    */
   readonly connectsPerUser: number
+  /** Open streams of events of one user. Further ones are refused with 429. Per process. Default 4. */
+  readonly streamsPerUser: number
   /**
    * Connection attempts of one user at one host that may fail within a minute; attempts in flight count. Further ones
    * are refused with 429: services such as Nextcloud lock out the whole server after failed logins of one user. Per
@@ -116,6 +118,7 @@ export const LIMIT_DEFAULTS: LimitOptions = {
   connectionsPerUser: 20,
   transfersPerUser: 32,
   connectsPerUser: 32,
+  streamsPerUser: 4,
   failedConnectsPerMinute: 5,
   minBytesPerSecond: 1024
 }

@@ -87,6 +87,12 @@ export async function createMetrics(registry: MetricsRegistry, enabled: Iterable
     'Loaded listings that cannot be checked for changes, of providers that support it',
     'provider'
   )
+  const events = factory.counter(
+    'cloud_storage_events_sent_total',
+    'Events about changed folders that were sent to clients',
+    'provider'
+  )
+  const eventStreams = factory.summedGauge('cloud_storage_event_streams', 'Open streams of events')
   const totals = Object.entries(CACHE_TOTALS).map(
     ([key, help]) =>
       [key as keyof typeof CACHE_TOTALS, factory.summedCounter(`cloud_storage_cache_${key}_total`, help)] as const
@@ -109,6 +115,7 @@ export async function createMetrics(registry: MetricsRegistry, enabled: Iterable
     for (const outcome of CHECK_OUTCOMES) checks.inc({ provider, outcome }, 0)
     droppedByFeed.inc({ provider }, 0)
     uncovered.inc({ provider }, 0)
+    events.inc({ provider }, 0)
   }
   for (const outcome of POLL_OUTCOMES) polls.inc({ outcome }, 0)
   for (const outcome of SHARED_PAGE_OUTCOMES) sharedPages.inc({ outcome }, 0)
@@ -142,6 +149,10 @@ export async function createMetrics(registry: MetricsRegistry, enabled: Iterable
     pageUncovered: (provider) => {
       uncovered.inc({ provider: labelOf(provider) })
     },
+    eventSent: (provider) => {
+      events.inc({ provider: labelOf(provider) })
+    },
+    watchEventStreams: (read) => eventStreams(() => [unlabelledSample(read())]),
     watchCache: (read) => {
       const stops = [
         ...totals.map(([key, watch]) => watch(() => read()[key])),
@@ -186,6 +197,8 @@ export const NO_METRICS: Metrics = {
   checked: noop,
   pagesDroppedByFeed: noop,
   pageUncovered: noop,
+  eventSent: noop,
+  watchEventStreams: () => noop,
   watchCache: () => noop,
   watchBreakers: () => noop,
   watchListener: () => noop

@@ -25,6 +25,7 @@ t.test('a host with @fastify/swagger has the plugin routes in its document', asy
     '/files/connections/{provider}/authorize authorize',
     '/files/connections/{provider}/authorize/{flowId}/poll pollLogin',
     '/files/connections/{provider}/callback finishAuthorization',
+    '/files/events watchFolders',
     '/files/providers listProviders',
     '/files/{provider}/content download',
     '/files/{provider}/content removeContent',

@@ -218,6 +218,7 @@ t.test('an invalid value is a problem that names its variable and does not repea
     LIMIT_REFRESH_PER_MINUTE: ['0'],
     LIMIT_CONNECTIONS_PER_USER: ['0'],
     LIMIT_CONNECTS_PER_USER: ['0', 'x'],
+    LIMIT_STREAMS_PER_USER: ['0', 'x'],
     LIMIT_FAILED_CONNECTS_PER_MINUTE: ['0', 'x'],
     LIMIT_MIN_BYTES_PER_SECOND: ['-1', 'x'],
     LIMIT_TRANSFERS_PER_USER: ['0', 'x'],

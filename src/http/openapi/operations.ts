@@ -3,6 +3,7 @@ import { closedObject, connectionExample, type Schema } from './models.ts'
 import {
   CODES,
   emptyResponse,
+  eventStreamResponse,
   jsonResponse,
   LISTING_HEADERS,
   modelResponse,
@@ -55,6 +56,24 @@ export const operations = {
         'FOLDER_NOT_FOUND',
         'CURSOR_EXPIRED',
         'UNSUPPORTED'
+      ])
+    }
+  },
+  watchFolders: {
+    summary: 'Watch folders',
+    description:
+      'Server-Sent Events. `changed`: the folder may have changed; list it again with `If-None-Match`. The stream ends after about 15 minutes, and when the connection changes. HTTP/1.1 closes the connection then.',
+    tags: ['Listings'],
+    response: {
+      200: eventStreamResponse('The events.', {
+        'Cache-Control': { type: 'string', const: 'private, no-store, no-transform' },
+        'X-Accel-Buffering': { type: 'string', const: 'no' }
+      }),
+      ...problemResponses(CODES.reads, CODES.callsProvider, [
+        'INVALID_REQUEST',
+        'PROVIDER_UNKNOWN',
+        'CONNECTION_NOT_FOUND',
+        'FOLDER_NOT_FOUND'
       ])
     }
   },

@@ -71,6 +71,15 @@ export function bytesResponse(description: string, headers: Headers): Schema {
   return { description, headers, content: { '*/*': { schema: { description: 'The bytes of the content.' } } } }
 }
 
+/** Describes a stream of events. */
+export function eventStreamResponse(description: string, headers: Headers): Schema {
+  const schema = {
+    type: 'string',
+    description: 'Comments, and events with the data `{"provider":"…","connectionId":"…","folder":"…"}`.'
+  }
+  return { description, headers: { ...headers, ...VARY_HEADERS }, content: { 'text/event-stream': { schema } } }
+}
+
 const PROBLEM_TYPE = 'application/problem+json'
 
 /** The additional headers of a problem, by status. */

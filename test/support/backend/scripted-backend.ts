@@ -67,6 +67,7 @@ export class ScriptedBackend implements StorageBackend {
   declare position?: NonNullable<StorageBackend['position']>
   declare changes?: NonNullable<StorageBackend['changes']>
   declare isCurrent?: NonNullable<StorageBackend['isCurrent']>
+  declare waitForChange?: NonNullable<StorageBackend['waitForChange']>
   account: StorageBackend['account'] = async () => ({ id: 'account', name: 'Account', email: null, quota: null })
 
   listFolder(folderId: string | null, call: ListCall): Promise<EntryPage> {

@@ -3,7 +3,7 @@ import type { PageParameters } from '../../../src/core/backend.ts'
 import type { Metrics } from '../../../src/core/telemetry.ts'
 import type { TextSealer } from '../../../src/core/stores.ts'
 import type { ProviderDefinition } from '../../../src/core/provider.ts'
-import type { SharedTier } from '../../../src/cache/shared-tier.ts'
+import type { InvalidatedScope, SharedTier } from '../../../src/cache/shared-tier.ts'
 import { Cursors } from '../../../src/listing/keys.ts'
 import { FolderCache } from '../../../src/cache/folder-cache.ts'
 import { Freshness, type FreshnessOptions } from '../../../src/freshness/freshness.ts'
@@ -43,6 +43,8 @@ export interface ListingOptions {
   readonly hasReadAhead?: boolean
   /** Default: pages are not confirmed. */
   readonly freshness?: Partial<FreshnessOptions>
+  /** Called for each invalidation of the cache. */
+  readonly onInvalidated?: (scope: InvalidatedScope) => void
   /** The provider's rules for folder IDs. */
   readonly rules?: Pick<ProviderDefinition, 'checkFolderId'>
 }
@@ -70,7 +72,10 @@ export function createTestListing(options: ListingOptions = {}) {
     clock,
     sizeOf: () => 1,
     validityOf: (value) => Freshness.validityOf(value),
-    onInvalidated: (scope) => shared?.invalidate(scope)
+    onInvalidated: (scope) => {
+      shared?.invalidate(scope)
+      options.onInvalidated?.(scope)
+    }
   })
   const checks: Parameters<Metrics['checked']>[] = []
   const counts = { droppedByFeed: 0, uncovered: 0 }

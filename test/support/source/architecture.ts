@@ -46,6 +46,7 @@ export const IMPORT_TABLE: Readonly<Record<string, AllowedImports>> = {
   'src/cache': { values: CORE },
   'src/freshness': { values: [...CORE, 'src/cache'] },
   'src/listing': { values: [...CORE, 'src/cache', 'src/freshness'], types: ['src/connections'] },
+  'src/events': { values: [...CORE, 'src/cache', 'src/freshness', 'src/listing'], types: ['src/connections'] },
   'src/layers': { values: CORE },
   'src/connections': { values: [...CORE, 'src/layers'], types: ['src/db'] },
   'src/documents': { values: CORE, types: ['src/connections'] },
@@ -63,7 +64,7 @@ export const IMPORT_TABLE: Readonly<Record<string, AllowedImports>> = {
   },
   'src/http': {
     values: CORE,
-    types: ['src/cache', 'src/connections', 'src/documents', 'src/listing', 'src/transfers']
+    types: ['src/cache', 'src/connections', 'src/documents', 'src/events', 'src/listing', 'src/transfers']
   },
   'src/client': { values: [], types: ['src/generated/openapi.ts'] },
   'web/picker': { values: ['src/client'], types: CORE },
