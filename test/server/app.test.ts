@@ -163,6 +163,19 @@ t.test('while the server drains, requests in flight complete and new ones answer
   await app.close()
 })
 
+t.test('a shutdown does not wait for open streams of events', async (t) => {
+  const drain = new RequestDrain()
+  const server = await serverApp(t, { drain })
+  const listing = await ask(server, '/cloud/object/listing')
+  const { connectionId } = JSON.parse(await text(listing))
+  const stream = await ask(server, `/cloud/events?connection=${connectionId}&folder=root`)
+  t.equal(stream.statusCode, 200)
+  // Longer than the timeout of the test.
+  t.equal(await drain.drain(server.app, 600_000), 0, 'no request was aborted')
+  t.match(await text(stream), ': watching')
+  await server.app.close()
+})
+
 t.test('a request that has begun is served, although the server drains before it is authenticated', async (t) => {
   const drain = new RequestDrain()
   const found = new Deferred<object | null>()
