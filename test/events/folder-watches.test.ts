@@ -223,6 +223,30 @@ t.test('clients of one connection share its checks, and nothing is left when the
   t.equal(calls.checks, checks)
 })
 
+t.test('a page that was read and has expired between two checks is announced', async (t) => {
+  const { watch, list, time, cloud } = createWatching()
+  const client = await watch('f')
+  await time.pass(600_000)
+  t.same(client.events, ['f'], 'there was no page')
+  // It cannot be confirmed, and is too old at the next check.
+  cloud.changes = () => Promise.reject(new StorageError('ACCESS_DENIED'))
+  await list({ folderId: 'f' })
+  await time.pass(30_000)
+  t.same(client.events, ['f', 'f'])
+})
+
+t.test('a client that leaves within the second after an event leaves no timer', async (t) => {
+  const { watch, watches, cache, time, connection } = createWatching()
+  const client = await watch('f')
+  cache.invalidateConnection(connection.id)
+  client.stop()
+  t.equal(time.count, 0)
+  const ended = await watch('f')
+  cache.invalidateConnection(connection.id)
+  watches.end(connection.id)
+  t.same([ended.events, time.count], [['f'], 0])
+})
+
 t.test('a new version of the connection ends the watches of the old one', async (t) => {
   const { watch, connections, connection, leases, watches } = createWatching()
   const old = await watch('f')
@@ -250,6 +274,7 @@ t.test('an invalidation by another instance is announced within two seconds, and
   generation = 'g2'
   await time.pass(1_000)
   t.same(client.events, ['f'])
+  await time.pass(2_500)
   cache.invalidateFolder({ userId: 'ann', provider: 'scripted', connectionId: connection.id, folderId: 'f' })
   await time.pass(5_000)
   t.same(client.events, ['f', 'f'])
