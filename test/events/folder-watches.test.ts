@@ -152,8 +152,18 @@ t.test('a page that no check can confirm is announced, but not while the provide
 t.test('the watch ends when the connection has changed, is removed, or cannot be read', async (t) => {
   for (const leaseMs of [0, 2_000]) {
     for (const [what, break_] of [
-      ['changed', ({ connections, connection }) => { connections.change(connection.id, {}); }],
-      ['disabled', ({ connections, connection }) => { connections.change(connection.id, { status: 'DISABLED' }); }],
+      [
+        'changed',
+        ({ connections, connection }) => {
+          connections.change(connection.id, {})
+        }
+      ],
+      [
+        'disabled',
+        ({ connections, connection }) => {
+          connections.change(connection.id, { status: 'DISABLED' })
+        }
+      ],
       ['removed', ({ connections, connection }) => connections.rows.delete(connection.id)],
       [
         'unreadable',

@@ -160,6 +160,18 @@ t.test('marks: of the first folder of each client, four per connection, and no l
   t.equal(time.count, 0)
 })
 
+t.test('a mark that was announced and is current is not waited for again within half a minute', async (t) => {
+  const { watch, list, time, waits, announce } = createPushed({ freshness: { mark: 'm' } })
+  await watch('f')
+  await list({ folderId: 'f' })
+  await time.pass(5_000)
+  announce()
+  await time.pass(29_999)
+  t.equal(waits.length, 1)
+  await time.pass(1)
+  t.equal(waits.length, 2)
+})
+
 t.test('a backend that announces nothing is asked once', async (t) => {
   const { watch, list, time, backend, freshness } = createWatching()
   await watch('f')

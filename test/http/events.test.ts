@@ -58,6 +58,7 @@ async function routeApp(t: Test, server: object = {}) {
   const connection: Connection = connectionRow({ id: 'c' })
   const listeners = new Set<WatchListener>()
   const requests: WatchRequest[] = []
+  const counts = { begun: 0 }
   const app = Fastify({ forceCloseConnections: true, ...server } as FastifyServerOptions) as unknown as FastifyInstance
   t.teardown(() => app.close())
   app.setErrorHandler(sendProblem)
@@ -78,6 +79,7 @@ async function routeApp(t: Test, server: object = {}) {
           return { connection, folders: watched.folders }
         },
         begin: (_target: unknown, listener: WatchListener) => {
+          counts.begun += 1
           listeners.add(listener)
           return () => listeners.delete(listener)
         }
@@ -93,7 +95,7 @@ async function routeApp(t: Test, server: object = {}) {
   )
   await app.listen({ host: '127.0.0.1', port: 0 })
   const isIdle = () => listeners.size === 0 && time.count === 0
-  return { app, time, listeners, requests, isIdle }
+  return { app, time, listeners, requests, counts, isIdle }
 }
 
 /** The plugin on a socket, with a provider that takes uploads, and a connection of ann. */
@@ -238,6 +240,12 @@ t.test('a heartbeat every 25 seconds, and an end after 15 minutes', async (t) =>
   await until(() => stream.isEnded)
   await until(isIdle)
   t.equal(stream.text.match(/keep-alive/g)?.length, 35)
+})
+
+t.test('HEAD begins no watch', async (t) => {
+  const { app, requests, counts } = await routeApp(t)
+  const response = await app.inject({ method: 'HEAD', url: '/cloud/events?connection=c&folder=a' })
+  t.same([response.statusCode, requests.length, counts.begun], [200, 1, 0])
 })
 
 t.test('a client that has disconnected leaves nothing behind', async (t) => {
