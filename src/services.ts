@@ -261,6 +261,7 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
           cache,
           clock,
           metrics,
+          records: shared?.records,
           settleMsOf: (provider) => providers.getLoaded(provider)?.settleMs ?? 0
         })
   const aliases = new FolderAliases((connectionId) => {

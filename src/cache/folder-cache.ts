@@ -223,6 +223,13 @@ export class FolderCache {
     return this.#index.findByConnection(connectionId)
   }
 
+  /** Does the same as {@link invalidateFoldersOf} in this process only: another one has invalidated the folders. */
+  dropFoldersOf(slots: readonly CachedSlot[]): number {
+    return slots.reduce((count, { folder }) => {
+      return count + this.#drop(this.#index.findByFolder(folder))
+    }, 0)
+  }
+
   /**
    * Drops the folders of entries and loads that {@link slotsOf} has returned and that are still cached, in all their
    * variants. Returns how many.

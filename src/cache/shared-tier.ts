@@ -1,3 +1,5 @@
+import type { Moment } from '../core/time.ts'
+
 /** The key of a folder in the shared cache. */
 export interface SharedFolderKey {
   readonly userId: string
@@ -26,11 +28,41 @@ export interface SharedPage {
   readonly ageMs: number
 }
 
+/** A record that instances share. */
+export interface SharedRecord {
+  readonly bytes: Buffer
+  /** Milliseconds since the moment it was stored for; `Infinity` if that cannot be known. */
+  readonly ageMs: number
+}
+
+/** Small records that several instances read and write. It never fails: it may be unavailable, and lose any record. */
+export interface SharedRecords {
+  /** Returns `null` if there is none. */
+  read(key: string): Promise<SharedRecord | null | 'unavailable'>
+  /**
+   * Stores a record.
+   *
+   * @param moment from which its age counts
+   * @param isFirst store it only if there is none
+   * @returns false if it was not stored
+   */
+  write(key: string, bytes: Buffer, moment: Moment, isFirst: boolean): Promise<boolean>
+  /** Returns `null` if another instance holds the lock. */
+  lock(key: string): Promise<SharedLock | null | 'unavailable'>
+}
+
+export interface SharedLock {
+  /** Never rejects. */
+  release(): Promise<void>
+}
+
 /**
  * A cache that several processes share. It never fails: if it is unavailable it counts as empty, and each process
  * uses its local cache only.
  */
 export interface SharedTier {
+  /** What instances know of the feeds of their connections. */
+  readonly records?: SharedRecords
   /**
    * Returns the folder's generation, which changes with every invalidation by any process. It is part of the pages'
    * keys. It is trusted for a lease; the result is synchronous during the lease.

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import type { SharedRecords } from '../cache/shared-tier.ts'
 import { type CachedSlot, joinKey, type Validity } from '../cache/types.ts'
 import type { StorageBackend } from '../core/backend.ts'
 import type { Change, FeedPage } from '../core/change-feed.ts'
@@ -12,12 +13,16 @@ import { ConnectionFeeds, type LoadTicket } from './connection-feeds.ts'
 import { Coverage, MarkCoverage, ScopeCoverage } from './coverage.ts'
 import { describeFolder, describePage, hasHash, type PageContent } from './fingerprint.ts'
 import type { Confirmation, ScopeFeed } from './scope-feed.ts'
+import { type FeedActions, SharedFeeds } from './shared-feeds.ts'
 
 /** The part of the cache that changes drop pages from. */
 export interface PageCache {
   slotsOf(connectionId: string): readonly CachedSlot[]
   invalidateFoldersOf(slots: readonly CachedSlot[]): number
   invalidateConnection(connectionId: string): number
+  /** Do the same in this process only. */
+  dropFoldersOf(slots: readonly CachedSlot[]): number
+  dropConnection(connectionId: string): number
 }
 
 export interface FreshnessOptions {
@@ -32,6 +37,8 @@ export interface FreshnessOptions {
   readonly coveredTtlMs: number
   /** How long an unconfirmed page may be used during an outage of its provider, in milliseconds. 0: not at all. */
   readonly staleIfErrorMs: number
+  /** What the instances share. Default: nothing, each reads the feeds for itself. */
+  readonly records?: SharedRecords | undefined
   /** Maximal number of connections with known positions. Default 5,000. */
   readonly maxConnections?: number
 }
@@ -73,11 +80,14 @@ const NOT_CACHED: Validity = { ttlMs: 0, maxAgeMs: 0, ageAt: (_now, loadAgeMs) =
 export class Freshness {
   readonly #options: FreshnessOptions
   readonly #connections: LRUCache<string, ConnectionFeeds>
+  readonly #shared: SharedFeeds | null
   readonly #running = new Set<Promise<unknown>>()
   readonly #shutdown = new AbortController()
 
   constructor(options: FreshnessOptions) {
     this.#options = options
+    const { records, clock } = options
+    this.#shared = records === undefined ? null : new SharedFeeds({ records, clock })
     this.#connections = new LRUCache({
       max: options.maxConnections ?? MAX_CONNECTIONS,
       dispose: (feeds) => {
@@ -152,7 +162,9 @@ export class Freshness {
   checkAhead(coverage: Coverage, ageMs: number): void {
     const { feeds, maxAgeMs } = coverage
     if (ageMs * 2 < maxAgeMs) return
-    void (coverage instanceof ScopeCoverage ? this.#check(feeds, coverage.feed, maxAgeMs) : this.#confirmMark(coverage))
+    void (coverage instanceof ScopeCoverage
+      ? this.#check(feeds, coverage.feed, maxAgeMs, maxAgeMs / 2)
+      : this.#confirmMark(coverage))
   }
 
   /** Returns true if an unconfirmed page may be used because its provider is unavailable. */
@@ -192,8 +204,14 @@ export class Freshness {
     if (this.#isRecent(feed.failedAt, POSITION_RETRY_MS)) return Promise.resolve()
     const take = async (): Promise<void> => {
       try {
-        const position = await this.#call(async (signal) => await backend.position?.(feed.name, { signal }))
-        if (!isPosition(position)) throw new StorageError('PROVIDER_ERROR')
+        const position = await this.#call((signal) => {
+          const request = async (): Promise<string> => {
+            const position = await backend.position?.(feed.name, { signal })
+            if (!isPosition(position)) throw new StorageError('PROVIDER_ERROR')
+            return position
+          }
+          return this.#shared === null ? request() : this.#shared.takePosition(feeds.connection, feed, request, signal)
+        })
         feeds.setPosition(feed, position, this.#now())
       } catch {
         feed.failedAt = this.#now()
@@ -232,7 +250,7 @@ export class Freshness {
   }
 
   /** Reads a feed, once for all readers. Never rejects. */
-  #check(feeds: ConnectionFeeds, feed: ScopeFeed, checkMs: number): Promise<Confirmation> {
+  #check(feeds: ConnectionFeeds, feed: ScopeFeed, checkMs: number, usableMs = checkMs): Promise<Confirmation> {
     if (feed.checking !== null) return feed.checking
     if (feed.isDropped || feed.position === null) return Promise.resolve('expired')
     // Soon after a failure, readers load their pages without another attempt.
@@ -240,11 +258,11 @@ export class Freshness {
     const run = async (): Promise<Confirmation> => {
       const startedAt = this.#now()
       try {
-        const outcome = await this.#call((signal) => this.#read(feeds, feed, signal))
+        const checkedAt = await this.#call((signal) => this.#readOrShare(feeds, feed, usableMs, signal))
         feed.failedAt = null
-        this.#record(feeds, outcome, startedAt)
-        if (outcome === 'lost') return 'expired'
-        feed.checkedAt = startedAt
+        if (checkedAt === null) return 'expired'
+        const now = this.#now()
+        if (feed.checkedAt === null || checkedAt.ageAt(now) < feed.checkedAt.ageAt(now)) feed.checkedAt = checkedAt
         return 'confirmed'
       } catch (error) {
         feed.failedAt = this.#now()
@@ -258,8 +276,32 @@ export class Freshness {
     return (feed.checking = this.#track(run()))
   }
 
-  /** Reads a feed to its end, and drops the pages that it names. */
-  async #read(feeds: ConnectionFeeds, feed: ScopeFeed, signal: AbortSignal): Promise<CheckOutcome> {
+  /** @returns when the feed was last read to its end; `null` if the position is lost */
+  #readOrShare(feeds: ConnectionFeeds, feed: ScopeFeed, usableMs: number, signal: AbortSignal): Promise<Moment | null> {
+    if (this.#shared === null) return this.#read(feeds, feed, signal)
+    const actions: FeedActions = {
+      apply: (changes) => {
+        this.#apply(feeds, feed, changes, true)
+      },
+      read: (changes) => this.#read(feeds, feed, signal, changes),
+      track: (work) => void this.#track(work)
+    }
+    return this.#shared.check(feeds.connection, feed, usableMs, actions, signal)
+  }
+
+  /**
+   * Reads a feed to its end, and drops the pages that it names.
+   *
+   * @param changes receives what was read
+   * @returns when the read began; `null` if the position is lost
+   */
+  async #read(
+    feeds: ConnectionFeeds,
+    feed: ScopeFeed,
+    signal: AbortSignal,
+    changes: Change[] = []
+  ): Promise<Moment | null> {
+    const startedAt = this.#now()
     const backend = await feeds.open()
     let count = 0
     for (let pages = 0; pages < MAX_FEED_PAGES && feed.position !== null; pages += 1) {
@@ -273,15 +315,23 @@ export class Freshness {
       // In one turn: a page that is loaded from here on is compared with what follows the new position.
       this.#apply(feeds, feed, new ChangeSet(feed.name, page.changes, this.#now()))
       feed.position = page.position
-      if (!page.hasMore) return count === 0 ? 'unchanged' : 'changes'
+      changes.push(...page.changes)
+      if (page.hasMore) continue
+      this.#record(feeds, count === 0 ? 'unchanged' : 'changes', startedAt)
+      return startedAt
     }
     feed.lose()
     this.#apply(feeds, feed, ChangeSet.ofEverything(feed.name, this.#now()))
-    return 'lost'
+    this.#record(feeds, 'lost', startedAt)
+    return null
   }
 
-  /** Drops the pages that changes name, and remembers the changes for pages that are being loaded. */
-  #apply(feeds: ConnectionFeeds, feed: ScopeFeed, changes: ChangeSet): void {
+  /**
+   * Drops the pages that changes name, and remembers the changes for pages that are being loaded.
+   *
+   * @param isLocal another instance has read them, and has begun new generations of the folders
+   */
+  #apply(feeds: ConnectionFeeds, feed: ScopeFeed, changes: ChangeSet, isLocal = false): void {
     if (changes.count === 0 && !changes.isOfEverything) return
     const { cache } = this.#options
     const { id } = feeds.connection
@@ -290,12 +340,12 @@ export class Freshness {
     const named = changes.findNamed(pages)
     feeds.remember(changes, changes.readAt)
     if (changes.isOfUnknownItem) feed.doubts += 1
-    this.#recordDropped(
-      feeds,
-      changes.isOfEverything
-        ? cache.invalidateConnection(id)
-        : cache.invalidateFoldersOf(slots.filter((_slot, at) => named.has(pages[at] as ComparablePage)))
-    )
+    const dropped = slots.filter((_slot, at) => named.has(pages[at] as ComparablePage))
+    const drop = (): number => {
+      if (changes.isOfEverything) return isLocal ? cache.dropConnection(id) : cache.invalidateConnection(id)
+      return isLocal ? cache.dropFoldersOf(dropped) : cache.invalidateFoldersOf(dropped)
+    }
+    this.#recordDropped(feeds, drop())
   }
 
   /** Checks the mark of a page's folder, once for all readers. Never rejects. */

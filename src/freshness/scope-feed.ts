@@ -23,6 +23,10 @@ export class ScopeFeed {
   /** Incremented by each change of an item that the provider does not name. */
   doubts = 0
   isDropped = false
+  /** The last link of the shared record that was applied here; `null` if the feed was never shared. */
+  link: string | null = null
+  /** The last link of the shared record whose position the provider no longer knows. */
+  lostLink: string | null = null
   /** The position that is being taken, and the check in flight: each serves all that wait for it. */
   positioning: Promise<void> | null = null
   checking: Promise<Confirmation> | null = null

@@ -8,6 +8,7 @@ import { type RedisClient, RedisGate, UNAVAILABLE } from './gate.ts'
 import { Generations } from './generations.ts'
 import { PageBudget } from './page-budget.ts'
 import { PageLock } from './page-lock.ts'
+import { RedisRecords } from './shared-records.ts'
 
 export interface SharedPagesOptions {
   readonly redis: RedisClient
@@ -59,6 +60,7 @@ type LookupResult = SharedPage | null | typeof NOT_SHARED | typeof UNAVAILABLE
 
 /** Shares pages through Redis, sealed together with the time of their load, under names that reveal nothing. */
 export class SharedPages implements SharedTier {
+  readonly records: RedisRecords
   readonly #options: SharedPagesOptions
   readonly #gate: RedisGate
   readonly #generations: Generations
@@ -83,6 +85,12 @@ export class SharedPages implements SharedTier {
         this.#generations.storePending()
         onRecovered()
       }
+    })
+    this.records = new RedisRecords({
+      gate: this.#gate,
+      sealer: options.sealer,
+      clock,
+      nameOf: (kind, key) => this.#nameOf(kind, key)
     })
     const nameOf = (scope: string): string => this.#nameOf('generation', scope)
     this.#generations = new Generations({
@@ -215,7 +223,7 @@ export class SharedPages implements SharedTier {
     return { bytes, ageMs: Math.max(0, ageMs) }
   }
 
-  #nameOf(kind: 'page' | 'lock' | 'generation', value: string): string {
+  #nameOf(kind: 'page' | 'lock' | 'generation' | 'record', value: string): string {
     return `${PREFIX}${kind}:${this.#options.sealer.deriveName(value)}`
   }
 }

@@ -1,0 +1,176 @@
+import type { SharedLock, SharedRecords } from '../cache/shared-tier.ts'
+import type { Change } from '../core/change-feed.ts'
+import type { Connection } from '../core/connection.ts'
+import { type Clock, Moment, sleep } from '../core/time.ts'
+import { ChangeSet } from './change-set.ts'
+import {
+  changesAfter,
+  createRecord,
+  decodeRecord,
+  encodeRecord,
+  extendRecord,
+  type FeedRecord,
+  headOf,
+  recordKey
+} from './feed-record.ts'
+import type { ScopeFeed } from './scope-feed.ts'
+
+/** For about one second a check waits for that of another instance. Then it goes on by itself. */
+const POLL_INTERVAL_MS = 25
+const MAX_POLLS = 40
+
+export interface SharedFeedsOptions {
+  readonly records: SharedRecords
+  readonly clock: Clock
+}
+
+/** What a check does in its own instance. */
+export interface FeedActions {
+  /** Drops the pages that changes name in this instance only. */
+  readonly apply: (changes: ChangeSet) => void
+  /**
+   * Reads the feed to its end, and drops the pages that the changes name.
+   *
+   * @param changes receives what was read
+   * @returns when the read began; `null` if the position is lost
+   */
+  readonly read: (changes?: Change[]) => Promise<Moment | null>
+  /** Receives background work. */
+  readonly track: (work: Promise<void>) => void
+}
+
+interface StoredRecord {
+  readonly record: FeedRecord
+  /** Milliseconds since the feed was last read to its end. */
+  readonly ageMs: number
+}
+
+/**
+ * One feed for all instances (docs/decisions/0053): the one that reads it tells the others when, and what has changed.
+ * The record may be lost, or overwritten by an instance that was paused. Then others do not find the link that they
+ * remember, and drop their pages.
+ */
+export class SharedFeeds {
+  readonly #options: SharedFeedsOptions
+
+  constructor(options: SharedFeedsOptions) {
+    this.#options = options
+  }
+
+  /** Adopts the position of the record: an older one is as good. Without a record requests one, and stores it. */
+  async takePosition(
+    connection: Connection,
+    feed: ScopeFeed,
+    request: () => Promise<string>,
+    signal: AbortSignal
+  ): Promise<string> {
+    const { records, clock } = this.#options
+    const key = recordKey(connection, feed.name)
+    const adopt = (found: StoredRecord | null | 'unavailable'): string | null => {
+      // After the timeout another attempt may have begun.
+      signal.throwIfAborted()
+      if (found === null || found === 'unavailable' || headOf(found.record) === feed.lostLink) return null
+      feed.link = headOf(found.record)
+      return found.record.position
+    }
+    const found = await this.#find(key)
+    const adopted = adopt(found)
+    if (adopted !== null) return adopted
+    feed.link = null
+    const startedAt = new Moment(clock)
+    const position = await request()
+    if (found === 'unavailable') return position
+    const record = createRecord(position)
+    if (await records.write(key, encodeRecord(record), startedAt, found === null)) {
+      signal.throwIfAborted()
+      feed.link = headOf(record)
+      return position
+    }
+    // Another instance was faster.
+    return adopt(await this.#find(key)) ?? position
+  }
+
+  /**
+   * Applies what other instances have read and, unless that is recent, reads the feed for all of them.
+   *
+   * @param usableMs how old the check of another instance may be
+   * @returns when the feed was last read to its end; `null` if the position is lost
+   */
+  async check(
+    connection: Connection,
+    feed: ScopeFeed,
+    usableMs: number,
+    actions: FeedActions,
+    signal: AbortSignal
+  ): Promise<Moment | null> {
+    const { records, clock } = this.#options
+    const key = recordKey(connection, feed.name)
+    let lock: SharedLock | null = null
+    try {
+      for (let polls = 0; ; polls += 1) {
+        // Once more under the lock: another instance may have stored it between the last read and the lock.
+        const found = await this.#synchronize(key, feed, actions, signal)
+        if (found === 'unavailable') return await actions.read()
+        if (found !== null && found.ageMs < usableMs) return new Moment(clock, found.ageMs)
+        if (lock !== null || polls >= MAX_POLLS) {
+          return await this.#readForAll(key, feed, found?.record ?? null, actions, signal)
+        }
+        const acquired = await records.lock(key)
+        if (acquired === 'unavailable') return await actions.read()
+        lock = acquired
+        if (lock === null) await sleep(POLL_INTERVAL_MS, signal)
+      }
+    } finally {
+      if (lock !== null) actions.track(lock.release())
+    }
+  }
+
+  /** Reads the feed from the position of the record, to which this instance was just synchronised, and extends it. */
+  async #readForAll(
+    key: string,
+    feed: ScopeFeed,
+    record: FeedRecord | null,
+    actions: FeedActions,
+    signal: AbortSignal
+  ): Promise<Moment | null> {
+    const changes: Change[] = []
+    const checkedAt = await actions.read(changes)
+    if (checkedAt === null || feed.position === null) {
+      // Its position is not adopted again.
+      if (record !== null) feed.lostLink = headOf(record)
+      return null
+    }
+    // Without a record the position may be ahead of what others have applied: a new chain, which none of them knows.
+    const next = record === null ? createRecord(feed.position) : extendRecord(record, feed.position, changes)
+    const isStored = await this.#options.records.write(key, encodeRecord(next), checkedAt, record === null)
+    signal.throwIfAborted()
+    if (isStored) feed.link = headOf(next)
+    return checkedAt
+  }
+
+  /** Applies the changes of the record that are not known here, in one turn. */
+  async #synchronize(
+    key: string,
+    feed: ScopeFeed,
+    { apply }: FeedActions,
+    signal: AbortSignal
+  ): Promise<StoredRecord | null | 'unavailable'> {
+    const found = await this.#find(key)
+    signal.throwIfAborted()
+    if (found === null || found === 'unavailable') return found
+    const { record } = found
+    const changes = changesAfter(record, feed.link)
+    const now = new Moment(this.#options.clock)
+    apply(changes === null ? ChangeSet.ofEverything(feed.name, now) : new ChangeSet(feed.name, changes, now))
+    feed.position = record.position
+    feed.link = headOf(record)
+    return found
+  }
+
+  async #find(key: string): Promise<StoredRecord | null | 'unavailable'> {
+    const found = await this.#options.records.read(key)
+    if (found === null || found === 'unavailable') return found
+    const record = decodeRecord(found.bytes)
+    return record && { record, ageMs: found.ageMs }
+  }
+}

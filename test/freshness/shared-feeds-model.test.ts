@@ -1,0 +1,159 @@
+import fc from 'fast-check'
+import { randomBytes } from 'node:crypto'
+import t from 'tap'
+import { createBytesSealer } from '../../src/crypto/bytes-sealer.ts'
+import { createKeyRing } from '../../src/crypto/key-ring.ts'
+import { RedisGate } from '../../src/redis/gate.ts'
+import { RedisRecords } from '../../src/redis/shared-records.ts'
+import { type CallFate, ChangingCloud, contentText, MISSING } from '../support/listing/changing-cloud.ts'
+import { createTestListing } from '../support/listing/listing.ts'
+import { MemoryRedis } from '../support/redis/memory-redis.ts'
+import { ManualClock } from '../support/time/clock.ts'
+import { nextTurn } from '../support/time/deferred.ts'
+
+/** A million schedules take hours. */
+const LONG = { timeout: 7_200_000 }
+const CHECK_MS = 15_000
+const FEED_LAG_MS = 5_000
+const FOLDERS = ['a', null, 'b', 'c']
+const PARENTS = ['root', 'a', 'b', 'c']
+const ITEMS = ['f1', 'f2', 'f3', 'f5', 'c', 'b']
+
+const keyRing = createKeyRing({ current: 'k', keys: { k: randomBytes(32).toString('base64') } })
+
+/** Locks are always granted, as to instances that were paused: every check may overlap with others. */
+class LocklessRedis extends MemoryRedis {
+  override set(key: string, value: string | Buffer, unit: 'PX', ms: number, condition?: 'NX'): Promise<unknown> {
+    if (key.includes(':lock:')) return Promise.resolve('OK')
+    return super.set(key, value, unit, ms, condition)
+  }
+}
+
+interface Schedule {
+  readonly steps: readonly number[]
+  /** Of the calls in their order, again and again. */
+  readonly fates: readonly CallFate[]
+}
+
+function decoder(code: number): (options: number) => number {
+  let rest = code
+  return (options) => {
+    const chosen = rest % options
+    rest = Math.floor(rest / options)
+    return chosen
+  }
+}
+
+const code = fc.nat({ max: 2 ** 31 - 1 })
+const fate: fc.Arbitrary<CallFate> = code.map((code) => {
+  const choose = decoder(code)
+  return { isHeld: choose(6) === 0, hasFailed: choose(4) === 0, lag: choose(10) / 10 }
+})
+const schedule: fc.Arbitrary<Schedule> = fc.record({
+  steps: fc.array(code, { minLength: 10, maxLength: 60, size: 'max' }),
+  fates: fc.array(fate, { minLength: 1, maxLength: 20, size: 'max' })
+})
+
+const totals = { covered: 0, hits: 0, shared: 0, dropped: 0 }
+
+async function run({ steps, fates }: Schedule): Promise<void> {
+  const clock = new ManualClock()
+  const redis = new LocklessRedis(clock)
+  let calls = 0
+  const rules = { style: 'ids' as const, feedLagMs: FEED_LAG_MS, listLagMs: 0, hasRootId: true }
+  const cloud = new ChangingCloud(
+    rules,
+    () => clock.date(),
+    () => fates[calls++ % fates.length]!
+  )
+  const instances = [0, 1, 2].map(() => {
+    const gate = new RedisGate({
+      redis,
+      responseTimeoutMs: 1_000,
+      clock,
+      onUnavailable: () => {},
+      onRecovered: () => {}
+    })
+    const records = new RedisRecords({
+      gate,
+      sealer: createBytesSealer(keyRing, 'test'),
+      clock,
+      nameOf: (kind, key) => `:${kind}:${key}`
+    })
+    const listing = createTestListing({
+      clock,
+      leaseMs: 1_000_000_000,
+      hasReadAhead: false,
+      freshness: { checkMsOf: () => CHECK_MS, records }
+    })
+    listing.connections.add({ id: 'connection' })
+    const { listFolder, ...feed } = cloud.backend()
+    Object.assign(listing.backend, feed, { list: listFolder })
+    return listing
+  })
+
+  const failures: string[] = []
+  const readFolder = async (at: number, folderId: string | null): Promise<void> => {
+    const begunAt = clock.date()
+    let content: string
+    let boundMs = 60_000
+    try {
+      const { body, isCovered, status } = await instances[at]!.list({ folderId })
+      content = contentText(body.entries.map(({ name }) => name))
+      if (isCovered) {
+        totals.covered += 1
+        boundMs = CHECK_MS + FEED_LAG_MS
+      }
+      if (status.outcome === 'hit') totals.hits += 1
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'FOLDER_NOT_FOUND') throw error
+      content = MISSING
+    }
+    const valid = cloud.contentsSince(folderId, begunAt - boundMs)
+    if (!valid.has(content)) failures.push(`${at} ${folderId}: "${content}"; valid: "${[...valid].join('", "')}"`)
+  }
+
+  const reads: Promise<void>[] = []
+  const saved: (typeof redis.values)[] = []
+  for (const step of steps) {
+    const choose = decoder(step)
+    const action = choose(24)
+    if (action < 11) reads.push(readFolder(choose(3), FOLDERS[choose(FOLDERS.length)]!))
+    else if (action < 14) cloud.put(ITEMS[choose(ITEMS.length)]!, PARENTS[choose(PARENTS.length)]!, choose(10) / 10)
+    else if (action < 15) cloud.remove(ITEMS[choose(ITEMS.length)]!, choose(2) === 0, choose(10) / 10)
+    else if (action < 19) clock.tick([1, 1_000, 4_000, 8_000, 16_000][choose(5)]!)
+    else if (action < 21) cloud.release(1)
+    else if (action < 22) {
+      const what = choose(3)
+      if (what === 0) redis.values.clear()
+      else if (what === 1) saved.push(new Map(redis.values))
+      // What an instance that was paused would write.
+      else for (const [key, value] of saved.pop() ?? []) redis.values.set(key, value)
+    } else if (action < 23) redis.mode = redis.mode === 'up' ? 'fails' : 'up'
+    else if (choose(4) === 0) cloud.losePositions()
+    await settle()
+    if (failures.length > 0) throw new Error(failures.join('\n'))
+  }
+  let isDone = false
+  const all = Promise.all(reads).then(() => (isDone = true))
+  while (!(isDone as boolean)) {
+    cloud.release()
+    await nextTurn()
+  }
+  await all
+  if (failures.length > 0) throw new Error(failures.join('\n'))
+  totals.shared += redis.commands.filter((command) => command === 'getBuffer').length
+  totals.dropped += instances.reduce((sum, { counts }) => sum + counts.droppedByFeed, 0)
+}
+
+async function settle(): Promise<void> {
+  for (let turns = 0; turns < 3; turns += 1) await nextTurn()
+}
+
+t.test('instances that share a feed serve no covered listing that is older than promised', LONG, async (t) => {
+  const numRuns = Number(process.env.FRESHNESS_SCHEDULES ?? 2_000)
+  const seed = Number(process.env.FRESHNESS_SEED ?? Date.now() & 0x7fffffff)
+  t.comment(`FRESHNESS_SCHEDULES=${numRuns} FRESHNESS_SEED=${seed}`)
+  await fc.assert(fc.asyncProperty(schedule, run), { numRuns, seed })
+  for (const [what, count] of Object.entries(totals)) t.ok(count > numRuns / 100, `${what}: ${count}`)
+})
