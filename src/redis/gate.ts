@@ -99,8 +99,7 @@ export interface RedisClient {
   get(key: string): Promise<string | null>
   getBuffer(key: string): Promise<Buffer | null>
   pttl(key: string): Promise<number>
-  set(key: string, value: string | Buffer, unit: 'PX', ms: number): Promise<unknown>
-  set(key: string, value: string | Buffer, unit: 'PX', ms: number, condition: 'NX'): Promise<unknown>
+  set(key: string, value: string | Buffer, unit: 'PX', ms: number, condition?: 'NX'): Promise<unknown>
   eval(script: string, keys: number, ...args: string[]): Promise<unknown>
   ping(): Promise<unknown>
 }

@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { SharedRecord, SharedRecords } from '../../src/cache/shared-tier.ts'
 import type { Change, FeedPage } from '../../src/core/change-feed.ts'
-import { Moment } from '../../src/core/time.ts'
+import type { Moment } from '../../src/core/time.ts'
 import { changesAfter, createRecord, encodeRecord, extendRecord, headOf } from '../../src/freshness/feed-record.ts'
 import { entry, page } from '../support/backend/scripted-backend.ts'
 import { createTestListing } from '../support/listing/listing.ts'
@@ -51,21 +51,22 @@ function cluster(count = 2) {
   const records = new MemoryRecords(clock)
   const log: Change[] = []
   const calls = { position: 0, changes: 0 }
-  const hooks = { changes: async (result: FeedPage): Promise<FeedPage> => result }
+  const hooks = { before: async () => {}, changes: async (result: FeedPage): Promise<FeedPage> => result }
   let loaded = 0
   const instances = Array.from({ length: count }, () => {
     const listing = createTestListing({ clock, leaseMs: 1_000_000_000, freshness: { records } })
     listing.connections.add({ id: 'connection' })
     const invalidated: string[] = []
     const { cache } = listing
-    const { invalidateFoldersOf, invalidateConnection } = cache
+    const invalidateFoldersOf = cache.invalidateFoldersOf.bind(cache)
+    const invalidateConnection = cache.invalidateConnection.bind(cache)
     cache.invalidateFoldersOf = (slots) => {
       invalidated.push(...slots.map(({ folder }) => String(folder.folderId)))
-      return invalidateFoldersOf.call(cache, slots)
+      return invalidateFoldersOf(slots)
     }
     cache.invalidateConnection = (id) => {
       invalidated.push('*')
-      return invalidateConnection.call(cache, id)
+      return invalidateConnection(id)
     }
     listing.backend.list = async () => ({ ...page([entry(`x${(loaded += 1)}`)]), freshness: { scope: '' } })
     listing.backend.position = async () => {
@@ -74,6 +75,7 @@ function cluster(count = 2) {
     }
     listing.backend.changes = async (_scope, position) => {
       calls.changes += 1
+      await hooks.before()
       const changes = log.slice(Number(position))
       return await hooks.changes({ position: String(log.length), changes, hasMore: false })
     }
@@ -161,6 +163,30 @@ t.test('a link that was overwritten drops the pages of those that have applied i
   t.equal(await two.read('f'), 'x5 miss', 'its link is not in the chain')
   t.equal(await one.read('f'), 'x6 miss', 'the change was read again')
   t.equal(await three.read('f'), 'x7 miss')
+})
+
+t.test('a link that another one replaces, and that says more, is not taken for the same', async (t) => {
+  const { clock, records, log, hooks, instances } = cluster()
+  const [one, two] = instances as [(typeof instances)[0], (typeof instances)[0]]
+  records.hasLocks = false
+  for (const { read } of instances) await read('f')
+  clock.tick(15_000)
+  const paused = new Deferred<void>()
+  const begun = new Deferred<void>()
+  hooks.before = async () => {
+    begun.resolve()
+    await paused.promise
+  }
+  const reading = two.read('f')
+  await begun.promise
+  hooks.before = async () => {}
+  log.push(change('y'))
+  t.equal(await one.read('f'), 'x1 hit')
+  log.push(change('z', 'f'))
+  paused.resolve()
+  t.equal(await reading, 'x3 miss', 'both began at the same link')
+  clock.tick(15_000)
+  t.equal(await one.read('f'), 'x4 miss')
 })
 
 t.test('readers go on without the records, and with new ones if they are lost', async (t) => {
