@@ -10,6 +10,8 @@ export interface Exceptions {
   readonly hidesDotFiles?: string
   /** Listings have no versions. Downloads have them, and they are valid for conditional replacements. */
   readonly listsNoVersions?: string
+  /** The page of the root is not covered. Without it, a folder above a change looks as if it had moved. */
+  readonly rootIsNotCovered?: string
 }
 
 /** Changes that another client of the service makes, by path. A path without `/` at its end; the root is `''. */
@@ -18,10 +20,20 @@ export interface OtherClient {
   readonly move: (path: string, folder: string) => void | Promise<void>
   /** Deletes it permanently, with its content. */
   readonly remove: (path: string) => void | Promise<void>
-  /** Moves it to the trash. Absent if the service has none. */
-  readonly trash?: (path: string) => void | Promise<void>
-  /** Makes the positions of all feeds expire. Absent if the service has no positions that can. */
-  readonly losePositions?: () => void
+  /** Moves it to the trash. The same as `remove` if the API of the service has one operation for both. */
+  readonly trash: (path: string) => void | Promise<void>
+  /** Makes all positions and marks expire. `null`: they never do. */
+  readonly losePositions: (() => void) | null
+  /** Limits the number of changes on a page of the feed. `null`: the service does not report single changes. */
+  readonly limitFeedPages: ((changes: number) => void) | null
+  /** Adds a scope that is not the root's, such as a shared drive. `null`: the provider has one scope. */
+  readonly addScope: (() => OtherScope) | null
+}
+
+export interface OtherScope {
+  /** The backend's id of its top folder. */
+  readonly folderId: string
+  readonly addFile: (name: string) => void | Promise<void>
 }
 
 /** The setup of a provider's harness for one test. */
@@ -33,7 +45,7 @@ export interface OpenedBackend {
    * folder.
    */
   readonly seed: (files: Readonly<Record<string, string | Buffer>>) => Promise<void>
-  /** For backends that report changes. */
+  /** Present exactly if the backend reports changes. */
   readonly otherClient?: OtherClient
   /** Whether the service stores names in NFC, regardless of their original form. */
   readonly normalizesNames?: true

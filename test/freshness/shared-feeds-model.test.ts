@@ -60,7 +60,15 @@ async function run({ steps, fates }: Schedule): Promise<void> {
   const clock = new ManualClock()
   const redis = new LocklessRedis(clock)
   let calls = 0
-  const rules = { style: 'ids' as const, feedLagMs: FEED_LAG_MS, listLagMs: 0, hasRootId: true }
+  const rules = {
+    style: 'ids' as const,
+    feedLagMs: FEED_LAG_MS,
+    listLagMs: 0,
+    hasRootId: true,
+    log: 'states' as const,
+    repeatsAncestors: false,
+    showsInherited: false
+  }
   const cloud = new ChangingCloud(
     rules,
     () => clock.date(),

@@ -7,7 +7,7 @@ import type { FakeBoxNode } from '../../fakes/box/node.ts'
 import { TEST_SPOOL } from '../../support/backend/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
 import { validTokens } from '../../support/app/tokens.ts'
-import { type Harness, type OpenedBackend, seedTree } from '../harness.ts'
+import { type Harness, nodeAt, type OpenedBackend, seedTree } from '../harness.ts'
 import { chunkedStream, upload } from '../suite/uploads.ts'
 
 /** Access tokens that are valid and never expire. */
@@ -24,6 +24,7 @@ export async function openBox(
   t.teardown(() => egress.close())
   const { url: api, uploadUrl, contentUrl } = fake
   const server = { issuer: api, authorizationEndpoint: `${api}/auth`, tokenEndpoint: `${api}/token` }
+  const at = (path: string) => nodeAt<FakeBoxNode>(fake.tree, path)
   const provider = box({
     api,
     upload: uploadUrl,
@@ -34,6 +35,27 @@ export async function openBox(
   return {
     backend: await provider.open({ accessTokens, egress, timeouts, spool: TEST_SPOOL }),
     seed: seedTree(fake.tree, ({ type }: FakeBoxNode) => type === 'folder'),
+    otherClient: {
+      rename: (path, name) => {
+        fake.tree.rename(at(path), name)
+      },
+      move: (path, folder) => {
+        fake.tree.move(at(path), at(folder))
+      },
+      remove: (path) => {
+        fake.tree.remove(at(path))
+      },
+      trash: (path) => {
+        fake.tree.trash(at(path))
+      },
+      losePositions: () => {
+        fake.events.losePositions()
+      },
+      limitFeedPages: (changes) => {
+        fake.knobs.eventPageLimit = changes
+      },
+      addScope: null
+    },
     busy: () => fake.busy(),
     missing: { folder: `folder:${fake.tree.newId()}`, file: `file:${fake.tree.newId()}` }
   }

@@ -47,6 +47,18 @@ export async function openGoogleDrive(
       },
       losePositions: () => {
         fake.journal.losePositions()
+      },
+      limitFeedPages: (changes) => {
+        fake.knobs.pageLimit = changes
+      },
+      addScope: () => {
+        const drive = fake.tree.addDrive('Team')
+        return {
+          folderId: drive.id,
+          addFile: (name) => {
+            fake.tree.addFile({ name, parent: drive })
+          }
+        }
       }
     },
     busy: () => fake.busy(),

@@ -1,6 +1,7 @@
 import type { Test } from 'tap'
 import { provider } from '../../../src/providers/nextcloud/index.ts'
 import { FAKE_APP_PASSWORD, FAKE_NEXTCLOUD_LOGIN, FakeNextcloud } from '../../fakes/nextcloud/fake-nextcloud.ts'
+import { parentOf } from '../../fakes/dav/tree.ts'
 import { openEgress } from '../../support/backend/egress.ts'
 import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
 import type { Harness, OpenedBackend } from '../harness.ts'
@@ -18,10 +19,31 @@ export async function openNextcloud(t: Test, fake: FakeNextcloud): Promise<Opene
     seed: async (files) => {
       seedTree(fake.tree, files)
     },
+    otherClient: {
+      rename: (path, name) => {
+        fake.tree.move(path, inFolder(parentOf(path), name))
+      },
+      move: (path, folder) => {
+        fake.tree.move(path, inFolder(folder, path.slice(path.lastIndexOf('/') + 1)))
+      },
+      remove: (path) => {
+        fake.tree.delete(path)
+      },
+      trash: (path) => {
+        fake.tree.delete(path)
+      },
+      losePositions: null,
+      limitFeedPages: null,
+      addScope: null
+    },
     normalizesNames: true,
     busy: () => fake.dav.busy(),
     missing: { folder: 'no such folder/', file: 'no such file' }
   }
+}
+
+function inFolder(folder: string, name: string): string {
+  return folder === '' ? name : `${folder}/${name}`
 }
 
 export const harness: Harness = {

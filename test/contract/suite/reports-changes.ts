@@ -3,7 +3,7 @@ import { ROOT_SCOPE } from '../../../src/core/change-feed.ts'
 import { rejectionOf } from '../../support/rejection.ts'
 import type { OpenedBackend, OtherClient } from '../harness.ts'
 import { callOptions, type Open } from './arrange.ts'
-import { WatchedPages } from './watched-pages.ts'
+import { FolderReaders } from './folder-readers.ts'
 
 const FILES = {
   'a/one.txt': '1',
@@ -22,7 +22,10 @@ interface Scenario {
   readonly change: (opened: OpenedBackend, other: OtherClient) => void | Promise<void>
   /** The pages that must be loaded again. */
   readonly changed: readonly string[]
-  /** The pages that must not. Others may: a mark of a folder may change with its descendants. */
+  /**
+   * The pages that must not. Others may: a mark of a folder may change with its descendants, and nothing is known of the
+   * pages below a folder that has moved or disappeared.
+   */
   readonly unchanged: readonly string[]
 }
 
@@ -61,7 +64,7 @@ const SCENARIOS: readonly Scenario[] = [
     name: 'a renamed folder',
     change: (_opened, { rename }) => rename('a/inner', 'renamed'),
     changed: ['a'],
-    unchanged: ['b', 'unrelated']
+    unchanged: []
   },
   {
     name: 'a file that was moved in',
@@ -91,7 +94,7 @@ const SCENARIOS: readonly Scenario[] = [
     name: 'a folder that was moved between two folders',
     change: (_opened, { move }) => move('a/inner', 'b'),
     changed: ['a', 'b'],
-    unchanged: ['unrelated']
+    unchanged: []
   },
   {
     name: 'a folder that was moved in',
@@ -109,19 +112,19 @@ const SCENARIOS: readonly Scenario[] = [
     name: 'a deleted folder',
     change: (_opened, { remove }) => remove('a'),
     changed: ['', 'a', 'a/inner'],
-    unchanged: ['b', 'unrelated']
+    unchanged: []
   },
   {
     name: 'a file in the trash',
-    change: (_opened, { trash, remove }) => (trash ?? remove)('a/inner/deep.txt'),
+    change: (_opened, { trash }) => trash('a/inner/deep.txt'),
     changed: ['a/inner'],
     unchanged: ['b', 'unrelated']
   },
   {
     name: 'a folder in the trash',
-    change: (_opened, { trash, remove }) => (trash ?? remove)('a'),
+    change: (_opened, { trash }) => trash('a'),
     changed: ['', 'a', 'a/inner'],
-    unchanged: ['b', 'unrelated']
+    unchanged: []
   },
   {
     name: 'several changes of one file',
@@ -134,23 +137,46 @@ const SCENARIOS: readonly Scenario[] = [
     unchanged: ['a/inner', 'unrelated']
   },
   {
-    name: 'many changes at once',
-    change: ({ seed }) => seed(Object.fromEntries(Array.from({ length: 2100 }, (_, index) => [`b/${index}.txt`, 'x']))),
+    name: 'changes on several pages of the feed',
+    change: async ({ seed }, { limitFeedPages }) => {
+      limitFeedPages?.(200)
+      await seed(manyFiles(600))
+    },
     changed: ['b'],
     unchanged: ['a', 'a/inner', 'unrelated']
+  },
+  {
+    name: 'more changes than a check reads',
+    change: ({ seed }) => seed(manyFiles(2100)),
+    changed: ['b'],
+    unchanged: []
   }
 ]
 
-/** Tests what a cache needs to know: for each change, which pages must be loaded again. */
+function manyFiles(count: number): Record<string, string> {
+  return Object.fromEntries(Array.from({ length: count }, (_, index) => [`b/${index}.txt`, 'x']))
+}
+
+/** Tests with the cache of the plugin that readers see each change after one check, and that other pages stay cached. */
 export function reportsChanges(t: Test, open: Open): void {
   t.test('the methods of the feed exist exactly if changes are supported', async (t) => {
-    const { backend } = await open(t)
+    const { backend, exceptions } = await open(t)
     const { changes: ability = 'unsupported' } = backend.capabilities
     const hasFeed = backend.position !== undefined
     t.equal(backend.changes !== undefined, hasFeed, 'positions and changes belong together')
     t.equal(hasFeed || backend.isCurrent !== undefined, ability !== 'unsupported')
     const { freshness = null } = await backend.listFolder(null, { ...callOptions(), limit: 10 })
-    t.equal(freshness !== null, ability !== 'unsupported', 'the root is covered')
+    const isCovered = ability !== 'unsupported' && exceptions?.rootIsNotCovered === undefined
+    t.equal(freshness !== null, isCovered, 'whether the root is covered')
+  })
+
+  t.test('the harness has all that the tests of changes need', async (t) => {
+    const { backend, otherClient } = await open(t)
+    const { changes: ability = 'unsupported' } = backend.capabilities
+    t.equal(otherClient !== undefined, ability !== 'unsupported')
+    if (ability !== 'native' || otherClient === undefined) return
+    t.not(otherClient.losePositions, null, 'the positions of a feed can be lost')
+    t.not(otherClient.limitFeedPages, null, 'a feed has pages')
   })
 
   t.test('an aborted signal ends the calls of the feed with its reason', async (t) => {
@@ -166,61 +192,128 @@ export function reportsChanges(t: Test, open: Open): void {
     }
   })
 
-  for (const { name, change, changed, unchanged } of SCENARIOS) {
-    t.test(`the pages that must be loaded again after ${name}`, async (t) => {
-      const opened = await open(t)
-      const { otherClient } = opened
-      if (otherClient === undefined) return t.pass('there is no other client')
-      await opened.seed(FILES)
-      const pages = await WatchedPages.load(opened.backend, WATCHED)
-      t.same(pages.uncovered(), [], 'every page is covered')
-      await change(opened, otherClient)
-      const first = await pages.changed({ keepPositions: true })
-      for (const path of changed) t.ok(first.includes(path), `/${path} has changed`)
-      for (const path of unchanged) t.notOk(first.includes(path), `/${path} has not changed`)
-      t.same(await pages.changed(), first, 'the same position leads to the same pages')
-      if (opened.backend.position !== undefined) {
-        const later = await WatchedPages.load(opened.backend, [''])
-        t.same(await later.changed(), [], 'a later position does not report it again')
-      }
-    })
+  const start = async (t: Test, folders = WATCHED) => {
+    const opened = await open(t)
+    const { backend, otherClient, seed, exceptions } = opened
+    const isPrecise = exceptions?.rootIsNotCovered === undefined
+    const paths = isPrecise ? folders : folders.filter((path) => path !== '')
+    // The harness has one if the backend reports changes, as the test above shows.
+    if (otherClient === undefined) return null
+    await seed(FILES)
+    const readers = await FolderReaders.open(backend, paths)
+    await readers.load()
+    return { opened, otherClient, readers, isPrecise }
   }
 
-  t.test('a change while a page is loaded is reported from a position that was taken before', async (t) => {
-    const { backend, seed, otherClient } = await open(t)
-    if (otherClient === undefined || backend.position === undefined) return t.pass('there are no positions')
-    await seed(FILES)
-    const pages = await WatchedPages.load(backend, ['a', 'b'])
-    const loading = WatchedPages.load(backend, ['a'])
-    await seed({ 'a/new.txt': 'new' })
-    const loaded = await loading
-    t.ok((await pages.changed()).includes('a'))
-    t.same(
-      (await loaded.changed()).filter((path) => path !== 'a'),
-      []
-    )
+  for (const { name, change, changed, unchanged } of SCENARIOS) {
+    t.test(`readers see ${name} after one check`, async (t) => {
+      const started = await start(t)
+      if (started === null) return
+      const { opened, otherClient, readers, isPrecise } = started
+      const before = await readers.readAll()
+      for (const [path, page] of before) t.ok(page.isCovered && page.isHit, `/${path} is covered and cached`)
+      await change(opened, otherClient)
+      readers.expire()
+      const after = await readers.readAll()
+      for (const path of changed.filter((path) => before.has(path))) {
+        t.not(after.get(path)?.content, before.get(path)?.content, `/${path} has changed`)
+      }
+      if (isPrecise) for (const path of unchanged) t.ok(after.get(path)?.isHit, `/${path} is still cached`)
+      await showsProvider(t, readers, after)
+      readers.expire()
+      for (const [path, page] of await readers.readAll()) {
+        if (after.get(path)?.isCovered === true) t.ok(page.isHit, `/${path} is cached: no change is reported twice`)
+      }
+    })
+
+    if (changed.length === 0) continue
+    for (const isCheckedMeanwhile of [true, false]) {
+      const moment = isCheckedMeanwhile ? 'during a load and a check' : 'during a load, before a check'
+      t.test(`readers see ${name} ${moment}`, async (t) => {
+        const started = await start(t)
+        if (started === null) return
+        const { opened, otherClient, readers } = started
+        const loads = await Promise.all(
+          changed.filter((path) => readers.paths.includes(path)).map((path) => readers.hold(path))
+        )
+        await change(opened, otherClient)
+        if (isCheckedMeanwhile) {
+          readers.expire()
+          await readers.read('unrelated')
+        }
+        for (const { release } of loads) await release()
+        if (!isCheckedMeanwhile) readers.expire()
+        await showsProvider(t, readers, await readers.readAll())
+      })
+    }
+  }
+
+  t.test('changes of another scope, such as a shared drive, affect its pages alone', async (t) => {
+    const started = await start(t, ['a', 'b'])
+    const scope = started?.otherClient.addScope?.()
+    if (started === null || scope === undefined) return
+    const { opened, readers, isPrecise } = started
+    await scope.addFile('first.txt')
+    readers.addFolder('team', scope.folderId)
+    await readers.load()
+    const read = async () => {
+      readers.expire()
+      const pages = await readers.readAll()
+      await showsProvider(t, readers, pages)
+      for (const [path, page] of pages) t.ok(page.isCovered, `/${path} is covered`)
+      return readers.paths.filter((path) => pages.get(path)?.isHit === true)
+    }
+    // A new drive is itself a change, which has been read after this.
+    await read()
+    t.same(await read(), ['a', 'b', 'team'])
+    await scope.addFile('second.txt')
+    t.same(await read(), ['a', 'b'])
+    await opened.seed({ 'a/new.txt': 'new' })
+    const others = await read()
+    if (isPrecise) t.same(others, ['b', 'team'])
+    const load = await readers.hold('team')
+    await scope.addFile('third.txt')
+    await load.release()
+    t.same(await read(), ['a', 'b'])
   })
 
-  t.test('a lost position is reported, and a new one works', async (t) => {
-    const opened = await open(t)
-    const { backend, seed, otherClient } = opened
-    if (otherClient?.losePositions === undefined) return t.pass('positions do not expire')
-    await seed(FILES)
-    const pages = await WatchedPages.load(backend, WATCHED)
+  t.test('after a lost position, all pages are loaded again, and later changes are reported', async (t) => {
+    const started = await start(t)
+    if (started === null || started.otherClient.losePositions === null) return
+    const { otherClient, readers } = started
     await otherClient.rename('a/one.txt', 'uno.txt')
-    otherClient.losePositions()
-    t.equal(await backend.changes?.(ROOT_SCOPE, pages.positionOf(ROOT_SCOPE), callOptions()), 'lost')
-    const renewed = await WatchedPages.load(backend, WATCHED)
-    t.same(await renewed.changed(), [])
+    otherClient.losePositions?.()
+    readers.expire()
+    await showsProvider(t, readers, await readers.readAll())
+    t.ok(readers.outcomes.some((outcome) => outcome === 'lost' || outcome === 'changes'))
+    await readers.load()
+    readers.expire()
+    for (const [path, page] of await readers.readAll()) t.ok(page.isHit, `/${path} is confirmed again`)
+    const load = await readers.hold('a')
     await otherClient.rename('a/uno.txt', 'one.txt')
-    t.ok((await renewed.changed()).includes('a'))
+    otherClient.losePositions?.()
+    readers.expire()
+    await readers.read('unrelated')
+    await load.release()
+    await showsProvider(t, readers, await readers.readAll())
   })
 
   t.test('a position is text of at most 4,096 characters', async (t) => {
     const { backend } = await open(t)
-    if (backend.position === undefined) return t.pass('there are no positions')
+    if (backend.position === undefined) return
     const position = await backend.position(ROOT_SCOPE, callOptions())
     t.type(position, 'string')
     t.ok(position.length > 0 && position.length <= 4096)
   })
+}
+
+/** Tests that readers get the content that the provider has now. */
+async function showsProvider(
+  t: Test,
+  readers: FolderReaders,
+  pages: Awaited<ReturnType<FolderReaders['readAll']>>
+): Promise<void> {
+  for (const [path, { content }] of pages) {
+    t.ok(content === (await readers.contentOf(path)), `/${path} is shown as it is`)
+  }
 }

@@ -33,6 +33,8 @@ export class FakeBoxEvents {
   readonly #channels = new Map<string, number>()
   /** The number of pages after the last event, each of which has a position of its own. */
   #extraPages = 0n
+  /** Positions of earlier events are invalid. */
+  #lostEvents = 0
 
   constructor(knobs: FakeBoxKnobs, now: () => Date) {
     this.#knobs = knobs
@@ -43,6 +45,12 @@ export class FakeBoxEvents {
   record(type: string, node?: FakeBoxNode): void {
     const id = randomBytes(20).toString('hex')
     this.#events.push({ id, type, node: node && { ...node }, time: this.#now() })
+  }
+
+  /** Makes all positions invalid that were returned so far. */
+  losePositions(): void {
+    this.record('ITEM_PREVIEW')
+    this.#lostEvents = this.#events.length
   }
 
   /** Handles `GET /events`. */
@@ -96,7 +104,9 @@ export class FakeBoxEvents {
 
   /** Returns the index of the first event from a position on. */
   #indexOf(position: string): number {
-    if (!/^\d{1,19}$/.test(position)) {
+    const isNumber = /^\d{1,19}$/.test(position)
+    const isLost = isNumber && BigInt(position) < FIRST_POSITION + STEP * BigInt(this.#lostEvents)
+    if (!isNumber || (position !== '0' && isLost)) {
       const message = `Invalid value '${position}'.`
       throw new BoxFailure({ code: 'bad_request', contextInfo: invalidParameter('stream_position', message) })
     }

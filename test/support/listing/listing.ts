@@ -1,5 +1,5 @@
 import type { Listing } from '../../../src/core/entry.ts'
-import type { PageParameters } from '../../../src/core/backend.ts'
+import type { PageParameters, StorageBackend } from '../../../src/core/backend.ts'
 import type { Metrics } from '../../../src/core/telemetry.ts'
 import type { TextSealer } from '../../../src/core/stores.ts'
 import type { ProviderDefinition } from '../../../src/core/provider.ts'
@@ -47,6 +47,8 @@ export interface ListingOptions {
   readonly onInvalidated?: (scope: InvalidatedScope) => void
   /** The provider's rules for folder IDs. */
   readonly rules?: Pick<ProviderDefinition, 'checkFolderId'>
+  /** Default: opens the scripted backend. */
+  readonly open?: () => Promise<StorageBackend>
 }
 
 /** The use case with in-memory connections and a scripted backend. */
@@ -108,7 +110,7 @@ export function createTestListing(options: ListingOptions = {}) {
     providers: { getLoaded: () => rules, load: () => Promise.resolve(rules) },
     metrics: { listingLoaded: (...load) => loads.push(load) },
     cursors: new Cursors(sealer),
-    openConnection: () => Promise.resolve(backend)
+    openConnection: options.open ?? (() => Promise.resolve(backend))
   })
   const cached = (overrides: RequestOverrides = {}, parameters?: string) => {
     const { result } = listings.lookUp(listingRequest(overrides), parameters)

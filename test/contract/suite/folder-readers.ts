@@ -1,0 +1,137 @@
+import type { StorageBackend } from '../../../src/core/backend.ts'
+import type { Entry, EntryPage } from '../../../src/core/entry.ts'
+import { isStorageError } from '../../../src/errors.ts'
+import { createTestListing } from '../../support/listing/listing.ts'
+import { Deferred } from '../../support/time/deferred.ts'
+import { callOptions, find } from './arrange.ts'
+
+/** The interval of checks in {@link createTestListing}, in milliseconds. */
+const CHECK_MS = 15_000
+const LIMIT = 1000
+
+/** A load whose response has been received, and not returned. */
+interface HeldLoad {
+  readonly received: Deferred<void>
+  readonly released: Deferred<void>
+}
+
+/** Readers of folders of one connection, by path, through the cache of the plugin. */
+export class FolderReaders {
+  readonly #backend: StorageBackend
+  readonly #listing: ReturnType<typeof createTestListing>
+  /** By path; `null` is the root. */
+  readonly #folderIds = new Map<string, string | null>()
+  readonly #held = new Map<string | null, HeldLoad>()
+
+  private constructor(backend: StorageBackend) {
+    this.#backend = backend
+    const position = backend.position?.bind(backend)
+    const changes = backend.changes?.bind(backend)
+    const isCurrent = backend.isCurrent?.bind(backend)
+    const held: StorageBackend = {
+      provider: backend.provider,
+      capabilities: backend.capabilities,
+      listFolder: async (folderId, call) => {
+        const page = await backend.listFolder(folderId, call)
+        const load = this.#held.get(folderId)
+        load?.received.resolve()
+        await load?.released.promise
+        return page
+      },
+      stat: backend.stat.bind(backend),
+      download: backend.download.bind(backend),
+      account: backend.account.bind(backend),
+      ...(position && { position }),
+      ...(changes && { changes }),
+      ...(isCurrent && { isCurrent })
+    }
+    this.#listing = createTestListing({ leaseMs: 1_000_000_000, freshness: {}, open: async () => held })
+    this.#listing.connections.add()
+  }
+
+  static async open(backend: StorageBackend, paths: readonly string[]): Promise<FolderReaders> {
+    const readers = new FolderReaders(backend)
+    for (const path of paths) readers.addFolder(path, path === '' ? null : (await find(backend, path)).id)
+    return readers
+  }
+
+  addFolder(path: string, folderId: string | null): void {
+    this.#folderIds.set(path, folderId)
+  }
+
+  get paths(): string[] {
+    return [...this.#folderIds.keys()]
+  }
+
+  /** The outcomes of all checks. */
+  get outcomes(): string[] {
+    return this.#listing.checks.map(([, , outcome]) => outcome)
+  }
+
+  /** Loads all pages. The first load shows the scope of a page, whose position must precede the load that is cached. */
+  async load(paths: readonly string[] = this.paths): Promise<void> {
+    for (const path of [...paths, ...paths]) await this.read(path, true)
+  }
+
+  /** Lets the time between two checks pass. */
+  expire(): void {
+    this.#listing.clock.tick(CHECK_MS)
+  }
+
+  /** Begins to load a page. Resolves when the response has been received, which `release` returns to the reader. */
+  async hold(path: string): Promise<{ readonly release: () => Promise<void> }> {
+    const folderId = this.#folderId(path)
+    const load = { received: new Deferred<void>(), released: new Deferred<void>() }
+    this.#held.set(folderId, load)
+    const reading = this.read(path, true)
+    await load.received.promise
+    this.#held.delete(folderId)
+    const release = async () => {
+      load.released.resolve()
+      await reading
+    }
+    return { release }
+  }
+
+  async read(path: string, refresh = false) {
+    try {
+      const { body, status, isCovered } = await this.#listing.list({
+        folderId: this.#folderId(path),
+        limit: LIMIT,
+        refresh
+      })
+      return { content: toText(body), isHit: status.outcome === 'hit', isCovered }
+    } catch (error) {
+      if (!isStorageError(error)) throw error
+      return { content: error.code, isHit: false, isCovered: false }
+    }
+  }
+
+  async readAll() {
+    const pages = new Map<string, Awaited<ReturnType<FolderReaders['read']>>>()
+    for (const path of this.paths) pages.set(path, await this.read(path))
+    return pages
+  }
+
+  /** Returns the content of a folder at the provider. */
+  async contentOf(path: string): Promise<string> {
+    try {
+      return toText(await this.#backend.listFolder(this.#folderId(path), { ...callOptions(), limit: LIMIT }))
+    } catch (error) {
+      if (!isStorageError(error)) throw error
+      return error.code
+    }
+  }
+
+  #folderId(path: string): string | null {
+    const folderId = this.#folderIds.get(path)
+    if (folderId === undefined) throw new Error(`${path} is not read`)
+    return folderId
+  }
+}
+
+/** The listing of the cache has another order. */
+function toText({ folder, entries }: Pick<EntryPage, 'folder' | 'entries'>): string {
+  const byId = (a: Entry, b: Entry) => (a.id < b.id ? -1 : 1)
+  return JSON.stringify([folder, [...entries].sort(byId)])
+}
