@@ -1,5 +1,6 @@
 import createClient, { type Client, createFinalURL, createQuerySerializer, defaultPathSerializer } from 'openapi-fetch'
 import type { components, paths } from '../generated/openapi.ts'
+import { type FolderEvent, folderEvents } from './events.ts'
 
 type Schemas = components['schemas']
 
@@ -41,6 +42,42 @@ export interface Address {
 export interface CloudStorageClient extends Client<paths> {
   /** Returns the URL of a route, for a link or for another HTTP client. */
   urlOf(route: keyof paths, address?: Address): string
+  /**
+   * Watches up to 20 folders of a connection through one stream. Read the folders again after `open` and `changed`. The
+   * iteration ends when the server ends the stream, which it does at least every 15 minutes or so: begin a new one.
+   *
+   * ```ts
+   * for await (const event of client.watchFolders({ connection, folders: ['root'] }, { signal })) {
+   *   if (event.type === 'changed') await reload(event.folder)
+   * }
+   * ```
+   * @throws WatchError for an error response; the reason of `signal`; the error of `fetch` or of the connection
+   */
+  watchFolders(watched: WatchedFolders, options?: { readonly signal?: AbortSignal }): AsyncIterable<FolderEvent>
+}
+
+/** Folders of one connection. `root` is the root. */
+export interface WatchedFolders {
+  readonly connection: string
+  readonly folders: readonly string[]
+}
+
+/** The server has refused to watch the folders. */
+export class WatchError extends Error {
+  override readonly name = 'WatchError'
+  readonly status: number
+  /** The problem, or another body that a proxy has sent. */
+  readonly problem: Partial<Problem> | undefined
+  /** The Retry-After header in seconds, or `null` without one. */
+  readonly retryAfterSeconds: number | null
+
+  constructor(response: Response, problem: Partial<Problem> | undefined) {
+    super(`The folders cannot be watched: ${problem?.code ?? response.status}`)
+    this.status = response.status
+    this.problem = problem
+    const seconds = response.headers.get('retry-after') ?? ''
+    this.retryAfterSeconds = /^\d+$/.test(seconds) ? Number(seconds) : null
+  }
 }
 
 /**
@@ -55,21 +92,33 @@ export function createCloudStorageClient(options: CloudStorageClientOptions): Cl
   const { headers = {}, getHeaders, credentials, fetch: send } = options
   const baseUrl = options.baseUrl.replace(/\/$/, '')
   const querySerializer = createQuerySerializer()
+  const client = createClient<paths>({
+    baseUrl,
+    headers,
+    ...(credentials && { credentials }),
+    // Looked up for each request, since a page may replace it.
+    fetch: async (request) => {
+      for (const [name, value] of Object.entries((await getHeaders?.()) ?? {})) request.headers.set(name, value)
+      return (send ?? fetch)(request)
+    }
+  })
   return {
-    ...createClient<paths>({
-      baseUrl,
-      headers,
-      ...(credentials && { credentials }),
-      // Looked up for each request, since a page may replace it.
-      fetch: async (request) => {
-        for (const [name, value] of Object.entries((await getHeaders?.()) ?? {})) request.headers.set(name, value)
-        return (send ?? fetch)(request)
-      }
-    }),
+    ...client,
+    async *watchFolders({ connection, folders }, { signal } = {}) {
+      const { data, error, response } = await client.GET('/events', {
+        params: { query: { connection, folder: [...folders] } },
+        headers: { accept: 'text/event-stream' },
+        parseAs: 'stream',
+        ...(signal && { signal })
+      })
+      if (!response.ok) throw new WatchError(response, typeof error === 'object' ? error : undefined)
+      yield* folderEvents(data ?? null)
+    },
     urlOf: (route, params = {}) =>
       createFinalURL(route, { baseUrl, params, querySerializer, pathSerializer: defaultPathSerializer })
   }
 }
 
 export type { components, operations, paths } from '../generated/openapi.ts'
+export type { FolderEvent } from './events.ts'
 export { fileNameOf } from './file-name.ts'

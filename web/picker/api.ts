@@ -4,6 +4,7 @@ import {
   type components,
   type Connection,
   createCloudStorageClient,
+  type FolderEvent,
   type HeaderValues,
   type Provider
 } from '../../src/client/index.ts'
@@ -42,6 +43,11 @@ export interface PageRequest {
   readonly refresh?: boolean
 }
 
+/** A page of a listing, with its ETag if the server has sent one that can be read. */
+export interface ListedPage extends Listing {
+  readonly etag?: string | null
+}
+
 /** Reports the progress of a transfer in bytes. `total` is `null` if it is unknown. */
 export type OnProgress = (done: number, total: number | null) => void
 
@@ -58,7 +64,11 @@ export interface DownloadedFile {
 export interface PickerApi {
   providers(signal: AbortSignal): Promise<readonly ProviderView[]>
   connections(signal: AbortSignal): Promise<readonly ConnectionView[]>
-  list(folder: FolderRef, request: PageRequest, signal: AbortSignal): Promise<Listing>
+  list(folder: FolderRef, request: PageRequest, signal: AbortSignal): Promise<ListedPage>
+  /** Reads a page again. Returns `null` if it still has the ETag. */
+  listIfChanged(folder: FolderRef, request: PageRequest, etag: string, signal: AbortSignal): Promise<ListedPage | null>
+  /** Watches a folder through one stream, which the server ends sometimes. */
+  watch(folder: FolderRef, signal: AbortSignal): AsyncIterable<FolderEvent>
   connect(provider: string, fields: Readonly<Record<string, unknown>>, signal: AbortSignal): Promise<ConnectionView>
   /** Starts OAuth. Returns the authorization URL. */
   authorize(provider: string, returnTo: string | undefined, signal: AbortSignal): Promise<string>
@@ -100,10 +110,35 @@ export function httpApi({ base, headers, usesCookies, credentials, fetch }: Http
         const response = await fetch()(request)
         // A redirect to a sign-in page ends with a 200 and HTML.
         if (response.redirected && !isJson(response)) throw new PickerProblem('UNAUTHENTICATED', { status: 401 })
-        if (!response.ok) throw readProblem(response.status, response.headers, await response.text())
+        if (!response.ok && response.status !== 304)
+          throw readProblem(response.status, response.headers, await response.text())
         return response
       }
     })
+  const list = async (
+    { provider, connectionId, folderId }: FolderRef,
+    { cursor, limit, refresh }: PageRequest,
+    headers: Record<string, string>,
+    signal: AbortSignal
+  ): Promise<ListedPage | null> => {
+    const query = {
+      connection: connectionId,
+      limit,
+      ...(folderId !== null && { folder: folderId }),
+      ...(cursor !== undefined && { cursor }),
+      ...(refresh === true && { refresh })
+    }
+    const params = { path: { provider }, query }
+    const request = client().GET('/{provider}/listing', { params, headers, signal })
+    const response = await request.then(
+      (result) => result.response,
+      () => null
+    )
+    if (response?.status === 304) return null
+    const listing = await readData(request)
+    const entries = listing.entries.map(withSafeLinks)
+    return { ...listing, entries, etag: response?.headers.get('etag') ?? null }
+  }
   const contentUrl = (provider: string, query: Record<string, string | undefined>): string =>
     client().urlOf('/{provider}/content', { path: { provider }, query })
   /** Starts OAuth or a login flow, depending on the provider. */
@@ -125,17 +160,16 @@ export function httpApi({ base, headers, usesCookies, credentials, fetch }: Http
     async connections(signal) {
       return (await readData(client().GET('/connections', { signal }))).connections
     },
-    async list({ provider, connectionId, folderId }, { cursor, limit, refresh }, signal) {
-      const query = {
-        connection: connectionId,
-        limit,
-        ...(folderId !== null && { folder: folderId }),
-        ...(cursor !== undefined && { cursor }),
-        ...(refresh === true && { refresh })
-      }
-      const params = { path: { provider }, query }
-      const listing = await readData(client().GET('/{provider}/listing', { params, signal }))
-      return { ...listing, entries: listing.entries.map(withSafeLinks) }
+    async list(folder, request, signal) {
+      const page = await list(folder, request, {}, signal)
+      if (page === null) throw new PickerProblem('BAD_ANSWER')
+      return page
+    },
+    async listIfChanged(folder, request, etag, signal) {
+      return await list(folder, request, { 'if-none-match': etag }, signal)
+    },
+    watch({ connectionId, folderId }, signal) {
+      return client().watchFolders({ connection: connectionId, folders: [folderId ?? 'root'] }, { signal })
     },
     async connect(id, body, signal) {
       const params = { path: { id } }

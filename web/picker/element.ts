@@ -91,6 +91,7 @@ export class PickerElement extends LitElement {
   readonly #core = new PickerCore({
     api: () => this.#api,
     clock: systemClock,
+    random: Math.random,
     windows: browserWindows,
     limit: () => Math.min(Math.max(Math.trunc(this.limit) || 200, 1), 1000),
     returnTo: () => returnToOf(this),
@@ -131,6 +132,15 @@ export class PickerElement extends LitElement {
     this.#core.onOnline()
   }
 
+  /** Whether the page shows the element: it may be in a closed dialog, or scrolled out of sight. */
+  #isOnScreen = false
+  #observer: IntersectionObserver | null = null
+  /** Whether the grid had the focus before the last update. */
+  #gridHadFocus = false
+  readonly #onVisibility = (): void => {
+    this.#core.setVisible(this.isConnected && this.#isOnScreen && document.visibilityState === 'visible')
+  }
+
   constructor() {
     super()
     Object.assign(this, DEFAULTS)
@@ -141,7 +151,7 @@ export class PickerElement extends LitElement {
   }
 
   async refresh(): Promise<void> {
-    await this.#core.browser.reload()
+    await this.#core.refresh()
   }
 
   async restart(): Promise<void> {
@@ -151,17 +161,28 @@ export class PickerElement extends LitElement {
   override connectedCallback(): void {
     super.connectedCallback()
     window.addEventListener('online', this.#onOnline)
+    document.addEventListener('visibilitychange', this.#onVisibility)
+    this.#observer = new IntersectionObserver((entries) => {
+      this.#isOnScreen = entries.at(-1)?.isIntersecting ?? false
+      this.#onVisibility()
+    })
+    this.#observer.observe(this)
     if (this.hasUpdated) void this.restart()
   }
 
   override disconnectedCallback(): void {
     super.disconnectedCallback()
     window.removeEventListener('online', this.#onOnline)
+    document.removeEventListener('visibilitychange', this.#onVisibility)
+    this.#observer?.disconnect()
+    this.#isOnScreen = false
+    this.#onVisibility()
     this.#core.stop()
     this.#grid.attach(null)
   }
 
   protected override willUpdate(changed: Map<PropertyKey, unknown>): void {
+    this.#gridHadFocus = this.#grid.hasFocus
     if (FILTER_PROPERTIES.some((name) => changed.has(name))) {
       this.#core.setFilter({ kind: this.kind, accept: parseAccept(this.accept) }, this.multiple)
     }
@@ -203,6 +224,8 @@ export class PickerElement extends LitElement {
       this.#grid.update(this.#context(), JSON.stringify([connectionId, folderId]))
     }
     if (this.#movesFocus) this.#moveFocus(grid)
+    // The last entry was removed, or the folder itself.
+    else if (this.#gridHadFocus && grid === null) this.#find('.main')?.focus()
   }
 
   /** Moves the focus into the new folder, unless the user has moved it elsewhere meanwhile. */

@@ -52,6 +52,10 @@ export class PickerCloud extends FakeServer {
   token: string | null = null
   /** The results of pending logins, by flow ID. */
   readonly logins = new Map<string, () => ConnectionView | null>()
+  /** Whether the server has the events route. */
+  hasEvents = false
+  /** The open streams of events, by their folder; `root` is the root. */
+  readonly streams = new Map<ServerResponse, string>()
   readonly #scripts: { readonly start: string; readonly script: Script }[] = []
   readonly #folder: string
 
@@ -92,6 +96,10 @@ export class PickerCloud extends FakeServer {
       await this.#servePage(url, message, response)
       return
     }
+    if (url.pathname === '/cloud/events') {
+      this.#serveEvents(url, message, response)
+      return
+    }
     const requestLine = `${message.method ?? ''} ${url.pathname}${url.search}`
     this.requests.push(requestLine)
     response.setHeader('cache-control', 'no-store')
@@ -107,6 +115,30 @@ export class PickerCloud extends FakeServer {
     } else {
       await serveRoute(this, url, message, response)
     }
+  }
+
+  /** Reports a change of a folder to its streams. */
+  reportChange(folder = 'root'): void {
+    for (const [response, watched] of this.streams) {
+      if (watched !== folder) continue
+      response.write(`event: changed\ndata: ${JSON.stringify({ provider: 's3', connectionId: 's3-1', folder })}\n\n`)
+    }
+  }
+
+  #serveEvents({ searchParams }: URL, message: IncomingMessage, response: ServerResponse): void {
+    const [connection, folder] = [searchParams.get('connection'), searchParams.get('folder')]
+    if (!this.hasEvents) {
+      response.writeHead(404).end()
+      return
+    }
+    if (message.headers.accept !== 'text/event-stream') this.mistakes.push('events without Accept')
+    if (this.token !== null && message.headers.authorization !== this.token)
+      this.mistakes.push('events without a token')
+    if (connection === null || folder === null) this.mistakes.push('events without a folder')
+    response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'private, no-store, no-transform' })
+    response.write(': watching\n\n')
+    this.streams.set(response, folder ?? '')
+    response.once('close', () => this.streams.delete(response))
   }
 
   async #servePage({ pathname, searchParams }: URL, message: IncomingMessage, response: ServerResponse): Promise<void> {

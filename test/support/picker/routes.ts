@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { formatContentDisposition, exportedName, type Entry } from '../../../src/core/entry.ts'
 import { receiveBody } from '../../fakes/fake-server.ts'
@@ -34,6 +35,14 @@ export async function serveRoute(
     return
   }
   const { status, body, headers } = result
+  if (route.endsWith('/listing') && status === 200) {
+    const etag = `"${createHash('sha256').update(JSON.stringify(body)).digest('hex')}"`
+    response.setHeader('etag', etag)
+    if (message.headers['if-none-match'] === etag) {
+      response.writeHead(304).end()
+      return
+    }
+  }
   response.writeHead(status, { 'content-type': 'application/json', ...headers })
   response.end(Buffer.isBuffer(body) ? body : JSON.stringify(body))
 }

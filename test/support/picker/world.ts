@@ -1,6 +1,6 @@
 import type { Entry, Listing } from '../../../src/core/entry.ts'
 import type { ConnectionView, PickerApi } from '../../../web/picker/api.ts'
-import type { PickerProblem } from '../../../web/picker/problem.ts'
+import { PickerProblem } from '../../../web/picker/problem.ts'
 import type { TaskOptions } from '../../../web/picker/state/task.ts'
 import { PickerClock } from './clock.ts'
 import { connectionTo, entryOf, S3 } from './entries.ts'
@@ -22,6 +22,10 @@ export class PickerWorld {
       providers: async () => [S3],
       connections: async () => this.connected,
       list: async () => listingOf([entryOf('a.pdf')]),
+      listIfChanged: rejectUnexpected,
+      watch: () => {
+        throw new PickerProblem('HTTP_404', { status: 404 })
+      },
       connect: rejectUnexpected,
       authorize: rejectUnexpected,
       beginLogin: rejectUnexpected,

@@ -3,16 +3,19 @@ import type { Clock } from '../clock.ts'
 import { ConnectFlow } from './connect.ts'
 import { TransferQueue } from './transfers.ts'
 import { type EntryFilter, targetFolderId, normalizeForSearch, isSelectable, Selection } from './selection.ts'
-import { FolderBrowser } from './folder.ts'
+import { type EntryChanges, FolderBrowser } from './folder.ts'
 import type { ConnectionView, PickerApi, ProviderView } from '../api.ts'
 import type { Windows } from '../popup.ts'
 import type { PickerProblem } from '../problem.ts'
 import { ConnectionList } from './connections.ts'
+import { LiveFolder } from './live.ts'
 import { Task, type TaskOptions } from './task.ts'
 
 export interface CorePorts {
   readonly api: () => PickerApi
   readonly clock: Clock
+  /** Returns a number from 0 to 1. */
+  readonly random: () => number
   readonly windows: Windows
   readonly limit: () => number
   readonly returnTo: () => string | undefined
@@ -29,6 +32,9 @@ const CONNECTION_CODES: ReadonlySet<string> = new Set([
   'CREDENTIALS_UNREADABLE'
 ])
 
+/** The shortest time between two announcements of changes. */
+const ANNOUNCE_MS = 10_000
+
 /** State and behaviour of the picker, without the DOM. */
 export class PickerCore {
   readonly connectionList: ConnectionList
@@ -42,11 +48,23 @@ export class PickerCore {
   query = ''
   /** The current connection, whether it is active or not. */
   connectionId: string | undefined
+  /** The changes that screen readers are told about. */
+  announced: EntryChanges | null = null
+  readonly #live: LiveFolder
+  #isVisible = false
+  #followed: EntryChanges | null = null
+  #pendingChanges: EntryChanges | null = null
+  #cancelAnnouncement: (() => void) | null = null
   readonly #ports: CorePorts
   readonly #searchNames = new WeakMap<Entry, string>()
 
   constructor(ports: CorePorts) {
-    const { api, clock, windows, limit, returnTo, onChange, onProblem } = ports
+    const { api, clock, random, windows, limit, returnTo, onProblem } = ports
+    const onChange = (): void => {
+      this.#watch()
+      this.#followUpdate()
+      ports.onChange()
+    }
     const options: TaskOptions = { clock, onChange, onProblem, autoRetry: true }
     const browserOptions = {
       ...options,
@@ -62,6 +80,7 @@ export class PickerCore {
       ports.onSelect()
       onChange()
     })
+    this.#live = new LiveFolder({ api, clock, random, onChanged: async () => await this.browser.update() })
     this.transferQueue = new TransferQueue(api, this.browser, options)
     this.verification = new Task({ ...options, autoRetry: false })
     this.connectFlow = new ConnectFlow({
@@ -109,6 +128,7 @@ export class PickerCore {
 
   /** @param initial where to start; the picker chooses the parts that are `null` */
   async start(initial: { provider: string | null; connection: string | null; folder: string | null }): Promise<void> {
+    this.#live.reset(true)
     await this.connectionList.load(() => {
       const connection = this.connectionList.chooseInitial(initial.provider, initial.connection)
       if (connection === undefined) this.closeFolder()
@@ -139,6 +159,18 @@ export class PickerCore {
     await this.browser.openAncestor(index)
   }
 
+  /** Reloads the current folder on the user's request. */
+  async refresh(): Promise<void> {
+    this.#live.reset()
+    await this.browser.reload()
+  }
+
+  /** Says whether the user can see the picker. Only then the folder is watched. */
+  setVisible(isVisible: boolean): void {
+    this.#isVisible = isVisible
+    this.#watch()
+  }
+
   closeFolder(): void {
     this.connectionId = undefined
     this.clearFolderState()
@@ -148,6 +180,7 @@ export class PickerCore {
   /** Clears the state of the folder that is being left. */
   clearFolderState(): void {
     this.query = ''
+    this.#clearAnnouncement()
     this.transferQueue.toggleNewFolder(false)
     this.verification.stop()
     this.selection.retain(() => false)
@@ -177,6 +210,8 @@ export class PickerCore {
 
   /** Stops all requests and timers. */
   stop(): void {
+    this.#live.reset()
+    this.#clearAnnouncement()
     this.connectFlow.end()
     this.transferQueue.stop()
     for (const task of [this.connectionList.task, this.browser.loading, this.browser.paging, this.verification])
@@ -193,6 +228,53 @@ export class PickerCore {
     } else {
       this.visit(connection)
     }
+  }
+
+  #watch(): void {
+    const { browser } = this
+    // A folder that is being loaded for the first time has nothing to update.
+    this.#live.watch(this.#isVisible && this.isShown ? browser.folder : null)
+  }
+
+  /** Carries the selection over to updated pages, and announces what has changed. */
+  #followUpdate(): void {
+    const { pages } = this.browser
+    const changes = pages?.lastChanges ?? null
+    if (pages === null || changes === this.#followed) return
+    this.#followed = changes
+    if (changes === null) return
+    this.selection.replaceAll(pages.entries)
+    this.#announce(changes)
+  }
+
+  #announce({ added, removed, changed }: EntryChanges): void {
+    const pending = this.#pendingChanges ?? { added: 0, removed: 0, changed: 0 }
+    this.#pendingChanges = {
+      added: pending.added + added,
+      removed: pending.removed + removed,
+      changed: pending.changed + changed
+    }
+    if (this.#cancelAnnouncement === null) this.#announcePending()
+  }
+
+  #announcePending(): void {
+    this.#cancelAnnouncement = null
+    this.announced = this.#pendingChanges
+    if (this.#pendingChanges !== null) {
+      this.#pendingChanges = null
+      // Emptied afterwards, so that the same text is announced again.
+      this.#cancelAnnouncement = this.#ports.clock.after(ANNOUNCE_MS, () => {
+        this.#announcePending()
+      })
+    }
+    this.#ports.onChange()
+  }
+
+  #clearAnnouncement(): void {
+    this.#cancelAnnouncement?.()
+    this.#cancelAnnouncement = null
+    this.#pendingChanges = null
+    this.announced = null
   }
 
   async #reloadConnections(): Promise<void> {

@@ -61,6 +61,13 @@ export class Selection {
     this.#set(this.entries.filter(isRetained))
   }
 
+  /** Replaces the entries by their current versions, and removes those that no longer exist. */
+  replaceAll(current: readonly Entry[]): void {
+    if (this.size === 0) return
+    const byId = new Map(current.map((entry) => [entry.id, entry]))
+    this.#set(this.entries.flatMap(({ id }) => byId.get(id) ?? []))
+  }
+
   #set(entries: readonly Entry[]): void {
     const isSame = entries.length === this.size && entries.every(({ id }) => this.has(id))
     this.#selected.clear()

@@ -100,7 +100,7 @@ export function pickerActions(core: PickerCore, ports: ActionPorts): ViewActions
       core.query = query
       ports.onChange()
     },
-    refresh: () => void browser.reload(),
+    refresh: () => void core.refresh(),
     toggleNewFolder,
     createFolder: (name) => void createFolder(name),
     chooseFiles: () => {

@@ -1,4 +1,5 @@
 import { html, nothing, type TemplateResult } from 'lit'
+import type { EntryChanges } from '../state/folder.ts'
 import { COLUMNS } from './grid-rows.ts'
 import type { GridView } from './grid.ts'
 import { brokenPanel, button, cancelledView, failureView, panel, skeletonPanel } from './panels.ts'
@@ -103,6 +104,13 @@ export function noticesView(context: ViewContext): TemplateResult[] {
   return notices.map((notice) => html`<div class="notice" part="notice">${notice}</div>`)
 }
 
+/** Returns the changes that others have made, such as "1 item added". */
+function announcement(changes: EntryChanges | null, t: ViewContext['t']): string {
+  if (changes === null) return ''
+  const keys = ['added', 'removed', 'changed'] as const
+  return keys.flatMap((key) => (changes[key] === 0 ? [] : t(key, { n: changes[key] }))).join(', ')
+}
+
 /** Renders the number of entries, the selection and pending loads in one line, so that the layout does not shift. */
 export function statusView({ core, t }: ViewContext): TemplateResult {
   const { pages, loading, paging } = core.browser
@@ -118,6 +126,7 @@ export function statusView({ core, t }: ViewContext): TemplateResult {
   }
   return html`<div class="status" part="status">
     <span role="status">${parts.length === 0 ? nothing : parts.join(' · ')}</span>
+    <span class="hidden live" aria-live="polite">${announcement(core.announced, t)}</span>
     ${
       busyTask === undefined
         ? nothing

@@ -17,6 +17,7 @@ export class GridView {
   #folderKey = ''
   #activeId: string | null = null
   #column = 0
+  #query = ''
   #rowHeight = 40
   /** The entry that a double click began on. Ignores the double click if another row has moved under the pointer. */
   #clickedId: string | null = null
@@ -42,6 +43,10 @@ export class GridView {
   update(context: ViewContext, key: string): void {
     const { rows, browser } = context.core
     const anchor = this.#anchor()
+    const oldRows = this.#rows
+    const hadFocus = this.hasFocus
+    const isSameSearch = this.#context !== null && this.#query === context.core.query
+    this.#query = context.core.query
     this.#context = context
     if (rows !== this.#rows) {
       this.#rows = rows
@@ -52,11 +57,29 @@ export class GridView {
       this.#activeId = browser.previousChildId
       this.#column = 0
     }
+    const lostId = this.#activeId !== null && !this.#indexes.has(this.#activeId) ? this.#activeId : null
+    if (lostId !== null && isSameSearch) this.#activeId = this.#nearest(lostId, oldRows)
     if (this.#activeId === null || !this.#indexes.has(this.#activeId)) this.#activeId = rows[0]?.id ?? null
     this.#draw()
     this.#measure()
-    this.#restoreScroll(anchor)
+    this.#restoreScroll(anchor, oldRows)
     this.#draw()
+    // The element of a row that disappears is removed, or reused for another row.
+    if (hadFocus && (lostId !== null || !this.hasFocus)) this.#focusCell(this.#activeIndex, this.#column)
+  }
+
+  /** Whether a cell, or the button in it, has the keyboard focus. */
+  get hasFocus(): boolean {
+    const root = this.#body?.getRootNode()
+    const focused = root instanceof ShadowRoot ? root.activeElement : null
+    return focused !== null && this.#body?.contains(focused) === true
+  }
+
+  /** Returns the row that follows a removed one, or else precedes it. */
+  #nearest(id: string, oldRows: readonly Entry[]): string | null {
+    const at = oldRows.findIndex((entry) => entry.id === id)
+    const following = oldRows.slice(at + 1).find((entry) => this.#indexes.has(entry.id))
+    return (following ?? oldRows.slice(0, Math.max(at, 0)).findLast((entry) => this.#indexes.has(entry.id)))?.id ?? null
   }
 
   /** Focuses the current cell. */
@@ -151,6 +174,10 @@ export class GridView {
   #moveTo(index: number, column: number): void {
     this.#scrollTo(index)
     this.#setActiveCell(index, column)
+    this.#focusCell(index, column)
+  }
+
+  #focusCell(index: number, column: number): void {
     const cell = this.#cellsOf(index)[column]
     const target = cell?.querySelector('button') ?? cell
     target?.focus({ preventScroll: true })
@@ -192,11 +219,12 @@ export class GridView {
     return top === 0 || id === undefined ? null : { id, index }
   }
 
-  #restoreScroll(anchor: { id: string; index: number } | null): void {
-    const moved = anchor === null ? undefined : this.#indexes.get(anchor.id)
-    if (this.#grid !== null && anchor !== null && moved !== undefined && moved !== anchor.index) {
-      this.#grid.scrollTop += (moved - anchor.index) * this.#rowHeight
-    }
+  #restoreScroll(anchor: { id: string; index: number } | null, oldRows: readonly Entry[]): void {
+    if (this.#grid === null || anchor === null) return
+    // If the row itself was removed, the next one stays where it is.
+    const index = oldRows.findIndex(({ id }, at) => at >= anchor.index && this.#indexes.has(id))
+    const moved = this.#indexes.get(oldRows[index]?.id ?? '')
+    if (moved !== undefined && moved !== index) this.#grid.scrollTop += (moved - index) * this.#rowHeight
   }
 
   /** Measures the height of the rows, which the styles decide. */
