@@ -23,7 +23,8 @@ Try first: connect Google Drive, open "Five thousand" and scroll; then open Docu
                             User name   ${webdav.username}
                             Password    ${webdav.password}
 
-To see how the picker shows revoked access, throttling and a slow provider, open this page beside it:
+Then open this page beside it. "Add a file" changes Google Drive as a colleague would: the file appears in the open
+folder without a reload. Other buttons revoke the access, throttle, or slow down:
 
   ${controlsUrl}
 

@@ -25,6 +25,12 @@ const LOG_LEVEL = 'error'
  */
 const TOTAL_MS = 15_000
 
+/**
+ * Longest time for which a listing is returned without a check. Much shorter than the default, so that users see a
+ * change while they still look at the folder.
+ */
+export const CHECK_AFTER_MS = 2000
+
 /** @throws ConfigError if the environment is that of a service, or a variable is invalid */
 export function readSettings({ DATABASE_URL = '', NODE_ENV, PORT, LOG_LEVEL: level }: Variables): DemoSettings {
   const problems = [
@@ -48,7 +54,8 @@ export function createDemoConfig({ port, folder, publicUrl, webdav }: DemoEndpoi
     DATA_DIR: folder,
     PUBLIC_URL: publicUrl,
     WEBDAV_ALLOW_HOSTS: webdav,
-    TIMEOUT_TOTAL_MS: String(TOTAL_MS)
+    TIMEOUT_TOTAL_MS: String(TOTAL_MS),
+    CACHE_CHECK_AFTER_MS: String(CHECK_AFTER_MS)
   })
   if (config.mode !== 'demo') throw new Error('The configuration is not that of a demo')
   return config

@@ -37,13 +37,13 @@ export interface DemoWorld {
   /** The bearer token of the user `demo`. */
   readonly token: string
   readonly app: FastifyInstance
-  /** The emulated Google, with its faults and the account for signing in. */
+  /** The emulated Google, with its faults, a colleague who changes files, and the account for signing in. */
   readonly google: DemoGoogle & { readonly account: typeof GOOGLE_ACCOUNT }
   /** The values for the form of WebDAV. */
   readonly webdav: DavLogin
   /** Already connected. */
   readonly s3: { readonly endpoint: string; readonly bucket: string }
-  /** The URL of the page that causes Google's faults. */
+  /** The URL of the page that changes Google Drive and causes Google's faults. */
   readonly controlsUrl: string
   /** The folder of the database and of all other files; it is removed at the end. */
   readonly folder: string
@@ -85,7 +85,7 @@ export async function openDemoWorld(run: ServerRun, options: DemoWorldOptions = 
     onStep,
     ...(webRoot && { webRoot })
   })
-  const controlsUrl = await startControls(lifetime, { faults: google.faults, serverUrl: url })
+  const controlsUrl = await startControls(lifetime, { google, serverUrl: url })
   await reservedPort.release()
   await listen()
   app.log.level = config.logLevel

@@ -9,6 +9,11 @@ export const FAULT_DURATION_MS = 20_000
 /** The duration of a slow response. A listing needs two or three responses. */
 export const SLOW_RESPONSE_MS = 3000
 
+/** The usual age at which a change appears in Google's log of changes. */
+export const CHANGE_LAG_MS = 1000
+/** The age while changes are reported late. Google documents none; minutes have been seen. */
+export const LATE_CHANGE_LAG_MS = 10_000
+
 interface GoogleServices {
   readonly emulated: EmulatedGoogle
   readonly drive: FakeDrive
@@ -37,6 +42,7 @@ export class GoogleFaults {
       },
       { matching: () => this.throttledForMs > 0 }
     )
+    drive.knobs.changeLagMs = CHANGE_LAG_MS
     drive.delayMs = () => (this.slowForMs > 0 ? SLOW_RESPONSE_MS : 0)
   }
 
@@ -50,6 +56,10 @@ export class GoogleFaults {
     return this.#remainingMs(this.#slowUntil)
   }
 
+  get changeLagMs(): number {
+    return this.#services.drive.knobs.changeLagMs
+  }
+
   /** Makes each call fail with 429 and the `Retry-After` that users see. */
   throttle(): void {
     this.#throttledUntil = this.#services.clock.now() + FAULT_DURATION_MS
@@ -59,7 +69,13 @@ export class GoogleFaults {
     this.#slowUntil = this.#services.clock.now() + FAULT_DURATION_MS
   }
 
+  /** Makes Google's log show changes late, until `reset`. */
+  reportChangesLate(): void {
+    this.#services.drive.knobs.changeLagMs = LATE_CHANGE_LAG_MS
+  }
+
   reset(): void {
+    this.#services.drive.knobs.changeLagMs = CHANGE_LAG_MS
     this.#throttledUntil = -Infinity
     this.#slowUntil = -Infinity
   }

@@ -8,6 +8,7 @@ import { EmulatedGoogle } from '../../test/fakes/google/emulate.ts'
 import type { Lifetime } from '../../test/fakes/lifetime.ts'
 import type { Clock } from '../../src/core/time.ts'
 import { fillDrive } from '../content/drive.ts'
+import { GoogleColleague } from './google-colleague.ts'
 import { GoogleFaults } from './google-faults.ts'
 
 /** The account on the consent page, beside a test user of `emulate`. All accounts see the same Drive. */
@@ -24,6 +25,8 @@ export interface DemoGoogle {
   readonly drive: FakeDrive
   readonly tokens: GoogleTokens
   readonly faults: GoogleFaults
+  /** Another client of the same Drive. */
+  readonly colleague: GoogleColleague
 }
 
 export interface GoogleOptions {
@@ -50,6 +53,7 @@ export async function startGoogle(lifetime: Lifetime, { redirectUri, clock }: Go
     emulated,
     drive,
     tokens,
-    faults: new GoogleFaults({ emulated, drive, tokens, clock })
+    faults: new GoogleFaults({ emulated, drive, tokens, clock }),
+    colleague: new GoogleColleague(drive.tree)
   }
 }

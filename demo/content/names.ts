@@ -28,3 +28,31 @@ export const HARD_NAMES: readonly string[] = [
   'İstanbul ışık.txt',
   LONG_NAME
 ]
+
+/** Titles of the files that a colleague adds while the demo runs. */
+export const COLLEAGUE_TITLES: readonly string[] = [
+  'Agenda for Monday',
+  'Budget draft',
+  'Meeting notes',
+  'Offer to Lindgren',
+  'Travel plan Lisbon',
+  'Questions for legal',
+  'Press release',
+  'Interview with Amara',
+  'Release checklist',
+  'Workshop ideas',
+  'Customer feedback',
+  'Quarterly figures',
+  'Seating plan',
+  'Job description',
+  'Phone list',
+  'Packing list for the fair',
+  'Invoice to Okafor',
+  'Survey results',
+  'Office move',
+  'Newsletter draft',
+  'Training schedule',
+  'Holiday calendar',
+  'Lunch orders',
+  'Reply to Tanaka'
+]

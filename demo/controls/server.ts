@@ -2,12 +2,12 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Lifetime } from '../../test/fakes/lifetime.ts'
-import type { GoogleFaults } from '../clouds/google-faults.ts'
+import type { DemoGoogle } from '../clouds/google.ts'
 import { HOST } from '../settings.ts'
 import { ACTIONS, controlsPage, isAction, STYLES } from './page.ts'
 
 export interface ControlsOptions {
-  readonly faults: GoogleFaults
+  readonly google: Pick<DemoGoogle, 'colleague' | 'faults'>
   readonly serverUrl: string
 }
 
@@ -30,7 +30,10 @@ interface Reply {
   readonly headers?: OutgoingHttpHeaders
 }
 
-/** Starts the page that causes Google's faults, on its own port: it is no part of the server. Returns its URL. */
+/**
+ * Starts the page that changes Google Drive and causes Google's faults, on its own port: it is no part of the server.
+ * Returns its URL.
+ */
 export async function startControls(lifetime: Lifetime, options: ControlsOptions): Promise<string> {
   const server = createServer((request, response) => {
     // The path of a form's request is sufficient.
@@ -54,7 +57,6 @@ async function handleRequest(
   { method, url, headers, socket }: IncomingMessage,
   options: ControlsOptions
 ): Promise<Reply> {
-  const { faults } = options
   const host = `${HOST}:${socket.localPort ?? 0}`
   // Another host name that resolves to this machine is another site.
   if (headers.host !== host) return { status: 421, body: 'The Host header is not the address of this page.\n' }
@@ -65,13 +67,15 @@ async function handleRequest(
   if (method !== 'POST') return { status: 405, body: 'Use the buttons of the page.\n', headers: { allow: 'POST' } }
   // Every browser sends the origin of a form.
   if (headers.origin !== `http://${host}`) return { status: 403, body: 'Requests from other pages are not allowed.\n' }
-  await ACTIONS[action].act(faults)
+  await ACTIONS[action].act(options.google)
   return { status: 303, headers: { location: '/' } }
 }
 
-async function page({ faults, serverUrl }: ControlsOptions): Promise<Reply> {
-  const { throttledForMs, slowForMs } = faults
-  const body = controlsPage({ throttledForMs, slowForMs, grants: await faults.grants(), serverUrl })
+async function page({ google: { colleague, faults }, serverUrl }: ControlsOptions): Promise<Reply> {
+  const { throttledForMs, slowForMs, changeLagMs } = faults
+  const { changeCount, fileNames } = colleague
+  const grants = await faults.grants()
+  const body = controlsPage({ throttledForMs, slowForMs, changeLagMs, grants, changeCount, fileNames, serverUrl })
   // While a fault lasts, the page shows the remaining time.
   const isFaultActive = throttledForMs + slowForMs > 0
   return { status: 200, type: 'text/html', body, headers: isFaultActive ? { refresh: '1' } : {} }

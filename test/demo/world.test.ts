@@ -7,6 +7,7 @@ import { DEEP_LEVELS, DOWNLOADS } from '../../demo/content/samples.ts'
 import { startDemoWorld } from '../../demo/world.ts'
 import { ManualClock } from '../support/time/clock.ts'
 import { DemoUser } from '../support/app/demo-user.ts'
+import { until } from '../support/time/until.ts'
 
 /** Shared by all tests, which depend on each other, because starting it takes seconds. */
 const clock = new ManualClock()
@@ -156,6 +157,23 @@ t.test('shortcuts lead to files and folders, or are dangling', async (t) => {
 t.test('shared drives can be browsed like folders', async (t) => {
   const plan = await user.find(DRIVE, 'Team', 'Plans', 'Plan 30.txt')
   t.equal(await (await user.content(DRIVE, plan.id)).text(), 'Plan 30.txt of Team\n')
+})
+
+t.test('changes of a colleague appear in listings without refresh, although the listings are cached', async (t) => {
+  const names = async () => (await user.listAll(DRIVE)).map(({ name }) => name)
+  const before = await names()
+  for (const action of ['add-file', 'remove-file']) {
+    const pressed = await fetch(new URL(action, world.controlsUrl), {
+      method: 'POST',
+      headers: { origin: new URL(world.controlsUrl).origin },
+      redirect: 'manual'
+    })
+    t.equal(pressed.status, 303)
+    const expected = action === 'add-file' ? [...before, 'Agenda for Monday.txt'] : before
+    await until(async () => (await names()).length === expected.length)
+    t.same((await names()).sort(), expected.sort())
+  }
+  t.equal(world.google.colleague.changeCount, 2)
 })
 
 t.test('revoked access requires reauthentication, and a new consent restores it', async (t) => {

@@ -104,6 +104,18 @@ t.test('the logs of changes omit items of folders that others share, and removed
   t.match(visible.json.changes, [{ fileId: own.id }])
 })
 
+t.test('positions stay valid when the logs become later', async (t) => {
+  const { fake, send } = await startFakeDrive(t)
+  fake.tree.addFile({ name: 'first' })
+  const position = (await send('changes/startPageToken', { fields: 'startPageToken' })).json.startPageToken ?? ''
+  const query = { ...DRIVE_FLAGS, pageSize: '100', fields: FIELDS, pageToken: position }
+  fake.knobs.changeLagMs = 60_000
+  const file = fake.tree.addFile({ name: 'second' })
+  t.same((await send('changes', query)).json, { changes: [], newStartPageToken: position })
+  fake.knobs.changeLagMs = 0
+  t.match((await send('changes', query)).json.changes, [{ fileId: file.id }])
+})
+
 t.test('the logs of changes refuse requests that no client should send', async (t) => {
   const { fake, send } = await startFakeDrive(t)
   const drive = fake.tree.addDrive('Team')

@@ -46,7 +46,7 @@ export class FakeDriveChanges {
       {
         kind: 'drive#changeList',
         ...(next === undefined
-          ? { newStartPageToken: String(this.#journal.endOf(log)) }
+          ? { newStartPageToken: String(Math.max(Number(pageToken), this.#journal.endOf(log))) }
           : { nextPageToken: String(next.sequence) }),
         changes
       } satisfies drive_v3.Schema$ChangeList,

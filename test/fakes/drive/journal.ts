@@ -61,11 +61,14 @@ export class FakeDriveJournal {
     return firstSequence + this.#visible(events).length
   }
 
-  /** Returns the visible events from a position, of each item only the last; `null` for an invalid position. */
+  /**
+   * Returns the visible events from a position, of each item only the last; `null` for an invalid position. A position
+   * stays valid if `lagMs` increases and the events before it are no longer visible.
+   */
   eventsFrom(name: string, position: string): readonly FakeDriveEvent[] | null {
     const { events, firstSequence, oldestPosition } = this.#log(name)
     const start = /^\d{1,15}$/.test(position) ? Number(position) : -1
-    if (start < oldestPosition || start > this.endOf(name)) return null
+    if (start < oldestPosition || start > firstSequence + events.length) return null
     const latest = new Map<string, FakeDriveEvent>()
     for (const event of this.#visible(events).slice(start - firstSequence)) {
       latest.delete(event.id)
