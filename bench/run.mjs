@@ -20,6 +20,8 @@ Suites: `
  */
 const SUITES = [
   { name: 'HTTP', path: './http/hits.mjs' },
+  { name: 'requests to providers', path: './freshness/calls.mjs' },
+  { name: 'delays', path: './freshness/delay.mjs' },
   { name: 'many users', path: './http/many-users.mjs' },
   { name: 'mixed load', path: './http/mixed-load.mjs' },
   { name: 'cache hits', path: './cache/hit.mjs' },

@@ -20,6 +20,16 @@ const inOneProcess = (path, target) => ({
   targets: { cpu: target, paced: target, rate: null }
 })
 
+/** At most 3 % more CPU time. */
+const COVERAGE = { atLeast: 0.97 }
+const listingAt = (provider, folder) => `/cloud/${provider}/listing?folder=${folder}`
+const without = (provider, folder, targets) => ({
+  server: 'several',
+  path: listingAt(provider, folder),
+  label: 'without coverage',
+  targets
+})
+
 /** The responses that bare routes copy, by the name in the route. */
 export const BARE_ANSWERS = {
   0: { path: listing(0) },
@@ -77,6 +87,29 @@ export const CASES = [
       against: [{ server: 'bare', path: bare(size, size), targets: { ...NO_TARGET, bytes: null } }]
     }
   ]),
+  ...[
+    { name: 'covered hit, 200 entries', folder: 'f200-1' },
+    { name: 'covered hit, 1,000 folders of 20 entries in turn', folder: 'f20-{1000}' }
+  ].map(({ name, folder }) => ({
+    name: `${name}, in one process`,
+    ask: { server: 'several', path: listingAt('covered', folder) },
+    against: [without('bench', folder, { cpu: COVERAGE, rate: null })]
+  })),
+  {
+    name: 'hit, 200 entries, in one process',
+    ask: { server: 'several', path: listingAt('again', 'f200-1') },
+    against: [{ ...without('bench', 'f200-1', NO_TARGET), label: 'the same (A/A), not covered' }]
+  },
+  {
+    name: 'covered hit, 200 entries, 20 checks/s, in one process',
+    ask: { server: 'several', path: listingAt('checked', 'f200-1') },
+    against: [without('bench', 'f200-1', NO_TARGET)]
+  },
+  {
+    name: 'covered hit, 200 entries',
+    ask: { server: 'covered', path: listingAt('covered', 'f200-1') },
+    against: [{ ...without('bench', 'f200-1', NO_TARGET), server: 'uncovered' }]
+  },
   {
     // A new folder in each request. The provider responds at once.
     name: 'miss, 200 entries',

@@ -6,6 +6,10 @@ import { BARE_ANSWERS, bareRoute } from './cases.mjs'
 
 const SIZES = [0, 20, 200, 1000]
 const WITH_POSTGRES = ['cold', 'shared', 'hand-written-prisma']
+/** Room for the folders of the case of many pages, so that no hit becomes a miss. */
+const ROOMY = { max: 10_000, ttlMs: 3_600_000, maxBytes: 1024 ** 3 }
+/** A check is due after half of this. */
+const OFTEN_MS = 100
 /** Fastify and Node set these for each response. */
 const OWN_HEADERS = new Set(['date', 'connection', 'keep-alive', 'content-length'])
 
@@ -28,6 +32,12 @@ export async function startServers(wanted) {
   await start('cold', () => onPostgres('plugin'))
   await start('shared', () => onPostgres('plugin', { hasBareRoutes: true }))
   await start('hand-written-prisma', () => onPostgres('hand-written-prisma'))
+  await start('uncovered', () => startServer('plugin', { users: 1, cache: ROOMY }))
+  await start('covered', () => startServer('plugin', { users: 1, cache: ROOMY, providers: ['covered'] }))
+  await start('several', () => {
+    const cache = { ...ROOMY, check: { checked: OFTEN_MS } }
+    return startServer('plugin', { users: 1, cache, providers: ['bench', 'again', 'covered', 'checked'] })
+  })
   await start('bare', () => startServer('bare'))
   for (const name of ['hand-written', 'async-cache-dedupe', 'bentocache']) await start(name, () => startServer(name))
   await start('reference', async () => {

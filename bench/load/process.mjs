@@ -8,10 +8,13 @@ import { paced } from './paced.mjs'
 
 /** The placeholder of a number that differs in each request. */
 const COUNTER = '{n}'
+/** The placeholder of a number from 1 to another one, in turn. */
+const CYCLE = /\{(\d+)\}/
 
 const connectionsOf = new Map()
 const mixes = new Map()
 let counted = 0
+let asked = 0
 
 const jobs = {
   burst: ({ port, connections, amount, ...request }) => burst(open(port, connections), amount, repeated(request)),
@@ -37,8 +40,11 @@ function repeated({ path, headers, users }) {
     return () => requests[(user = (user + 1) % users)]
   }
   if (path.includes(COUNTER)) return () => requestBytes(path.replace(COUNTER, String((counted += 1))), headers)
-  const bytes = requestBytes(path, headers)
-  return () => bytes
+  const count = Number(CYCLE.exec(path)?.[1] ?? 1)
+  const requests = Array.from({ length: count }, (_, index) =>
+    requestBytes(path.replace(CYCLE, String(index + 1)), headers)
+  )
+  return () => requests[(asked += 1) % count]
 }
 
 function open(port, count) {

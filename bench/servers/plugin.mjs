@@ -1,6 +1,7 @@
 // The published plugin, with a provider that generates its folders, on the embedded database unless the settings name
-// another one. Options are the defaults except for `settings.cache`. With `settings.hasBareRoutes` the process has the
-// routes of `bare.mjs`, too.
+// another one. Options are the defaults except for `settings.cache`. `settings.providers` are the ids of the providers,
+// by default `bench`. `covered` and `checked` have a feed in which nothing ever changes. With `settings.hasBareRoutes` the
+// process has the routes of `bare.mjs`, too.
 import Fastify from 'fastify'
 import cloudStorage, { defineProvider, Secret } from '../../dist/index.js'
 import { openDatabase } from '../../dist/db/open-database.js'
@@ -13,39 +14,49 @@ import { authenticate, bareRoutes, serve, settings } from './serve.mjs'
 const CONNECTING = 16
 
 const unsupported = ['rangeDownload', 'upload', 'createOnly', 'updateIfMatch', 'remove', 'createFolder', 'downloadUrl']
-const capabilities = {
+const isCovered = (id) => id === 'covered' || id === 'checked'
+const capabilitiesOf = (id) => ({
+  changes: isCovered(id) ? 'native' : 'unsupported',
   paging: 'native',
   kindFilter: 'native',
   ...Object.fromEntries(unsupported.map((ability) => [ability, 'unsupported']))
+})
+const feed = {
+  position: async () => 'now',
+  changes: async () => ({ position: 'now', changes: [], hasMore: false })
 }
 
-const backendOf = (account) => ({
-  provider: 'bench',
-  capabilities,
+const backendOf = (id, account) => ({
+  provider: id,
+  capabilities: capabilitiesOf(id),
   listFolder: async (folderId) => {
     const { folder, items } = await fetchFolder(account, folderId)
-    return { folder, entries: items.map(toEntry), next: null, complete: true, reason: null }
+    const freshness = isCovered(id) ? { scope: '' } : null
+    return { folder, entries: items.map(toEntry), next: null, complete: true, reason: null, freshness }
   },
+  ...(isCovered(id) && feed),
   account: async () => ({ id: account, name: account, email: null, quota: null })
 })
 
-const provider = defineProvider({
-  id: 'bench',
-  label: 'Benchmark',
-  capabilities,
-  connect: {
-    type: 'credentials',
-    schema: {
-      type: 'object',
-      additionalProperties: false,
-      required: ['account'],
-      properties: { account: { type: 'string', title: 'Account' } }
+const providerOf = (id) =>
+  defineProvider({
+    id,
+    label: 'Benchmark',
+    capabilities: capabilitiesOf(id),
+    connect: {
+      type: 'credentials',
+      schema: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['account'],
+        properties: { account: { type: 'string', title: 'Account' } }
+      },
+      parse: ({ account }) => ({ credentials: new Secret({ account }), accountId: account, label: account })
     },
-    parse: ({ account }) => ({ credentials: new Secret({ account }), accountId: account, label: account })
-  },
-  open: async ({ credentials }) => backendOf(credentials.reveal().account)
-})
+    open: async ({ credentials }) => backendOf(id, credentials.reveal().account)
+  })
 
+const providers = settings.providers ?? ['bench']
 const db = await openDatabase({ url: settings.databaseUrl })
 // The load generator keeps connections that wait for minutes between rounds.
 const app = Fastify({ keepAliveTimeout: 0 })
@@ -60,7 +71,7 @@ await app.register(cloudStorage, {
   prisma: db.prisma,
   authenticate,
   encryption: { current: 'k1', keys: { k1: Buffer.alloc(32, 'k').toString('base64') } },
-  providers: { bench: provider },
+  providers: Object.fromEntries(providers.map((id) => [id, providerOf(id)])),
   ...(settings.cache && { cache: settings.cache })
 })
 
@@ -71,14 +82,14 @@ async function connectUsers(port) {
     while (next < settings.users) {
       const index = next
       next += 1
-      await connectUser(port, index)
+      for (const id of providers) await connectUser(port, id, index)
     }
   }
   await Promise.all(Array.from({ length: CONNECTING }, work))
 }
 
-async function connectUser(port, index) {
-  const answer = await fetch(`http://127.0.0.1:${port}/cloud/connections/bench`, {
+async function connectUser(port, id, index) {
+  const answer = await fetch(`http://127.0.0.1:${port}/cloud/connections/${id}`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', authorization: authorizationOf(index) },
     body: JSON.stringify({ account: userOf(index) })
