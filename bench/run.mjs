@@ -21,6 +21,7 @@ Suites: `
 const SUITES = [
   { name: 'HTTP', path: './http/hits.mjs' },
   { name: 'requests to providers', path: './freshness/calls.mjs' },
+  { name: 'covered look-ups', path: './freshness/lookups.mjs', isWhole: true },
   { name: 'delays', path: './freshness/delay.mjs' },
   { name: 'many users', path: './http/many-users.mjs' },
   { name: 'mixed load', path: './http/mixed-load.mjs' },

@@ -74,10 +74,11 @@ export class Account {
 
   /**
    * @param files those that the account contains, by path
-   * @param isChecked `false`: pages expire after 60 s
+   * @param ttlMs when pages expire that are not checked; `null`: after the interval of the checks
+   * @param isChecked `false`: all pages expire
    * @param lagMs how late the feed reports a change
    */
-  static async open(id, files, { isChecked, lagMs = 0 }, run) {
+  static async open(id, files, { isChecked, ttlMs = 60_000, lagMs = 0 }, run) {
     const account = new Account()
     const { definition, start, open, requestsOf = (fake) => fake.requests, lag } = CLOUDS[id]
     const clock = new ManualClock()
@@ -90,7 +91,8 @@ export class Account {
     const freshness = isChecked
       ? { checkMsOf: () => checkMsOf(id), settleMsOf: () => definition.settleMs ?? 0 }
       : undefined
-    account.#listing = createTestListing({ clock, leaseMs: LEASE_MS, ...(isChecked && { freshness }) })
+    const expiry = { ttlMs: ttlMs ?? checkMsOf(id) }
+    account.#listing = createTestListing({ clock, leaseMs: LEASE_MS, ...expiry, ...(isChecked && { freshness }) })
     account.#listing.connections.add()
     await account.#findFolders('', null)
     // Everything is older than the first page that the user opens.

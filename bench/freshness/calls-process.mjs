@@ -7,7 +7,7 @@ const HOUR_MS = 3_600_000
 const OPENED_PER_HOUR = 600
 const FILES = 10
 
-const { id, seed, isChecked, changesPerHour } = JSON.parse(process.argv[2])
+const { id, seed, isChecked, ttlMs, changesPerHour } = JSON.parse(process.argv[2])
 
 /** 40 folders below the root: eight of four each. */
 function filesOfAccount() {
@@ -21,7 +21,7 @@ function filesOfAccount() {
   return files
 }
 
-/** Half of the folders that are opened lie in the present one, a quarter above it; a quarter is opened again, or the root. */
+/** Half of the folders that are opened lie in the present one, a quarter above it. The others are itself, and the root. */
 function nextPath(path, paths, draw) {
   const kind = draw()
   const children = paths.filter((each) => each !== '' && parentOf(each) === path)
@@ -40,7 +40,7 @@ function timesOf(count, draw) {
 }
 
 const requests = await withRun(async (run) => {
-  const account = await Account.open(id, filesOfAccount(), { isChecked }, run)
+  const account = await Account.open(id, filesOfAccount(), { isChecked, ttlMs }, run)
   const { clock, paths } = account
   // Different generators, so that the walk is the same with and without checks and changes.
   const walk = random(seed)

@@ -1,6 +1,6 @@
 // The providers with checks for changes, and by how much the feed of each is late in the second series of delays.
 
-/** Of Microsoft's notifications, "less than a minute" is the average. Google documents nothing; Dropbox and Box are quick. */
+/** Microsoft's notifications take less than a minute on average. Google documents nothing; Dropbox and Box are quick. */
 export const PROVIDERS = [
   { id: 'google_drive', lagMs: 60_000 },
   { id: 'onedrive', lagMs: 60_000 },

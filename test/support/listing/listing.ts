@@ -39,6 +39,7 @@ export interface ListingOptions {
   readonly leaseMs?: number
   readonly shared?: SharedTier | null
   readonly clock?: ManualClock
+  readonly ttlMs?: number
   readonly maxInFlightPerUser?: number
   readonly hasReadAhead?: boolean
   /** Default: pages are not confirmed. */
@@ -57,6 +58,7 @@ export function createTestListing(options: ListingOptions = {}) {
     leaseMs = 0,
     shared = null,
     clock = new ManualClock(),
+    ttlMs = 60_000,
     maxInFlightPerUser = 32,
     hasReadAhead = true,
     rules = {}
@@ -68,7 +70,7 @@ export function createTestListing(options: ListingOptions = {}) {
   const sealer = new PlaintextSealer()
   const cache = new FolderCache({
     max: 100,
-    ttlMs: 60_000,
+    ttlMs,
     maxBytes: 1 << 20,
     maxInFlightPerUser,
     clock,
