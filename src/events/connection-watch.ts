@@ -18,7 +18,7 @@ export const ROOT_NAME = 'root'
 const TICK_MS = 1_000
 /** With `leaseMs: 0`, each look reads a row. */
 const UNLEASED_TICK_MS = 10_000
-/** Watched folders are checked after a random time between these. */
+/** Watched folders are checked after a random time between these, or sooner if the check interval is shorter. */
 const MIN_CHECK_MS = 10_000
 const MAX_CHECK_MS = 30_000
 /** Least time between two events of a folder. */
@@ -361,7 +361,9 @@ export class ConnectionWatch {
   }
 
   #randomCheckMs(): number {
-    return MIN_CHECK_MS + this.#deps.random() * (MAX_CHECK_MS - MIN_CHECK_MS)
+    const intervalMs = this.#deps.freshness?.checkMsOf(this.connection.provider) ?? Infinity
+    const minMs = Math.min(MIN_CHECK_MS, (intervalMs * 2) / 3)
+    return minMs + this.#deps.random() * (Math.min(MAX_CHECK_MS, intervalMs * 2) - minMs)
   }
 
   #now(): Moment {

@@ -111,6 +111,11 @@ export class Freshness {
     return coverage?.isOvertaken() === true ? NOT_CACHED : coverage
   }
 
+  /** Returns the longest time in milliseconds for which a covered page of a provider is used without a check. */
+  checkMsOf(provider: string): number {
+    return this.#options.checkMsOf(provider)
+  }
+
   /** How old a load may be that a reader joins: no older than what a check would have confirmed. */
   maxJoinAgeMs({ id, provider }: Pick<Connection, 'id' | 'provider'>): number | undefined {
     return this.#connections.has(id) ? this.#options.checkMsOf(provider) : undefined

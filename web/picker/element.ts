@@ -182,7 +182,7 @@ export class PickerElement extends LitElement {
   }
 
   protected override willUpdate(changed: Map<PropertyKey, unknown>): void {
-    this.#gridHadFocus = this.#grid.hasFocus
+    this.#gridHadFocus = this.#grid.hasFocus()
     if (FILTER_PROPERTIES.some((name) => changed.has(name))) {
       this.#core.setFilter({ kind: this.kind, accept: parseAccept(this.accept) }, this.multiple)
     }

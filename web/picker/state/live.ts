@@ -51,8 +51,7 @@ export class LiveFolder {
 
   async #run(folder: FolderRef, signal: AbortSignal): Promise<void> {
     const { clock, random } = this.#options
-    let failures = 0
-    while (!signal.aborted) {
+    for (let failures = 0; ;) {
       const startedAt = clock.now()
       const problem = await this.#stream(folder, signal)
       if (signal.aborted || (problem !== null && this.#isFinal(problem))) return

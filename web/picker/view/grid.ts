@@ -44,7 +44,7 @@ export class GridView {
     const { rows, browser } = context.core
     const anchor = this.#anchor()
     const oldRows = this.#rows
-    const hadFocus = this.hasFocus
+    const hadFocus = this.hasFocus()
     const isSameSearch = this.#context !== null && this.#query === context.core.query
     this.#query = context.core.query
     this.#context = context
@@ -65,11 +65,11 @@ export class GridView {
     this.#restoreScroll(anchor, oldRows)
     this.#draw()
     // The element of a row that disappears is removed, or reused for another row.
-    if (hadFocus && (lostId !== null || !this.hasFocus)) this.#focusCell(this.#activeIndex, this.#column)
+    if (hadFocus && (lostId !== null || !this.hasFocus())) this.#focusCell(this.#activeIndex, this.#column)
   }
 
   /** Whether a cell, or the button in it, has the keyboard focus. */
-  get hasFocus(): boolean {
+  hasFocus(): boolean {
     const root = this.#body?.getRootNode()
     const focused = root instanceof ShadowRoot ? root.activeElement : null
     return focused !== null && this.#body?.contains(focused) === true
