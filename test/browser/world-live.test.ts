@@ -93,13 +93,19 @@ t.test('the page of the controls is accessible, in light and dark mode', async (
 })
 
 t.test('a folder that was created in one tab appears in the other', async (t) => {
-  const first = await openWorld(t, world)
-  const second = await openWorld(t, world)
-  for (const page of [first, second]) {
-    const watching = page.waitForResponse((response) => new URL(response.url()).pathname === '/cloud/events')
+  const openWatched = async (): Promise<Page> => {
+    let watching: Promise<unknown> | undefined
+    const page = await openWorld(t, world, {
+      prepare: async (page) => {
+        watching = page.waitForResponse((response) => new URL(response.url()).pathname === '/cloud/events')
+      }
+    })
     await row(page, 'Handbook').waitFor()
     await watching
+    return page
   }
+  const first = await openWatched()
+  const second = await openWatched()
   await first.getByRole('button', { name: 'New folder' }).click()
   await first.getByLabel('Folder name').fill('Shared by tabs')
   await first.getByRole('button', { name: 'Create', exact: true }).click()
