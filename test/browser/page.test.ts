@@ -202,6 +202,8 @@ t.test('the state of the cache follows the headers: a miss, a hit, and an increa
   const fresh = await startDemo(t)
   const page = await openDemoPage(t)
   await page.clock.install()
+  // A watched folder is read once more when its stream begins.
+  await page.route('**/cloud/events?*', (route) => route.fulfill({ status: 404 }))
   await page.goto(fresh.signInUrl)
   await pickerRow(page, 'Handbook').waitFor()
   const figures = async () =>
