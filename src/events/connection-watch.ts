@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { FolderCache } from '../cache/folder-cache.ts'
 import type { SharedTier } from '../cache/shared-tier.ts'
 import type { PeekedEntry } from '../cache/types.ts'
@@ -99,6 +100,8 @@ export class ConnectionWatch {
   /** @param onIdle called once, when the watch has ended: with its last client, or by itself */
   constructor(connection: Connection, deps: WatchDeps, onIdle: () => void) {
     this.connection = connection
+    // Each page that is being confirmed listens.
+    setMaxListeners(0, this.#controller.signal)
     this.#deps = deps
     this.#onIdle = onIdle
     this.#pushes = new PushLoops({

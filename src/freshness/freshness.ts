@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { LRUCache } from 'lru-cache'
 import type { SharedRecords } from '../cache/shared-tier.ts'
 import { type CachedSlot, joinKey, type Validity } from '../cache/types.ts'
@@ -86,6 +87,8 @@ export class Freshness {
 
   constructor(options: FreshnessOptions) {
     this.#options = options
+    // Each check in flight listens.
+    setMaxListeners(0, this.#shutdown.signal)
     const { records, clock } = options
     this.#shared = records === undefined ? null : new SharedFeeds({ records, clock })
     this.#connections = new LRUCache({
