@@ -66,13 +66,16 @@ t.test('deep folders, shared drives and shortcuts can be opened, and the breadcr
 })
 
 t.test('a folder of 5,000 entries is scrolled to its end with few nodes and no long frame', async (t) => {
-  const page = await openWorld(t, world)
+  const page = await openWorld(t, world, {
+    // Without a stream, which would let the picker read the pages of the folder again.
+    prepare: async (page) => {
+      await page.route('**/cloud/events?*', () => undefined)
+    }
+  })
   await openConnection(page, driveLabel)
-  // The pages of a watched folder are read once more when its stream begins.
-  const listings = new Set<string>()
+  let listings = 0
   page.on('request', (request) => {
-    const { pathname, searchParams } = new URL(request.url())
-    if (pathname.endsWith('/listing') && searchParams.has('folder')) listings.add(request.url())
+    if (request.url().includes('/listing')) listings++
   })
   await openFolders(page, LONG_FOLDER.name)
   await row(page, 'Scan 0001.txt').waitFor()
@@ -80,11 +83,11 @@ t.test('a folder of 5,000 entries is scrolled to its end with few nodes and no l
   const pages = LONG_FOLDER.entries / PAGE
   // The test runs no code in the page meanwhile, because that would count as scripting.
   const scripting = await measureScripting(page, async () => {
-    for (let turns = 0; turns < 10_000 && listings.size < pages; turns++) await page.mouse.wheel(0, 1500)
+    for (let turns = 0; turns < 10_000 && listings < pages; turns++) await page.mouse.wheel(0, 1500)
     for (let turns = 0; turns < 150; turns++) await page.mouse.wheel(0, turns < 75 ? -3000 : 3000)
   })
   await page.getByText('5,000 items', { exact: true }).waitFor()
-  t.equal(listings.size, pages)
+  t.equal(listings, pages)
   t.equal(await page.getByRole('grid').getAttribute('aria-rowcount'), String(LONG_FOLDER.entries + 1))
 
   let most = 0
