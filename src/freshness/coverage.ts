@@ -56,8 +56,8 @@ export abstract class Coverage implements Validity, ComparablePage {
 /** Confirmed by the feed of its scope. */
 export class ScopeCoverage extends Coverage {
   readonly feed: ScopeFeed
-  /** The page was loaded so soon after a change of it that it may be older than the change; `null` otherwise. */
-  readonly #unsettledSince: Moment | null
+  /** The page was loaded, or its mark checked, so soon after a change that it may be older; `null` otherwise. */
+  #unsettledSince: Moment | null
   /** Those doubts of the scope that do not concern the page any more. */
   #resolvedDoubts: number
 
@@ -91,8 +91,10 @@ export class ScopeCoverage extends Coverage {
     return this.#unsettledSince !== null && this.#unsettledSince.ageAt(now) >= this.feeds.settleMs
   }
 
-  protected onMarkConfirmed(_startedAt: Moment, doubts: number): void {
+  protected onMarkConfirmed(startedAt: Moment, doubts: number): void {
     this.#resolvedDoubts = doubts
+    const { doubtedAt } = this.feed
+    if (doubtedAt !== null && doubtedAt.ageAt(startedAt) < this.feeds.settleMs) this.#unsettledSince = doubtedAt
   }
 }
 

@@ -347,7 +347,10 @@ export class Freshness {
     const pages = slots.map(toComparable)
     const named = changes.findNamed(pages)
     feeds.remember(changes, changes.readAt)
-    if (changes.isOfUnknownItem) feed.doubts += 1
+    if (changes.isOfUnknownItem) {
+      feed.doubts += 1
+      feed.doubtedAt = changes.readAt
+    }
     const dropped = slots.filter((_slot, at) => named.has(pages[at] as ComparablePage))
     const drop = (): number => {
       if (changes.isOfEverything) return isLocal ? cache.dropConnection(id) : cache.invalidateConnection(id)

@@ -22,6 +22,8 @@ export class ScopeFeed {
   failure: Exclude<Confirmation, 'confirmed'> = 'failed'
   /** Incremented by each change of an item that the provider does not name. */
   doubts = 0
+  /** When the latest of them was read. */
+  doubtedAt: Moment | null = null
   isDropped = false
   /** The last link of the shared record that was applied here; `null` if the feed was never shared. */
   link: string | null = null

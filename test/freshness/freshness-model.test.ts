@@ -223,6 +223,12 @@ const FIXED: Record<string, Schedule> = {
     // position, a
     fates: [OK, LATE, OK, OK, OK, OK, OK, OK]
   },
+  'a mark is older than the feed': {
+    rules: { ...IDS, style: 'marked', listLagMs: SETTLE_MS },
+    steps: [read('a'), LATER, read('a'), LATER, put('f1', 'a'), read('a'), LATER, read('a'), LATER, read('a')],
+    // position, a, a, changes, mark of a
+    fates: [OK, OK, OK, OK, LATE, OK, OK, OK, OK, OK, OK]
+  },
   'a folder above is removed': {
     rules: IDS,
     steps: [...READ_CHAIN, LATER, remove('a'), read('d'), LATER, read('d')],

@@ -65,7 +65,7 @@ async function run({ steps, fates }: Schedule): Promise<void> {
     feedLagMs: FEED_LAG_MS,
     listLagMs: 0,
     hasRootId: true,
-    log: 'states' as const,
+    log: 'events' as const,
     repeatsAncestors: false,
     showsInherited: false
   }
