@@ -15,10 +15,12 @@ import type { Harness } from './harness.ts'
 export interface ContractOptions {
   /** A layer to wrap around the backend. */
   readonly wrap?: (backend: StorageBackend) => StorageBackend
+  /** False: a server of another make, which does not report changes as the provider's own does. Default: true. */
+  readonly hasChanges?: boolean
 }
 
 /** The contract of a backend. Its capabilities determine which tests run, and are tested themselves. */
-export function backendContract(t: Test, harness: Harness, { wrap }: ContractOptions = {}): void {
+export function backendContract(t: Test, harness: Harness, { wrap, hasChanges = true }: ContractOptions = {}): void {
   const open = async (t: Test) => {
     const opened = await harness.open(t)
     return wrap === undefined ? opened : { ...opened, backend: wrap(opened.backend) }
@@ -32,7 +34,7 @@ export function backendContract(t: Test, harness: Harness, { wrap }: ContractOpt
     wrap === undefined ? brokenUploads : smallBrokenUploads,
     replacesWithConditions,
     writesFolders,
-    reportsChanges,
+    ...(hasChanges ? [reportsChanges] : []),
     refusesHostileIds
   ]) {
     suite(t, open)

@@ -129,7 +129,9 @@ if (requireService(t, 'webdav', hasSabre() && hasApacheDav())) {
   t.test('the contract of nextcloud', async (t) => {
     // Each user has a folder, as in Nextcloud.
     const files = await sabre(t, 'Basic', { basePath: '/remote.php/dav/', hasUploads: true })
-    backendContract(t, { name: 'nextcloud over sabre', open: async (t) => openNextcloud(t, files) })
+    // sabre/dav does not pass the ETag of a file on to the folders above it.
+    const harness: Harness = { name: 'nextcloud over sabre', open: async (t) => openNextcloud(t, files) }
+    backendContract(t, harness, { hasChanges: false })
   })
 }
 
