@@ -21,6 +21,8 @@ t.test('entries appear and disappear, and selection and focus stay', async (t) =
   await row('0.pdf').waitFor()
   t.same(await names(), ['Invoices', 'Photos', '0.pdf', 'a.pdf', 'b.png', 'c.txt'])
   await page.locator('[aria-live=polite]').getByText('1 item added').waitFor()
+  const status = page.locator('.status [role=status]')
+  t.equal(await status.getAttribute('aria-live'), 'off', 'the number of entries is not read too')
   const focused = async (): Promise<string | null> =>
     await page.evaluate(() => {
       const { activeElement } = document.querySelector('cloud-folder-picker')?.shadowRoot ?? {}
@@ -100,4 +102,84 @@ t.test('a stream follows the folder, ends in hidden pages, and is opened again a
   await watching(cloud)
   cloud.reportChange()
   await row('Later').waitFor()
+})
+
+t.test('rows stay in place when the user scrolls during an update', async (t) => {
+  const { cloud, page } = await openPicker(t, {
+    attributes: 'limit="1000"',
+    setUp: (cloud) => {
+      live(cloud)
+      cloud.folders.set('', numberedFiles(1000))
+    }
+  })
+  await page.getByText('1,000 items').waitFor()
+  await watching(cloud)
+  const scrollTo = async (top: number): Promise<void> => {
+    await page.locator('.grid').evaluate((grid, top) => {
+      grid.scrollTop = top
+    }, top)
+  }
+  await scrollTo(20_000)
+  let release = (): void => undefined
+  const until = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  cloud.respondOnce('GET /cloud/s3/listing', { until })
+  const before = cloud.requests.length
+  cloud.folders.get('')?.unshift(entryOf('new 1'), entryOf('new 2'))
+  cloud.reportChange()
+  await eventually(() => cloud.requests.length > before, 'the folder is read')
+  await scrollTo(12_000)
+  const topRow = async (): Promise<{ name: string; top: number }> =>
+    await page.locator('.grid').evaluate((grid) => {
+      const { top } = grid.getBoundingClientRect()
+      const rows = [...grid.querySelectorAll('.body > .row')]
+      const row = rows.find((each) => each.getBoundingClientRect().top > top + 100)
+      return {
+        name: row?.querySelector('bdi')?.textContent ?? '',
+        top: Math.round(row?.getBoundingClientRect().top ?? 0)
+      }
+    })
+  await page.evaluate(async () => {
+    await new Promise(requestAnimationFrame)
+  })
+  const shown = await topRow()
+  release()
+  await page.getByText('1,002 items').waitFor()
+  t.strictSame(await topRow(), shown)
+})
+
+t.test('a hidden tab has no stream, and reads the folder when the user returns to it', async (t) => {
+  const { cloud, page, row } = await openPicker(t, { setUp: live })
+  await row('a.pdf').waitFor()
+  await watching(cloud)
+  const setVisibility = async (state: DocumentVisibilityState): Promise<void> => {
+    await page.evaluate((state) => {
+      Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => state })
+      document.dispatchEvent(new Event('visibilitychange'))
+    }, state)
+  }
+  await setVisibility('hidden')
+  await watching(cloud, '')
+  cloud.folders.get('')?.push(entryOf('z.pdf'))
+  t.equal(await row('z.pdf').count(), 0)
+  await setVisibility('visible')
+  await row('z.pdf').waitFor()
+  await watching(cloud)
+})
+
+t.test('the folder is followed again after the server was restarted', async (t) => {
+  const { cloud, page, row } = await openPicker(t, { setUp: live })
+  await row('a.pdf').waitFor()
+  await watching(cloud)
+  const start = await cloud.stop()
+  await page.waitForEvent('requestfailed', (request) => request.url().includes('/cloud/events?'))
+  cloud.folders.get('')?.push(entryOf('y.pdf'))
+  await start()
+  await row('y.pdf').waitFor()
+  await watching(cloud)
+  cloud.folders.get('')?.push(entryOf('z.pdf'))
+  cloud.reportChange()
+  await row('z.pdf').waitFor()
+  t.equal(await page.getByRole('alert').count(), 0, 'the interruption is not displayed')
 })

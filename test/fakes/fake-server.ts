@@ -58,6 +58,24 @@ export abstract class FakeServer {
     })
   }
 
+  /** Stops all servers. Returns a function that starts them again, on the same ports. */
+  async stop(): Promise<() => Promise<void>> {
+    const stopped = [...this.#servers].map(([host, server]) => ({
+      server,
+      port: Number(new URL(this.originOf(host)).port)
+    }))
+    const closed = stopped.map(({ server }) => once(server, 'close'))
+    for (const { server } of stopped) {
+      server.close()
+      server.closeAllConnections()
+    }
+    await Promise.all(closed)
+    return async () => {
+      for (const { server, port } of stopped) server.listen(port, '127.0.0.1')
+      await Promise.all(stopped.map(({ server }) => once(server, 'listening')))
+    }
+  }
+
   /** Without a trailing slash. */
   get origin(): string {
     const [first = ''] = this.#servers.keys()

@@ -69,6 +69,7 @@ export class LiveFolder {
   async #stream(folder: FolderRef, signal: AbortSignal): Promise<PickerProblem | null> {
     const { api, clock } = this.#options
     const silence = new AbortController()
+    let isRetrying = false
     const watched = AbortSignal.any([signal, silence.signal])
     let cancelTimer = (): void => undefined
     const heard = (): void => {
@@ -77,12 +78,23 @@ export class LiveFolder {
         silence.abort()
       })
     }
+    // Reads the folder again, until that has worked, the user must act, or another stream does it.
+    const reread = async (): Promise<void> => {
+      for (let delayMs = 2 * MIN_DELAY_MS; !watched.aborted; delayMs = Math.min(2 * delayMs, MAX_DELAY_MS)) {
+        const problem = await this.#options.onChanged()
+        const { status } = problem ?? {}
+        if (problem === null || (status != null && status !== 429 && status < 500)) return
+        isRetrying = true
+        await pause(clock, Math.max(problem.retryAfterMs ?? 0, delayMs), watched).catch(() => undefined)
+        isRetrying = false
+      }
+    }
     try {
       heard()
       for await (const { type } of api().watch(folder, watched)) {
         watched.throwIfAborted()
         heard()
-        if (type !== 'keep-alive') void this.#reread(signal)
+        if (type !== 'keep-alive' && !isRetrying) void reread()
       }
       return null
     } catch (error) {
@@ -90,18 +102,6 @@ export class LiveFolder {
     } finally {
       cancelTimer()
       silence.abort()
-    }
-  }
-
-  /** Reads the folder again, until that has worked or the user must act. */
-  async #reread(signal: AbortSignal): Promise<void> {
-    const { clock, onChanged } = this.#options
-    for (let delayMs = 2 * MIN_DELAY_MS; !signal.aborted; delayMs = Math.min(2 * delayMs, MAX_DELAY_MS)) {
-      const problem = await onChanged()
-      const { status } = problem ?? {}
-      const isTemporary = problem !== null && (status == null || status === 429 || status >= 500)
-      if (!isTemporary) return
-      await pause(clock, Math.max(problem.retryAfterMs ?? 0, delayMs), signal).catch(() => undefined)
     }
   }
 

@@ -124,9 +124,11 @@ export function statusView({ core, t }: ViewContext): TemplateResult {
     else if (pages.next !== null) parts.push(t('more'))
     if (core.selection.size > 0) parts.push(t('selected', { n: core.selection.size }))
   }
+  // What the announcement says is not read a second time, as another number of entries.
+  const live = core.announced === null || busyTask !== undefined ? 'polite' : 'off'
   return html`<div class="status" part="status">
-    <span role="status">${parts.length === 0 ? nothing : parts.join(' · ')}</span>
-    <span class="hidden live" aria-live="polite">${announcement(core.announced, t)}</span>
+    <span role="status" aria-live=${live}>${parts.length === 0 ? nothing : parts.join(' · ')}</span>
+    <span class="hidden" aria-live="polite">${announcement(core.announced, t)}</span>
     ${
       busyTask === undefined
         ? nothing
