@@ -4,17 +4,13 @@ export interface ServerSentEvent {
   readonly data: string
 }
 
-/** A line that is longer ends the stream. */
-const MAX_LINE_BYTES = 65_536
-/** All `data` lines of one event. */
-const MAX_DATA_LENGTH = 65_536
-const LF = 10
-const CR = 13
+/** The longest line, and the longest data of one event, in UTF-16 units. */
+const MAX_LENGTH = 65_536
 
 /**
  * Parses a stream of Server-Sent Events, in time and memory that are linear in its length. A comment is an event of the
  * type `comment`. Events that the stream does not complete are dropped, as the standard demands.
- * @throws RangeError if a line or an event is longer than 64 KiB
+ * @throws RangeError if a line or an event is longer than 65,536 characters
  */
 export async function* parseEvents(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<ServerSentEvent> {
   let type = ''
@@ -38,33 +34,26 @@ export async function* parseEvents(chunks: AsyncIterable<Uint8Array>): AsyncGene
     if (field === 'event') type = value
     if (field !== 'data') continue
     dataLength += value.length + 1
-    if (dataLength > MAX_DATA_LENGTH) throw new RangeError('An event of the stream is too long.')
+    if (dataLength > MAX_LENGTH) throw new RangeError('An event of the stream is too long.')
     data.push(value)
   }
 }
 
-/** Splits at LF, CR and CRLF. Lines are decoded whole, so that characters may span chunks. */
+/** Splits at LF, CR and CRLF. */
 async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
-  const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
-  const line = new Uint8Array(MAX_LINE_BYTES)
-  let length = 0
+  // Drops a byte order mark at the beginning.
+  const decoder = new TextDecoder()
+  let rest = ''
   let endedByCr = false
-  let isFirst = true
   for await (const chunk of chunks) {
-    for (const byte of chunk) {
-      const isSecondHalf = byte === LF && endedByCr
-      endedByCr = byte === CR
-      if (isSecondHalf) continue
-      if (byte !== LF && byte !== CR) {
-        if (length === MAX_LINE_BYTES) throw new RangeError('A line of the stream is too long.')
-        line[length++] = byte
-        continue
-      }
-      const text = decoder.decode(line.subarray(0, length))
-      length = 0
-      yield isFirst ? text.replace(/^\uFEFF/, '') : text
-      isFirst = false
-    }
+    const decoded = decoder.decode(chunk, { stream: true })
+    const isSecondHalf = endedByCr && decoded.startsWith('\n')
+    if (decoded !== '') endedByCr = decoded.endsWith('\r')
+    const [first = '', ...others] = decoded.slice(isSecondHalf ? 1 : 0).split(/\r\n?|\n/)
+    const lines = [rest + first, ...others]
+    if (lines.some(({ length }) => length > MAX_LENGTH)) throw new RangeError('A line of the stream is too long.')
+    rest = lines.pop() ?? ''
+    yield* lines
   }
 }
 
@@ -79,13 +68,18 @@ export type FolderEvent =
 
 /** Reads the events of a response. Unknown events are ignored. Cancels the body when the consumer stops. */
 export async function* folderEvents(body: ReadableStream<Uint8Array> | null): AsyncGenerator<FolderEvent> {
-  yield { type: 'open' }
-  if (body === null) return
-  for await (const { type, data } of parseEvents(chunksOf(body))) {
-    if (type === 'comment') yield { type: 'keep-alive' }
-    if (type !== 'changed') continue
-    const change = parseChange(data)
-    if (change !== null) yield change
+  try {
+    yield { type: 'open' }
+    if (body === null) return
+    for await (const { type, data } of parseEvents(chunksOf(body))) {
+      if (type === 'comment') yield { type: 'keep-alive' }
+      if (type !== 'changed') continue
+      const change = parseChange(data)
+      if (change !== null) yield change
+    }
+  } finally {
+    // A stream that has failed rejects with its own error again.
+    await body?.cancel().catch(() => undefined)
   }
 }
 
@@ -105,7 +99,6 @@ async function* chunksOf(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8
   try {
     for (let part = await reader.read(); !part.done; part = await reader.read()) yield part.value
   } finally {
-    // A stream that has failed rejects with its own error again.
-    await reader.cancel().catch(() => undefined)
+    reader.releaseLock()
   }
 }

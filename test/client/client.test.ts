@@ -1,27 +1,28 @@
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
-import { createCloudStorageClient } from '../../src/client/index.ts'
+import { createCloudStorageClient, type FolderEvent, WatchError } from '../../src/client/index.ts'
 import type { Entry, Listing } from '../../src/core/entry.ts'
 import { scriptedProvider, testApp } from '../support/app/app.ts'
 import { pages, ScriptedBackend } from '../support/backend/scripted-backend.ts'
+import { WritableBackend } from '../support/backend/writable-backend.ts'
 import { davTransfers } from '../support/app/transfer-app.ts'
+import { until } from '../support/time/until.ts'
 
 const ANN = { 'x-user': 'ann' }
 
-async function scripted(t: Test, routePrefix = '/cloud') {
-  const backend = new ScriptedBackend()
+async function scripted(t: Test, routePrefix = '/cloud', backend = new ScriptedBackend()) {
   const provider = scriptedProvider(backend).provider
   const { app } = await testApp(t, { routePrefix, transfers: true, providers: { scripted: provider } })
   await app.listen({ host: '127.0.0.1', port: 0 })
   const baseUrl = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}${routePrefix}`
   const client = createCloudStorageClient({ baseUrl, headers: ANN })
-  const { response } = await client.POST('/connections/{id}', {
+  const { data, response } = await client.POST('/connections/{id}', {
     params: { path: { id: 'scripted' } },
     // A host's own provider has fields that are not in the description.
     body: { account: 'main', token: 'a' } as never
   })
   t.equal(response.status, 201)
-  return { backend, baseUrl, client }
+  return { backend, baseUrl, client, connection: data?.id ?? '' }
 }
 
 const LISTING = '/{provider}/listing'
@@ -135,4 +136,77 @@ t.test('getHeaders is called for each request, and the custom fetch sends it', a
   await client.GET('/connections')
   await client.GET('/connections')
   t.same(sent, ['ann1 stays', 'ann2 stays'])
+})
+
+t.test('a change by one client reaches another that watches the folder', async (t) => {
+  const { baseUrl, client, connection } = await scripted(t, '/cloud', new WritableBackend())
+  const other = createCloudStorageClient({ baseUrl, headers: ANN })
+  const events: FolderEvent[] = []
+  for await (const event of client.watchFolders({ connection, folders: ['root', 'a/é'] })) {
+    if (event.type !== 'keep-alive') events.push(event)
+    if (event.type === 'changed') break
+    if (event.type !== 'open') continue
+    const params = { path: SCRIPTED, query: { connection } }
+    const { response } = await other.POST('/{provider}/folders', { params, body: { parentId: null, name: 'New' } })
+    t.equal(response.status, 201)
+  }
+  t.strictSame(events, [
+    { type: 'open' },
+    { type: 'changed', provider: 'scripted', connectionId: connection, folder: 'root' }
+  ])
+})
+
+t.test('a refused stream rejects with the problem, and a stream ends when its consumer stops', async (t) => {
+  const { client, connection } = await scripted(t)
+  const folders = ['root']
+  const begin = async (id = connection, signal?: AbortSignal) => {
+    const stream = client
+      .watchFolders({ connection: id, folders }, { ...(signal && { signal }) })
+      [Symbol.asyncIterator]()
+    t.strictSame((await stream.next()).value, { type: 'open' })
+    return stream
+  }
+  const missing = await begin('unknown').catch((error: unknown) => error)
+  t.ok(missing instanceof WatchError)
+  t.match(missing, {
+    name: 'WatchError',
+    status: 404,
+    retryAfterSeconds: null,
+    problem: { code: 'CONNECTION_NOT_FOUND' }
+  })
+
+  const controller = new AbortController()
+  const aborted = await begin(connection, controller.signal)
+  const streams = [await begin(), await begin(), await begin()]
+  const isRefused = async (): Promise<boolean> => {
+    const result = await begin().catch((error: unknown) => error)
+    if (!(result instanceof WatchError)) {
+      streams.push(result as Awaited<ReturnType<typeof begin>>)
+      return false
+    }
+    t.match(result, { status: 429, problem: { code: 'TOO_MANY_REQUESTS' }, message: /TOO_MANY_REQUESTS/ })
+    t.ok((result.retryAfterSeconds ?? 0) > 0)
+    return true
+  }
+  t.ok(await isRefused())
+  await streams.pop()?.return?.()
+  await until(async () => !(await isRefused()))
+  const reason = new Error('enough')
+  controller.abort(reason)
+  await t.rejects(async () => {
+    while ((await aborted.next()).done !== true);
+  }, reason)
+  await until(async () => !(await isRefused()))
+  for (const stream of streams) await stream.return?.()
+})
+
+t.test('a refusal by a proxy has no problem', async (t) => {
+  const client = createCloudStorageClient({
+    baseUrl: 'http://127.0.0.1/cloud',
+    fetch: async () => new Response('<html>', { status: 502, headers: { 'retry-after': 'soon' } })
+  })
+  const stream = client.watchFolders({ connection: 'c', folders: ['root'] })[Symbol.asyncIterator]()
+  const error = await stream.next().catch((error: unknown) => error)
+  t.match(error, { status: 502, retryAfterSeconds: null, message: 'The folders cannot be watched: 502' })
+  t.equal((error as WatchError).problem, undefined)
 })
