@@ -138,7 +138,7 @@ export class PickerElement extends LitElement {
   /** Whether the grid had the focus before the last update. */
   #gridHadFocus = false
   readonly #onVisibility = (): void => {
-    this.#core.setVisible(this.isConnected && this.#isOnScreen && document.visibilityState === 'visible')
+    this.#core.setVisible(this.#isOnScreen && document.visibilityState === 'visible')
   }
 
   constructor() {
@@ -176,7 +176,6 @@ export class PickerElement extends LitElement {
     document.removeEventListener('visibilitychange', this.#onVisibility)
     this.#observer?.disconnect()
     this.#isOnScreen = false
-    this.#onVisibility()
     this.#core.stop()
     this.#grid.attach(null)
   }

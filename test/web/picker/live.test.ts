@@ -1,5 +1,6 @@
 import t from 'tap'
 import { type FolderEvent, folderEvents, parseEvents, type ServerSentEvent } from '../../../src/client/events.ts'
+import { pause } from '../../../web/picker/clock.ts'
 import { PickerProblem } from '../../../web/picker/problem.ts'
 import { FolderBrowser } from '../../../web/picker/state/folder.ts'
 import { LiveFolder } from '../../../web/picker/state/live.ts'
@@ -35,7 +36,17 @@ t.test('a stream gives the same events wherever it is split', async (t) => {
   }
 })
 
-t.test('lines and events of more than 64 KiB are refused', async (t) => {
+t.test('a byte order mark is dropped, at the beginning only', async (t) => {
+  const stream = bytes('\uFEFFdata: a\n\n\uFEFFdata: b\n\ndata: \uFEFFc\n\n')
+  for (let at = 0; at < 4; at++) {
+    t.strictSame(await parse(stream.subarray(0, at), stream.subarray(at)), [
+      { type: 'message', data: 'a' },
+      { type: 'message', data: '\uFEFFc' }
+    ])
+  }
+})
+
+t.test('lines and events of more than 65,536 characters are refused', async (t) => {
   t.equal((await parse(bytes(`data:${'x'.repeat(65_531)}\n\n`))).length, 1)
   await t.rejects(parse(bytes('x'.repeat(65_537))), RangeError)
   await t.rejects(parse(bytes(`data:${'x'.repeat(40_000)}\n`.repeat(2))), RangeError)
@@ -48,7 +59,8 @@ t.test('unknown and invalid events are ignored', async (t) => {
   t.strictSame(events, [{ type: 'open' }, { type: 'keep-alive' }])
 })
 
-function createLive(results: (PickerProblem | 'end' | 'hang')[]) {
+/** @param results how the streams end; a number is the time of a clean end, in milliseconds */
+function createLive(results: (PickerProblem | 'hang' | number)[]) {
   const world = new PickerWorld()
   const attempts: number[] = []
   let rereads = 0
@@ -59,7 +71,10 @@ function createLive(results: (PickerProblem | 'end' | 'hang')[]) {
     const result = results.shift() ?? 'hang'
     if (result instanceof PickerProblem) throw result
     yield { type: 'open' }
-    if (result === 'end') return
+    if (typeof result === 'number') {
+      await pause(world.clock, result, signal)
+      return
+    }
     await new Promise((_resolve, reject) => {
       signal.addEventListener('abort', () => {
         reject(new Error('aborted'))
@@ -83,7 +98,7 @@ t.test('a broken stream is opened again with growing delays, after Retry-After, 
     new PickerProblem('NETWORK'),
     new PickerProblem('NETWORK'),
     new PickerProblem('TOO_MANY_REQUESTS', { status: 429, retryAfterMs: 20_000 }),
-    'end'
+    0
   ])
   live.watch(ROOT)
   await world.clock.advance(40_000)
@@ -92,6 +107,14 @@ t.test('a broken stream is opened again with growing delays, after Retry-After, 
   live.watch(null)
   await world.clock.advance(0)
   t.equal(world.clock.pendingTimers, 0)
+})
+
+t.test('a stream that has worked is opened again at once after its end, and any other after a second', async (t) => {
+  const { live, world, attempts } = createLive([30_001, 30_000, 'hang'])
+  live.watch(ROOT)
+  await world.clock.advance(62_000)
+  t.strictSame(attempts, [0, 30_001, 61_001])
+  live.watch(null)
 })
 
 t.test('a silent stream is replaced', async (t) => {

@@ -210,7 +210,7 @@ export class PickerCore {
 
   /** Stops all requests and timers. */
   stop(): void {
-    this.#live.reset()
+    this.setVisible(false)
     this.#clearAnnouncement()
     this.connectFlow.end()
     this.transferQueue.stop()
