@@ -19,6 +19,20 @@ t.test('a change that the feed reports is announced by the check, once, under th
   t.same(sent, [connection.provider])
 })
 
+t.test('many pages are confirmed without a warning about listeners', async (t) => {
+  const { watch, list, time, calls } = createWatching()
+  const folders = Array.from({ length: 20 }, (_, at) => `f${at}`)
+  await watch(...folders)
+  for (const folderId of folders) await list({ folderId })
+  const warnings: Error[] = []
+  const onWarning = (warning: Error) => warnings.push(warning)
+  process.on('warning', onWarning)
+  await time.pass(CHECK_MS)
+  process.off('warning', onWarning)
+  t.equal(calls.checks, 1)
+  t.same(warnings, [])
+})
+
 t.test('a folder that is read by others is checked when its interval has passed', async (t) => {
   const { watch, list, time, calls } = createWatching()
   const client = await watch('f')
