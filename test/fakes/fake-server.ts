@@ -47,13 +47,14 @@ export abstract class FakeServer {
     for (const server of servers) server.listen(0, '127.0.0.1')
     await Promise.all(servers.map((server) => once(server, 'listening')))
     t.teardown(async () => {
-      for (const server of servers) {
+      const listening = servers.filter((server) => server.listening)
+      for (const server of listening) {
         server.closeAllConnections()
         server.close()
       }
       // Those that were upgraded.
       for (const socket of this.sockets) socket.destroy()
-      await Promise.all(servers.map((server) => once(server, 'close')))
+      await Promise.all(listening.map((server) => once(server, 'close')))
       if (this.mistakes.length > 0) throw new FakeMistakes(name, this.mistakes)
     })
   }

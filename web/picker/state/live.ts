@@ -80,12 +80,14 @@ export class LiveFolder {
     }
     // Reads the folder again, until that has worked, the user must act, or another stream does it.
     const reread = async (): Promise<void> => {
+      if (isRetrying) return
       for (let delayMs = 2 * MIN_DELAY_MS; !watched.aborted; delayMs = Math.min(2 * delayMs, MAX_DELAY_MS)) {
         const problem = await this.#options.onChanged()
-        const { status } = problem ?? {}
-        if (problem === null || (status != null && status !== 429 && status < 500)) return
+        if (problem === null) return
+        const { status, retryAfterMs } = problem
+        if (status !== null && status !== 429 && status < 500) return
         isRetrying = true
-        await pause(clock, Math.max(problem.retryAfterMs ?? 0, delayMs), watched).catch(() => undefined)
+        await pause(clock, Math.max(retryAfterMs ?? 0, delayMs), watched).catch(() => undefined)
         isRetrying = false
       }
     }
@@ -94,7 +96,7 @@ export class LiveFolder {
       for await (const { type } of api().watch(folder, watched)) {
         watched.throwIfAborted()
         heard()
-        if (type !== 'keep-alive' && !isRetrying) void reread()
+        if (type !== 'keep-alive') void reread()
       }
       return null
     } catch (error) {
