@@ -1,3 +1,4 @@
+import type { Page } from 'playwright-core'
 import t from 'tap'
 import { entryOf, folderOf, numberedFiles } from '../support/picker/entries.ts'
 import { eventually, openPicker, seedSample } from './picker-page.ts'
@@ -9,6 +10,13 @@ const live = (cloud: PickerCloud): void => {
 }
 const watching = async (cloud: PickerCloud, folder = 'root'): Promise<void> => {
   await eventually(() => [...cloud.streams.values()].join() === folder, `a stream of ${folder}`)
+}
+/** Scrolls, and waits until the rows there are drawn. */
+async function scrollTo(page: Page, top: number): Promise<void> {
+  await page.locator('.grid').evaluate(async (grid, top) => {
+    grid.scrollTop = top
+    for (let frames = 0; frames < 2; frames++) await new Promise(requestAnimationFrame)
+  }, top)
 }
 
 t.test('entries appear and disappear, and selection and focus stay', async (t) => {
@@ -59,9 +67,7 @@ t.test('1,000 entries keep their scroll position when rows are inserted above', 
     })
     return await page.getByText('1,000 items').isVisible()
   }, 'all pages are loaded')
-  await page.locator('.grid').evaluate((grid) => {
-    grid.scrollTop = 20_000
-  })
+  await scrollTo(page, 20_000)
   await watching(cloud)
   const name = (await page.locator('.body > .row bdi').nth(8).textContent()) ?? ''
   const top = async (): Promise<number> =>
@@ -114,12 +120,7 @@ t.test('rows stay in place when the user scrolls during an update', async (t) =>
   })
   await page.getByText('1,000 items').waitFor()
   await watching(cloud)
-  const scrollTo = async (top: number): Promise<void> => {
-    await page.locator('.grid').evaluate((grid, top) => {
-      grid.scrollTop = top
-    }, top)
-  }
-  await scrollTo(20_000)
+  await scrollTo(page, 20_000)
   let release = (): void => undefined
   const until = new Promise<void>((resolve) => {
     release = resolve
@@ -129,7 +130,7 @@ t.test('rows stay in place when the user scrolls during an update', async (t) =>
   cloud.folders.get('')?.unshift(entryOf('new 1'), entryOf('new 2'))
   cloud.reportChange()
   await eventually(() => cloud.requests.length > before, 'the folder is read')
-  await scrollTo(12_000)
+  await scrollTo(page, 12_000)
   const topRow = async (): Promise<{ name: string; top: number }> =>
     await page.locator('.grid').evaluate((grid) => {
       const { top } = grid.getBoundingClientRect()
@@ -140,9 +141,6 @@ t.test('rows stay in place when the user scrolls during an update', async (t) =>
         top: Math.round(row?.getBoundingClientRect().top ?? 0)
       }
     })
-  await page.evaluate(async () => {
-    await new Promise(requestAnimationFrame)
-  })
   const shown = await topRow()
   release()
   await page.getByText('1,002 items').waitFor()
