@@ -160,7 +160,7 @@ export class Freshness {
     if (coverage.mustReload(this.#now())) return 'expired'
     const { feed } = coverage
     if (feed.checkedAt === null || feed.checkedAt.ageMs(this.#options.clock) >= checkMs) {
-      const outcome = await raceSignal(this.#check(feeds, feed, maxAgeMs), signal)
+      const outcome = await raceSignal(this.#check(feeds, feed, maxAgeMs, Math.min(checkMs, maxAgeMs)), signal)
       if (outcome !== 'confirmed') return outcome
     }
     return coverage.isDoubtful ? await raceSignal(this.#confirmMark(coverage), signal) : 'confirmed'

@@ -1,8 +1,9 @@
 import t from 'tap'
 import type { SharedRecord, SharedRecords } from '../../src/cache/shared-tier.ts'
 import type { Change, FeedPage } from '../../src/core/change-feed.ts'
-import type { Moment } from '../../src/core/time.ts'
+import { Moment } from '../../src/core/time.ts'
 import { changesAfter, createRecord, encodeRecord, extendRecord, headOf } from '../../src/freshness/feed-record.ts'
+import { Freshness } from '../../src/freshness/freshness.ts'
 import { entry, page } from '../support/backend/scripted-backend.ts'
 import { createTestListing } from '../support/listing/listing.ts'
 import { ManualClock } from '../support/time/clock.ts'
@@ -103,6 +104,21 @@ t.test('one check serves all instances', async (t) => {
     await nextTurn()
     t.equal(calls.changes, interval)
   }
+})
+
+t.test('an announced change is read although another instance has just checked', async (t) => {
+  const { clock, calls, instances } = cluster()
+  const [one, two] = instances as [(typeof instances)[0], (typeof instances)[0]]
+  await one.read('f')
+  await two.read('f')
+  clock.tick(15_000)
+  await one.read('f')
+  clock.tick(1_000)
+  const folder = { userId: 'ann', provider: 'scripted', folderId: 'f', connectionId: 'connection' }
+  const [found] = two.cache.peekFolder(folder, new Moment(clock))
+  const coverage = Freshness.coverageOf(found?.value)!
+  t.equal(await two.freshness?.confirm(coverage, new AbortController().signal, 0), 'confirmed')
+  t.equal(calls.changes, 2)
 })
 
 t.test('the check of another instance counts from its start', async (t) => {
