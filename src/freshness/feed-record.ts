@@ -30,7 +30,7 @@ export function recordKey({ id, version, connectedAt }: Connection, scope: strin
   return joinKey('feed', id, String(version), String(connectedAt.getTime()), scope)
 }
 
-/** Begins a chain. Whoever remembers a link of another one does not find it here. */
+/** Begins a chain. An instance that remembers a link of another chain does not find it here. */
 export function createRecord(position: string): FeedRecord {
   return { position, links: [{ id: createLinkId(), changes: [] }] }
 }
