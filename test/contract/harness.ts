@@ -10,12 +10,19 @@ export interface Exceptions {
   readonly hidesDotFiles?: string
   /** Listings have no versions. Downloads have them, and they are valid for conditional replacements. */
   readonly listsNoVersions?: string
-  /** The page of the root is not covered. Without it, a folder above a change looks as if it had moved. */
+  /** The page of the root is not covered. */
   readonly rootIsNotCovered?: string
+  /** A page may have an old `webUrl` after a folder above was renamed. */
+  readonly webUrlIsNotCovered?: string
+  /** No page is covered: the server does not tell what would be needed. */
+  readonly coversNothing?: string
 }
 
-/** Changes that another client of the service makes, by path. A path without `/` at its end; the root is `''. */
+/** Changes that another client of the service makes, by path. A path has no `/` at its end; `''` is `folderId`. */
 export interface OtherClient {
+  /** The folder that the paths begin at: the root (`null`), or another one if the root is not covered. */
+  readonly folderId: string | null
+  readonly create: OpenedBackend['seed']
   readonly rename: (path: string, name: string) => void | Promise<void>
   readonly move: (path: string, folder: string) => void | Promise<void>
   /** Deletes it permanently, with its content. */
@@ -45,8 +52,8 @@ export interface OpenedBackend {
    * folder.
    */
   readonly seed: (files: Readonly<Record<string, string | Buffer>>) => Promise<void>
-  /** Present exactly if the backend reports changes. */
-  readonly otherClient?: OtherClient
+  /** Present exactly if the backend covers pages. */
+  readonly otherClient?: () => OtherClient
   /** Whether the service stores names in NFC, regardless of their original form. */
   readonly normalizesNames?: true
   /** Returns the number of sockets or files that the backend currently holds for transfers. */
@@ -82,27 +89,56 @@ interface SeedableTree<Node> {
   addFile(file: { readonly name: string; readonly parent: Node; readonly content: string | Buffer }): unknown
 }
 
-/** Returns the node at a path below the root; throws if there is none. */
-export function nodeAt<Node extends { readonly name: string }>(tree: SeedableTree<Node>, path: string): Node {
-  let node = tree.root
-  for (const name of path === '' ? [] : path.split('/')) {
-    const child = tree.children(node).find((child) => child.name === name)
-    if (child === undefined) throw new Error(`${path} does not exist`)
-    node = child
+interface ChangeableTree<Node> extends SeedableTree<Node> {
+  rename(node: Node, name: string): void
+  move(node: Node, folder: Node): void
+  remove(node: Node): void
+}
+
+/** Returns a client that changes the tree of a fake. */
+export function clientOfTree<Node extends { readonly name: string }>(
+  tree: ChangeableTree<Node>,
+  isFolder: (node: Node) => boolean,
+  trash: (node: Node) => void,
+  root: Node = tree.root
+): Pick<OtherClient, 'create' | 'rename' | 'move' | 'remove' | 'trash'> {
+  const at = (path: string): Node => {
+    let node = root
+    for (const name of path === '' ? [] : path.split('/')) {
+      const child = tree.children(node).find((child) => child.name === name)
+      if (child === undefined) throw new Error(`${path} does not exist`)
+      node = child
+    }
+    return node
   }
-  return node
+  return {
+    create: seedTree(tree, isFolder, root),
+    rename: (path, name) => {
+      tree.rename(at(path), name)
+    },
+    move: (path, folder) => {
+      tree.move(at(path), at(folder))
+    },
+    remove: (path) => {
+      tree.remove(at(path))
+    },
+    trash: (path) => {
+      trash(at(path))
+    }
+  }
 }
 
 /** Returns the `seed` of a harness: it adds the files to the tree of a fake. */
 export function seedTree<Node extends { readonly name: string }>(
   tree: SeedableTree<Node>,
-  isFolder: (node: Node) => boolean
+  isFolder: (node: Node) => boolean,
+  root: Node = tree.root
 ): OpenedBackend['seed'] {
   return async (files) => {
     for (const [path, content] of Object.entries(files)) {
       const names = path.split('/')
       const name = names.pop() ?? ''
-      let parent = tree.root
+      let parent = root
       for (const folder of names) {
         const found = tree.children(parent).find((node) => node.name === folder && isFolder(node))
         parent = found ?? tree.addFolder({ name: folder, parent })

@@ -7,7 +7,7 @@ import type { FakeBoxNode } from '../../fakes/box/node.ts'
 import { TEST_SPOOL } from '../../support/backend/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
 import { validTokens } from '../../support/app/tokens.ts'
-import { type Harness, nodeAt, type OpenedBackend, seedTree } from '../harness.ts'
+import { clientOfTree, type Harness, type OpenedBackend } from '../harness.ts'
 import { chunkedStream, upload } from '../suite/uploads.ts'
 
 /** Access tokens that are valid and never expire. */
@@ -24,7 +24,10 @@ export async function openBox(
   t.teardown(() => egress.close())
   const { url: api, uploadUrl, contentUrl } = fake
   const server = { issuer: api, authorizationEndpoint: `${api}/auth`, tokenEndpoint: `${api}/token` }
-  const at = (path: string) => nodeAt<FakeBoxNode>(fake.tree, path)
+  const isFolder = ({ type }: FakeBoxNode) => type === 'folder'
+  const client = clientOfTree(fake.tree, isFolder, (node) => {
+    fake.tree.trash(node)
+  })
   const provider = box({
     api,
     upload: uploadUrl,
@@ -34,20 +37,10 @@ export async function openBox(
   })
   return {
     backend: await provider.open({ accessTokens, egress, timeouts, spool: TEST_SPOOL }),
-    seed: seedTree(fake.tree, ({ type }: FakeBoxNode) => type === 'folder'),
-    otherClient: {
-      rename: (path, name) => {
-        fake.tree.rename(at(path), name)
-      },
-      move: (path, folder) => {
-        fake.tree.move(at(path), at(folder))
-      },
-      remove: (path) => {
-        fake.tree.remove(at(path))
-      },
-      trash: (path) => {
-        fake.tree.trash(at(path))
-      },
+    seed: client.create,
+    otherClient: () => ({
+      folderId: null,
+      ...client,
       losePositions: () => {
         fake.events.losePositions()
       },
@@ -55,7 +48,7 @@ export async function openBox(
         fake.knobs.eventPageLimit = changes
       },
       addScope: null
-    },
+    }),
     busy: () => fake.busy(),
     missing: { folder: `folder:${fake.tree.newId()}`, file: `file:${fake.tree.newId()}` }
   }

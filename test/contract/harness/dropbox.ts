@@ -7,7 +7,7 @@ import type { FakeDropboxNode } from '../../fakes/dropbox/node.ts'
 import { TEST_SPOOL } from '../../support/backend/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
 import { validTokens } from '../../support/app/tokens.ts'
-import { type Harness, nodeAt, type OpenedBackend, seedTree } from '../harness.ts'
+import { clientOfTree, type Harness, type OpenedBackend } from '../harness.ts'
 import { chunkedStream, upload } from '../suite/uploads.ts'
 
 /** Access tokens that are valid and never expire. */
@@ -37,29 +37,22 @@ export async function openDropbox(
   timeouts = TEST_TIMEOUTS
 ): Promise<OpenedBackend> {
   t.teardown(() => egress.close())
-  const at = (path: string) => nodeAt<FakeDropboxNode>(fake.tree, path)
+  const isFolder = ({ kind }: FakeDropboxNode) => kind === 'folder'
+  const client = clientOfTree(fake.tree, isFolder, (node) => {
+    fake.tree.remove(node)
+  })
   return {
     backend: await dropbox(endpointsOf(fake)).open({ accessTokens, egress, timeouts, spool: TEST_SPOOL }),
-    seed: seedTree(fake.tree, ({ kind }: FakeDropboxNode) => kind === 'folder'),
-    otherClient: {
-      rename: (path, name) => {
-        fake.tree.rename(at(path), name)
-      },
-      move: (path, folder) => {
-        fake.tree.move(at(path), at(folder))
-      },
-      remove: (path) => {
-        fake.tree.remove(at(path))
-      },
-      trash: (path) => {
-        fake.tree.remove(at(path))
-      },
+    seed: client.create,
+    otherClient: () => ({
+      folderId: null,
+      ...client,
       losePositions: () => {
         fake.resetCursors()
       },
       limitFeedPages: null,
       addScope: null
-    },
+    }),
     busy: () => fake.busy(),
     missing: { folder: fake.tree.newId(), file: fake.tree.newId() }
   }

@@ -7,7 +7,7 @@ import { DRIVE_FOLDER, type FakeDriveNode } from '../../fakes/drive/node.ts'
 import { TEST_SPOOL } from '../../support/backend/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
 import { validTokens } from '../../support/app/tokens.ts'
-import { type Harness, nodeAt, type OpenedBackend, seedTree } from '../harness.ts'
+import { clientOfTree, type Harness, type OpenedBackend } from '../harness.ts'
 import { chunkedStream, upload } from '../suite/uploads.ts'
 
 /** Access tokens that are valid and never expire. */
@@ -27,24 +27,17 @@ export async function openGoogleDrive(
     authorizationEndpoint: `${fake.url}/auth`,
     tokenEndpoint: `${fake.url}/token`
   }
-  const at = (path: string) => nodeAt<FakeDriveNode>(fake.tree, path)
+  const isFolder = ({ mimeType }: FakeDriveNode) => mimeType === DRIVE_FOLDER
+  const client = clientOfTree(fake.tree, isFolder, (node) => {
+    fake.tree.trash(node)
+  })
   const provider = googleDrive({ api: fake.url, contentOrigins: [fake.originOf('content')], server: authorization })
   return {
     backend: await provider.open({ accessTokens, egress, timeouts, spool: TEST_SPOOL }),
-    seed: seedTree(fake.tree, ({ mimeType }: FakeDriveNode) => mimeType === DRIVE_FOLDER),
-    otherClient: {
-      rename: (path, name) => {
-        fake.tree.rename(at(path), name)
-      },
-      move: (path, folder) => {
-        fake.tree.move(at(path), at(folder))
-      },
-      remove: (path) => {
-        fake.tree.remove(at(path))
-      },
-      trash: (path) => {
-        fake.tree.trash(at(path))
-      },
+    seed: client.create,
+    otherClient: () => ({
+      folderId: null,
+      ...client,
       losePositions: () => {
         fake.journal.losePositions()
       },
@@ -60,7 +53,7 @@ export async function openGoogleDrive(
           }
         }
       }
-    },
+    }),
     busy: () => fake.busy(),
     missing: { folder: fake.tree.newId(), file: fake.tree.newId() }
   }

@@ -14,12 +14,15 @@ export async function openNextcloud(t: Test, fake: FakeNextcloud): Promise<Opene
   const fields = { baseUrl: fake.url, username: FAKE_NEXTCLOUD_LOGIN, password: FAKE_APP_PASSWORD }
   const parsed = provider.connect.parse(fields)
   const completed = await provider.connect.complete?.(parsed, { ...context, signal: new AbortController().signal })
+  const seed: OpenedBackend['seed'] = async (files) => {
+    seedTree(fake.tree, files)
+  }
   return {
     backend: await provider.open({ ...context, credentials: (completed ?? parsed).credentials }),
-    seed: async (files) => {
-      seedTree(fake.tree, files)
-    },
-    otherClient: {
+    seed,
+    otherClient: () => ({
+      folderId: null,
+      create: seed,
       rename: (path, name) => {
         fake.tree.move(path, inFolder(parentOf(path), name))
       },
@@ -35,7 +38,7 @@ export async function openNextcloud(t: Test, fake: FakeNextcloud): Promise<Opene
       losePositions: null,
       limitFeedPages: null,
       addScope: null
-    },
+    }),
     normalizesNames: true,
     busy: () => fake.dav.busy(),
     missing: { folder: 'no such folder/', file: 'no such file' }

@@ -3,11 +3,11 @@ import type { UploadCall, UploadTarget } from '../../../src/core/backend.ts'
 import { oneDrive } from '../../../src/providers/onedrive/index.ts'
 import { openEgress } from '../../support/backend/egress.ts'
 import { FAKE_GRAPH_TOKEN, FakeGraph, type FakeGraphOptions } from '../../fakes/graph/fake-graph.ts'
-import { type FakeGraphNode, isFolder } from '../../fakes/graph/node.ts'
+import { isFolder } from '../../fakes/graph/node.ts'
 import { TEST_SPOOL } from '../../support/backend/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
 import { validTokens } from '../../support/app/tokens.ts'
-import { type Harness, nodeAt, type OpenedBackend, seedTree } from '../harness.ts'
+import { clientOfTree, type Harness, type OpenedBackend, seedTree } from '../harness.ts'
 import { chunkedStream, upload } from '../suite/uploads.ts'
 
 /** Access tokens that are valid and never expire. */
@@ -33,44 +33,50 @@ export async function openOneDrive(
     notificationHosts: [fake.originOf('push')],
     server
   })
-  const { driveId } = fake.tree.root
-  const at = (path: string) => nodeAt<FakeGraphNode>(fake.tree, path)
-  const addLibrary = () => {
-    const library = fake.tree.addDrive({ name: 'Docs', site: fake.tree.addSite({ name: 'Team' }) })
+  const { tree } = fake
+  const { driveId } = tree.root
+  const isBusiness = tree.kind === 'business'
+  const addOwnFolder = () => {
+    const parent = tree.addFolder({ name: 'of the user' })
     return {
-      folderId: `${library.driveId}/root`,
+      folderId: idOf(parent),
       addFile: (name: string) => {
-        fake.tree.addFile({ name, parent: library })
+        tree.addFile({ name, parent })
       }
     }
   }
   return {
     backend: await provider.open({ accessTokens, egress, timeouts, spool: TEST_SPOOL }),
-    seed: seedTree(fake.tree, isFolder),
-    ...(fake.tree.kind === 'business' && { exceptions: { rootIsNotCovered: 'it lists sites, which no feed reports' } }),
-    otherClient: {
-      rename: (path, name) => {
-        fake.tree.rename(at(path), name)
-      },
-      move: (path, folder) => {
-        fake.tree.move(at(path), at(folder))
-      },
-      remove: (path) => {
-        fake.tree.remove(at(path))
-      },
-      trash: (path) => {
-        fake.tree.recycle(at(path))
-      },
-      losePositions: () => {
-        fake.expireFeedTokens()
-      },
-      limitFeedPages: (changes) => {
-        fake.knobs.pageLimit = changes
-      },
-      addScope: fake.tree.kind === 'personal' ? null : addLibrary
+    seed: seedTree(tree, isFolder),
+    exceptions: {
+      webUrlIsNotCovered: 'it contains the names of the folders above',
+      ...(isBusiness && { rootIsNotCovered: 'it lists sites, which no feed reports' })
+    },
+    otherClient: () => {
+      // The root of organisations is not covered, because it also lists sites.
+      fake.knobs.omitsDeletedContent = true
+      const top = isBusiness ? tree.addDrive({ name: 'Docs', site: tree.addSite({ name: 'Team' }) }) : tree.root
+      return {
+        folderId: isBusiness ? `${top.driveId}/root` : null,
+        ...clientOfTree(
+          tree,
+          isFolder,
+          (node) => {
+            tree.recycle(node)
+          },
+          top
+        ),
+        losePositions: () => {
+          fake.expireFeedTokens()
+        },
+        limitFeedPages: (changes) => {
+          fake.knobs.pageLimit = changes
+        },
+        addScope: isBusiness ? addOwnFolder : null
+      }
     },
     busy: () => fake.busy(),
-    missing: { folder: `${driveId}/${fake.tree.newId()}`, file: `${driveId}/${fake.tree.newId()}` }
+    missing: { folder: `${driveId}/${tree.newId()}`, file: `${driveId}/${tree.newId()}` }
   }
 }
 

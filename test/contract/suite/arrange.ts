@@ -43,9 +43,9 @@ export async function contentOf(backend: StorageBackend, id: string): Promise<Bu
   return readBody((await backend.download(id, callOptions())).body)
 }
 
-/** Returns the entry at a path below the root, by listing folders: IDs are opaque. */
-export async function find(backend: StorageBackend, path: string): Promise<Entry> {
-  let folderId: string | null = null
+/** Returns the entry at a path below a folder, by listing folders: IDs are opaque. */
+export async function find(backend: StorageBackend, path: string, top: string | null = null): Promise<Entry> {
+  let folderId = top
   let found: Entry | undefined
   for (const name of path.split('/')) {
     found = (await listAll(backend, folderId)).find((entry) => entry.name === name)

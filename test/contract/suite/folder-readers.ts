@@ -18,13 +18,15 @@ interface HeldLoad {
 /** Readers of folders of one connection, by path, through the cache of the plugin. */
 export class FolderReaders {
   readonly #backend: StorageBackend
+  readonly #omittedFields: readonly string[]
   readonly #listing: ReturnType<typeof createTestListing>
   /** By path; `null` is the root. */
   readonly #folderIds = new Map<string, string | null>()
   readonly #held = new Map<string | null, HeldLoad>()
 
-  private constructor(backend: StorageBackend) {
+  private constructor(backend: StorageBackend, omittedFields: readonly string[]) {
     this.#backend = backend
+    this.#omittedFields = omittedFields
     const position = backend.position?.bind(backend)
     const changes = backend.changes?.bind(backend)
     const isCurrent = backend.isCurrent?.bind(backend)
@@ -49,9 +51,18 @@ export class FolderReaders {
     this.#listing.connections.add()
   }
 
-  static async open(backend: StorageBackend, paths: readonly string[]): Promise<FolderReaders> {
-    const readers = new FolderReaders(backend)
-    for (const path of paths) readers.addFolder(path, path === '' ? null : (await find(backend, path)).id)
+  /**
+   * @param top the folder that the paths begin at
+   * @param omittedFields names of fields that are not compared
+   */
+  static async open(
+    backend: StorageBackend,
+    top: string | null,
+    paths: readonly string[],
+    omittedFields: readonly string[] = []
+  ): Promise<FolderReaders> {
+    const readers = new FolderReaders(backend, omittedFields)
+    for (const path of paths) readers.addFolder(path, path === '' ? top : (await find(backend, path, top)).id)
     return readers
   }
 
@@ -100,10 +111,11 @@ export class FolderReaders {
         limit: LIMIT,
         refresh
       })
-      return { content: toText(body), isHit: status.outcome === 'hit', isCovered }
+      const showsInherited = body.entries.some(({ path, can }) => path !== null || can.write !== null)
+      return { content: this.#toText(body), isHit: status.outcome === 'hit', isCovered, showsInherited }
     } catch (error) {
       if (!isStorageError(error)) throw error
-      return { content: error.code, isHit: false, isCovered: false }
+      return { content: error.code, isHit: false, isCovered: false, showsInherited: false }
     }
   }
 
@@ -116,7 +128,7 @@ export class FolderReaders {
   /** Returns the content of a folder at the provider. */
   async contentOf(path: string): Promise<string> {
     try {
-      return toText(await this.#backend.listFolder(this.#folderId(path), { ...callOptions(), limit: LIMIT }))
+      return this.#toText(await this.#backend.listFolder(this.#folderId(path), { ...callOptions(), limit: LIMIT }))
     } catch (error) {
       if (!isStorageError(error)) throw error
       return error.code
@@ -128,10 +140,12 @@ export class FolderReaders {
     if (folderId === undefined) throw new Error(`${path} is not read`)
     return folderId
   }
-}
 
-/** The listing of the cache has another order. */
-function toText({ folder, entries }: Pick<EntryPage, 'folder' | 'entries'>): string {
-  const byId = (a: Entry, b: Entry) => (a.id < b.id ? -1 : 1)
-  return JSON.stringify([folder, [...entries].sort(byId)])
+  /** The listing of the cache has another order. */
+  #toText({ folder, entries }: Pick<EntryPage, 'folder' | 'entries'>): string {
+    const byId = (a: Entry, b: Entry) => (a.id < b.id ? -1 : 1)
+    return JSON.stringify([folder, [...entries].sort(byId)], (name, value: unknown) =>
+      this.#omittedFields.includes(name) ? undefined : value
+    )
+  }
 }

@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import { ROOT_SCOPE } from '../../../src/core/change-feed.ts'
 import { rejectionOf } from '../../support/rejection.ts'
-import type { OpenedBackend, OtherClient } from '../harness.ts'
+import type { OtherClient } from '../harness.ts'
 import { callOptions, type Open } from './arrange.ts'
 import { FolderReaders } from './folder-readers.ts'
 
@@ -12,21 +12,28 @@ const FILES = {
   'b/three.txt': '3',
   'elsewhere/in.txt': 'in',
   'elsewhere/folder/inside.txt': 'inside',
+  'elsewhere/folder/empty/': '',
   'unrelated/x.txt': 'x'
 }
-/** The folders with a cached page. `elsewhere` has none. */
-const WATCHED = ['', 'a', 'a/inner', 'b', 'unrelated']
+/** The folders with a cached page. No cached page lists the last one. */
+const WATCHED = ['', 'a', 'a/inner', 'b', 'unrelated', 'elsewhere/folder/empty']
 
 interface Scenario {
   readonly name: string
-  readonly change: (opened: OpenedBackend, other: OtherClient) => void | Promise<void>
+  readonly change: (other: OtherClient) => void | Promise<void>
   /** The pages that must be loaded again. */
   readonly changed: readonly string[]
-  /**
-   * The pages that must not. Others may: a mark of a folder may change with its descendants, and nothing is known of the
-   * pages below a folder that has moved or disappeared.
-   */
+  /** The pages that must not. Others may: a mark of a folder may change with its descendants. */
   readonly unchanged: readonly string[]
+  /**
+   * A folder has moved or disappeared. What is not below it is known only if the pages up to the root are cached, so
+   * that `unchanged` does not apply without the root.
+   */
+  readonly losesFolder?: true
+  /** Pages below a folder with another name: they must be loaded again exactly if they show paths or permissions. */
+  readonly inheriting?: readonly string[]
+  /** A feed of single changes gives up. */
+  readonly exceedsCheck?: true
 }
 
 const SCENARIOS: readonly Scenario[] = [
@@ -38,97 +45,121 @@ const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: 'a new file',
-    change: ({ seed }) => seed({ 'a/new.txt': 'new' }),
+    change: ({ create }) => create({ 'a/new.txt': 'new' }),
     changed: ['a'],
     unchanged: ['a/inner', 'b', 'unrelated']
   },
   {
     name: 'a new folder',
-    change: ({ seed }) => seed({ 'b/new/': '' }),
+    change: ({ create }) => create({ 'b/new/': '' }),
     changed: ['b'],
     unchanged: ['a', 'a/inner', 'unrelated']
   },
   {
     name: 'a new file in the root',
-    change: ({ seed }) => seed({ 'new.txt': 'new' }),
+    change: ({ create }) => create({ 'new.txt': 'new' }),
     changed: [''],
     unchanged: ['a', 'a/inner', 'b', 'unrelated']
   },
   {
     name: 'a renamed file',
-    change: (_opened, { rename }) => rename('a/one.txt', 'uno.txt'),
+    change: ({ rename }) => rename('a/one.txt', 'uno.txt'),
     changed: ['a'],
     unchanged: ['a/inner', 'b', 'unrelated']
   },
   {
     name: 'a renamed folder',
-    change: (_opened, { rename }) => rename('a/inner', 'renamed'),
+    change: ({ rename }) => rename('a/inner', 'renamed'),
     changed: ['a'],
-    unchanged: []
+    unchanged: ['b', 'unrelated']
+  },
+  {
+    name: 'a renamed folder that contains another one',
+    change: ({ rename }) => rename('a', 'renamed'),
+    changed: [''],
+    unchanged: ['b', 'unrelated'],
+    inheriting: ['a/inner']
   },
   {
     name: 'a file that was moved in',
-    change: (_opened, { move }) => move('elsewhere/in.txt', 'b'),
+    change: ({ move }) => move('elsewhere/in.txt', 'b'),
     changed: ['b'],
     unchanged: ['a', 'a/inner', 'unrelated']
   },
   {
     name: 'a file that was moved out',
-    change: (_opened, { move }) => move('b/three.txt', 'elsewhere'),
+    change: ({ move }) => move('b/three.txt', 'elsewhere'),
     changed: ['b'],
     unchanged: ['a', 'a/inner', 'unrelated']
   },
   {
     name: 'a file that was moved between two folders',
-    change: (_opened, { move }) => move('a/one.txt', 'b'),
+    change: ({ move }) => move('a/one.txt', 'b'),
     changed: ['a', 'b'],
     unchanged: ['a/inner', 'unrelated']
   },
   {
     name: 'a file that was moved to the root',
-    change: (_opened, { move }) => move('a/inner/deep.txt', ''),
+    change: ({ move }) => move('a/inner/deep.txt', ''),
     changed: ['', 'a/inner'],
     unchanged: ['b', 'unrelated']
   },
   {
     name: 'a folder that was moved between two folders',
-    change: (_opened, { move }) => move('a/inner', 'b'),
+    change: ({ move }) => move('a/inner', 'b'),
     changed: ['a', 'b'],
-    unchanged: []
+    unchanged: ['unrelated'],
+    losesFolder: true
   },
   {
     name: 'a folder that was moved in',
-    change: (_opened, { move }) => move('elsewhere/folder', 'a'),
+    change: ({ move }) => move('elsewhere/folder', 'a'),
     changed: ['a'],
     unchanged: ['a/inner', 'b', 'unrelated']
   },
   {
     name: 'a deleted file',
-    change: (_opened, { remove }) => remove('b/three.txt'),
+    change: ({ remove }) => remove('b/three.txt'),
     changed: ['b'],
     unchanged: ['a', 'a/inner', 'unrelated']
   },
   {
     name: 'a deleted folder',
-    change: (_opened, { remove }) => remove('a'),
+    change: ({ remove }) => remove('a'),
     changed: ['', 'a', 'a/inner'],
-    unchanged: []
+    unchanged: ['b', 'unrelated'],
+    losesFolder: true
   },
   {
     name: 'a file in the trash',
-    change: (_opened, { trash }) => trash('a/inner/deep.txt'),
+    change: ({ trash }) => trash('a/inner/deep.txt'),
     changed: ['a/inner'],
     unchanged: ['b', 'unrelated']
   },
   {
     name: 'a folder in the trash',
-    change: (_opened, { trash }) => trash('a'),
+    change: ({ trash }) => trash('a'),
     changed: ['', 'a', 'a/inner'],
-    unchanged: []
+    unchanged: ['b', 'unrelated'],
+    losesFolder: true
+  },
+  {
+    name: 'a deleted folder that no page lists',
+    change: ({ remove }) => remove('elsewhere/folder'),
+    changed: ['elsewhere/folder/empty'],
+    unchanged: ['a', 'a/inner', 'b', 'unrelated'],
+    losesFolder: true
+  },
+  {
+    name: 'a folder in the trash that no page lists',
+    change: ({ trash }) => trash('elsewhere/folder'),
+    changed: ['elsewhere/folder/empty'],
+    unchanged: ['a', 'a/inner', 'b', 'unrelated'],
+    losesFolder: true
   },
   {
     name: 'several changes of one file',
-    change: async (_opened, { move, rename }) => {
+    change: async ({ move, rename }) => {
       await rename('a/one.txt', 'uno.txt')
       await move('a/uno.txt', 'elsewhere')
       await move('elsewhere/uno.txt', 'b')
@@ -138,23 +169,29 @@ const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: 'changes on several pages of the feed',
-    change: async ({ seed }, { limitFeedPages }) => {
-      limitFeedPages?.(200)
-      await seed(manyFiles(600))
+    change: async ({ create, limitFeedPages }) => {
+      limitFeedPages?.(100)
+      // On the first, the third and the fifth page.
+      await create({ 'unrelated/first.txt': '' })
+      await create(manyFiles(0, 199))
+      await create({ 'a/inner/middle.txt': '' })
+      await create(manyFiles(199, 398))
+      await create({ 'elsewhere/folder/empty/last.txt': '' })
     },
-    changed: ['b'],
-    unchanged: ['a', 'a/inner', 'unrelated']
+    changed: ['unrelated', 'a/inner', 'b', 'elsewhere/folder/empty'],
+    unchanged: []
   },
   {
     name: 'more changes than a check reads',
-    change: ({ seed }) => seed(manyFiles(2100)),
+    change: ({ create }) => create(manyFiles(0, 2100)),
     changed: ['b'],
-    unchanged: []
+    unchanged: [],
+    exceedsCheck: true
   }
 ]
 
-function manyFiles(count: number): Record<string, string> {
-  return Object.fromEntries(Array.from({ length: count }, (_, index) => [`b/${index}.txt`, 'x']))
+function manyFiles(start: number, end: number): Record<string, string> {
+  return Object.fromEntries(Array.from({ length: end - start }, (_, index) => [`b/${start + index}.txt`, 'x']))
 }
 
 /** Tests with the cache of the plugin that readers see each change after one check, and that other pages stay cached. */
@@ -166,17 +203,19 @@ export function reportsChanges(t: Test, open: Open): void {
     t.equal(backend.changes !== undefined, hasFeed, 'positions and changes belong together')
     t.equal(hasFeed || backend.isCurrent !== undefined, ability !== 'unsupported')
     const { freshness = null } = await backend.listFolder(null, { ...callOptions(), limit: 10 })
-    const isCovered = ability !== 'unsupported' && exceptions?.rootIsNotCovered === undefined
+    const { rootIsNotCovered, coversNothing } = exceptions ?? {}
+    const isCovered = ability !== 'unsupported' && (rootIsNotCovered ?? coversNothing) === undefined
     t.equal(freshness !== null, isCovered, 'whether the root is covered')
   })
 
   t.test('the harness has all that the tests of changes need', async (t) => {
-    const { backend, otherClient } = await open(t)
+    const { backend, otherClient, exceptions } = await open(t)
     const { changes: ability = 'unsupported' } = backend.capabilities
-    t.equal(otherClient !== undefined, ability !== 'unsupported')
+    t.equal(otherClient !== undefined, ability !== 'unsupported' && exceptions?.coversNothing === undefined)
     if (ability !== 'native' || otherClient === undefined) return
-    t.not(otherClient.losePositions, null, 'the positions of a feed can be lost')
-    t.not(otherClient.limitFeedPages, null, 'a feed has pages')
+    const { losePositions, limitFeedPages } = otherClient()
+    t.not(losePositions, null, 'the positions of a feed can be lost')
+    t.not(limitFeedPages, null, 'a feed has pages')
   })
 
   t.test('an aborted signal ends the calls of the feed with its reason', async (t) => {
@@ -192,33 +231,43 @@ export function reportsChanges(t: Test, open: Open): void {
     }
   })
 
-  const start = async (t: Test, folders = WATCHED) => {
+  const start = async (t: Test, paths = WATCHED) => {
     const opened = await open(t)
-    const { backend, otherClient, seed, exceptions } = opened
-    const isPrecise = exceptions?.rootIsNotCovered === undefined
-    const paths = isPrecise ? folders : folders.filter((path) => path !== '')
-    // The harness has one if the backend reports changes, as the test above shows.
+    const { backend, exceptions } = opened
+    const otherClient = opened.otherClient?.()
+    // The harness has one if the backend covers pages, as the test above shows.
     if (otherClient === undefined) return null
-    await seed(FILES)
-    const readers = await FolderReaders.open(backend, paths)
+    const { folderId, create } = otherClient
+    await create(FILES)
+    const readers = await FolderReaders.open(
+      backend,
+      folderId,
+      paths,
+      exceptions?.webUrlIsNotCovered === undefined ? [] : ['webUrl']
+    )
     await readers.load()
-    return { opened, otherClient, readers, isPrecise }
+    return { otherClient, readers, isFeed: backend.capabilities.changes === 'native' }
   }
 
-  for (const { name, change, changed, unchanged } of SCENARIOS) {
+  for (const scenario of SCENARIOS) {
+    const { name, change, changed, unchanged, inheriting = [], losesFolder = false, exceedsCheck = false } = scenario
     t.test(`readers see ${name} after one check`, async (t) => {
       const started = await start(t)
       if (started === null) return
-      const { opened, otherClient, readers, isPrecise } = started
+      const { otherClient, readers, isFeed } = started
       const before = await readers.readAll()
       for (const [path, page] of before) t.ok(page.isCovered && page.isHit, `/${path} is covered and cached`)
-      await change(opened, otherClient)
+      await change(otherClient)
       readers.expire()
       const after = await readers.readAll()
-      for (const path of changed.filter((path) => before.has(path))) {
-        t.not(after.get(path)?.content, before.get(path)?.content, `/${path} has changed`)
+      t.equal(readers.outcomes.includes('lost'), isFeed && exceedsCheck, 'whether the feed gave up')
+      for (const path of changed) t.not(after.get(path)?.content, before.get(path)?.content, `/${path} has changed`)
+      if (!losesFolder || otherClient.folderId === null) {
+        for (const path of unchanged) t.ok(after.get(path)?.isHit, `/${path} is still cached`)
       }
-      if (isPrecise) for (const path of unchanged) t.ok(after.get(path)?.isHit, `/${path} is still cached`)
+      for (const path of inheriting) {
+        t.equal(after.get(path)?.isHit, !before.get(path)?.showsInherited, `/${path} is cached unless it inherits`)
+      }
       await showsProvider(t, readers, after)
       readers.expire()
       for (const [path, page] of await readers.readAll()) {
@@ -232,11 +281,9 @@ export function reportsChanges(t: Test, open: Open): void {
       t.test(`readers see ${name} ${moment}`, async (t) => {
         const started = await start(t)
         if (started === null) return
-        const { opened, otherClient, readers } = started
-        const loads = await Promise.all(
-          changed.filter((path) => readers.paths.includes(path)).map((path) => readers.hold(path))
-        )
-        await change(opened, otherClient)
+        const { otherClient, readers } = started
+        const loads = await Promise.all(changed.map((path) => readers.hold(path)))
+        await change(otherClient)
         if (isCheckedMeanwhile) {
           readers.expire()
           await readers.read('unrelated')
@@ -252,7 +299,7 @@ export function reportsChanges(t: Test, open: Open): void {
     const started = await start(t, ['a', 'b'])
     const scope = started?.otherClient.addScope?.()
     if (started === null || scope === undefined) return
-    const { opened, readers, isPrecise } = started
+    const { otherClient, readers } = started
     await scope.addFile('first.txt')
     readers.addFolder('team', scope.folderId)
     await readers.load()
@@ -268,9 +315,8 @@ export function reportsChanges(t: Test, open: Open): void {
     t.same(await read(), ['a', 'b', 'team'])
     await scope.addFile('second.txt')
     t.same(await read(), ['a', 'b'])
-    await opened.seed({ 'a/new.txt': 'new' })
-    const others = await read()
-    if (isPrecise) t.same(others, ['b', 'team'])
+    await otherClient.create({ 'a/new.txt': 'new' })
+    t.same(await read(), ['b', 'team'])
     const load = await readers.hold('team')
     await scope.addFile('third.txt')
     await load.release()

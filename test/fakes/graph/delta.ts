@@ -61,7 +61,8 @@ export class FakeGraphDelta {
     const since = token === null ? this.#wholeDrive(drive, visible) : this.#positionOf(token, drive, call, origin)
     const isNewRound = since.pending.length === 0
     const read = isNewRound ? visible : since.read
-    const items = isNewRound ? changedNodes(drive, since.read, visible) : since.pending
+    const changed = isNewRound ? changedNodes(drive, since.read, visible) : since.pending
+    const items = this.#knobs.omitsDeletedContent ? changed.filter((node) => !isInDeletedFolder(node, drive)) : changed
     const size = Math.min(
       Number(call.text('$top') ?? DEFAULT_PAGE_SIZE),
       this.#knobs.pageLimit,
@@ -159,6 +160,11 @@ function withAncestors(page: readonly FakeGraphNode[], drive: FakeGraphDrive): F
     for (const each of path) ancestors.add(each)
   }
   return [...ancestors, ...page.filter((node) => !ancestors.has(node))]
+}
+
+function isInDeletedFolder(node: FakeGraphNode, drive: FakeGraphDrive): boolean {
+  const folder = isDeleted(node, drive) ? drive.deletedFrom(node) : undefined
+  return folder !== undefined && drive.find(folder) === undefined
 }
 
 function isDeleted(node: FakeGraphNode, drive: FakeGraphDrive): boolean {

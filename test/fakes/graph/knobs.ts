@@ -28,6 +28,8 @@ export interface FakeGraphKnobs {
   omitsDownloadUrl: boolean
   /** The age in milliseconds at which a change appears in the feed. Microsoft's lags behind its notifications. */
   feedLagMs: number
+  /** The feed does not contain the items in a deleted folder. Microsoft does not document whether it does. */
+  omitsDeletedContent: boolean
   /** How the links of the feed contain the token. */
   feedLinks: FeedLinks
   /** The response to all requests for changes, as in clouds without them. */
@@ -54,6 +56,7 @@ export const newKnobs = (kind: GraphKind): FakeGraphKnobs => ({
   downloadResets: { times: 0, afterBytes: 0 },
   omitsDownloadUrl: false,
   feedLagMs: 0,
+  omitsDeletedContent: false,
   feedLinks: 'query',
   noFeedError: undefined,
   noDriveError: undefined,
