@@ -49,6 +49,7 @@ export type {
   UploadSpool
 } from './core/provider.ts'
 export type * from './core/backend.ts'
+export type { Change, FeedPage, PageFreshness } from './core/change-feed.ts'
 export type { StorageBackendHookOptions } from './http/document-hook.ts'
 export type { FolderCache } from './cache/folder-cache.ts'
 export type * from './cache/types.ts'

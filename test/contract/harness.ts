@@ -23,6 +23,7 @@ export interface OtherClient {
   /** The folder that the paths begin at: the root (`null`), or another one if the root is not covered. */
   readonly folderId: string | null
   readonly create: OpenedBackend['seed']
+  readonly write: (path: string, content: string) => void | Promise<void>
   readonly rename: (path: string, name: string) => void | Promise<void>
   readonly move: (path: string, folder: string) => void | Promise<void>
   /** Deletes it permanently, with its content. */
@@ -90,6 +91,7 @@ interface SeedableTree<Node> {
 }
 
 interface ChangeableTree<Node> extends SeedableTree<Node> {
+  write(node: Node, content: string): unknown
   rename(node: Node, name: string): void
   move(node: Node, folder: Node): void
   remove(node: Node): void
@@ -101,7 +103,7 @@ export function clientOfTree<Node extends { readonly name: string }>(
   isFolder: (node: Node) => boolean,
   trash: (node: Node) => void,
   root: Node = tree.root
-): Pick<OtherClient, 'create' | 'rename' | 'move' | 'remove' | 'trash'> {
+): Pick<OtherClient, 'create' | 'write' | 'rename' | 'move' | 'remove' | 'trash'> {
   const at = (path: string): Node => {
     let node = root
     for (const name of path === '' ? [] : path.split('/')) {
@@ -113,6 +115,9 @@ export function clientOfTree<Node extends { readonly name: string }>(
   }
   return {
     create: seedTree(tree, isFolder, root),
+    write: (path, content) => {
+      tree.write(at(path), content)
+    },
     rename: (path, name) => {
       tree.rename(at(path), name)
     },

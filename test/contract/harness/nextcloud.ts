@@ -23,6 +23,9 @@ export async function openNextcloud(t: Test, fake: FakeNextcloud): Promise<Opene
     otherClient: () => ({
       folderId: null,
       create: seed,
+      write: (path, content) => {
+        fake.tree.put(path, content)
+      },
       rename: (path, name) => {
         fake.tree.move(path, inFolder(parentOf(path), name))
       },
