@@ -27,6 +27,7 @@ export async function createSharedTier(redis: RedisClient, deps: SharedTierDeps)
     sealer: createBytesSealer(keyRing, 'shared-pages'),
     clock,
     pageTtlMs: options.cache.ttlMs,
+    ...(options.freshness.checkMsOf !== null && { coveredTtlMs: options.freshness.coveredTtlMs }),
     leaseMs: options.leaseMs,
     maxPagesPerUser: Math.max(1, Math.floor(options.cache.max * options.cache.maxSharePerUser)),
     maxBytesPerUser: Math.floor(options.cache.maxBytes * options.cache.maxSharePerUser),

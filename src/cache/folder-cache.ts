@@ -323,6 +323,7 @@ export class FolderCache {
     if (!this.#shares.fits(size) || load.loadedAt.ageMs(this.#clock) >= ttlMs) return
     const entry = new CacheEntry(load.folder, value, load.loadedAt, ttlMs, validity)
     load.ttlMs = Math.min(ttlMs, validity?.maxAgeMs ?? ttlMs)
+    load.resultValidity = validity
     this.#index.delete(load)
     this.#index.add(entry)
     // Before `#sizes` grows, which would evict the least recently used entry of any user.
@@ -357,7 +358,10 @@ export class FolderCache {
 
   async #withStatus<T>(result: Promise<T>, load: Load<T>, status: FolderCacheStatus): Promise<T> {
     const value = await result
-    const ageMs = load.loadedAt.ageMs(this.#clock)
+    const now = new Moment(this.#clock)
+    const loadAgeMs = load.loadedAt.ageAt(now)
+    // Another cache may have had the value for long, and confirmed it.
+    const ageMs = Math.min(loadAgeMs, load.resultValidity?.ageAt(now, loadAgeMs) ?? loadAgeMs)
     Object.assign(status, { ageMs, ttlMs: Math.max(0, load.ttlMs - ageMs), stored: load.stored })
     return value
   }
@@ -403,6 +407,8 @@ class Load<T = unknown> extends Slot {
   loadedAt: Moment
   /** Lifetime of the result, in milliseconds. */
   ttlMs: number
+  /** That of the result, if it was cached. */
+  resultValidity: Validity | undefined
   /** True if the result was cached. */
   stored = false
   readonly #work: SharedWork<T>

@@ -28,6 +28,14 @@ export interface SharedPage {
   readonly ageMs: number
 }
 
+/** How a page is used that may have been loaded long ago. */
+export interface SharedPageRules {
+  /** Returns true if what its provider reports confirms the page, so that it lives longer. */
+  isCovered(bytes: Buffer): boolean
+  /** Returns false if a page must not be used: it is loaded again, and replaced. */
+  accepts(page: SharedPage): Promise<boolean>
+}
+
 /** A record that instances share. */
 export interface SharedRecord {
   readonly bytes: Buffer
@@ -73,9 +81,17 @@ export interface SharedTier {
    *
    * @param userId owner of the cache share that the page counts against
    * @param key identifies the page and everything that it depends on
+   * @param load an empty result is not stored
+   * @param rules default: all pages are used until they expire
    * @throws the error of `load`, and the signal's reason
    */
-  getOrLoad(userId: string, key: string, load: () => Promise<Buffer>, signal: AbortSignal): Promise<SharedPage>
+  getOrLoad(
+    userId: string,
+    key: string,
+    load: () => Promise<Buffer>,
+    signal: AbortSignal,
+    rules?: SharedPageRules
+  ): Promise<SharedPage>
   /**
    * Invalidates pages in this process at once, and in other processes within their lease. Other folders of the same
    * user may be invalidated too.

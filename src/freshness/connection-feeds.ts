@@ -16,14 +16,20 @@ const REMEMBER_MS = 60_000
 export interface LoadTicket {
   readonly sequence: number
   readonly startedAt: Moment
+  /** The last known links of the scopes' shared records. */
+  readonly links: ReadonlyMap<string, string | null>
+}
+
+export interface MarkOutcome {
+  readonly confirmation: Confirmation
+  readonly checkedAt: Moment
 }
 
 /** The check of a mark in flight. */
 export interface MarkCheck {
-  readonly startedAt: Moment
   /** The doubts of the scope when it began. */
   readonly doubts: number
-  readonly outcome: Promise<Confirmation>
+  readonly outcome: Promise<MarkOutcome>
 }
 
 /** What is known of the feeds of one connection, in one of its versions. */
@@ -70,10 +76,32 @@ export class ConnectionFeeds {
     feed.positionedAt = now
     feed.positionedSequence = this.#sequence
     feed.failedAt = null
+    feed.unsharedSince = null
   }
 
   beginLoad(now: Moment): LoadTicket {
-    return { sequence: this.#sequence, startedAt: now }
+    const links = new Map([...this.#scopes.values()].map(({ name, link }) => [name, link]))
+    return { sequence: this.#sequence, startedAt: now, links }
+  }
+
+  /**
+   * Begins the coverage of a page that another instance has loaded. All that is known of its scope up to now is in the
+   * shared record, except for what could not be stored.
+   *
+   * @param feed `null`: the page has only a mark
+   */
+  takePage(startedAt: Moment, feed: ScopeFeed | null): LoadTicket {
+    return { ...this.beginLoad(startedAt), sequence: feed?.unsharedSince ?? this.#sequence }
+  }
+
+  /** Returns true if changes that are remembered, and are not of the page's own scope, name it. */
+  isNamedByOtherScopes(page: ComparablePage): boolean {
+    return this.#remembered.some(({ changes }) => changes.scope !== page.scope && changes.names(page))
+  }
+
+  /** Notes that changes of a scope, which follow, are not in its shared record yet. */
+  beginUnshared(feed: ScopeFeed): void {
+    feed.unsharedSince ??= this.#sequence
   }
 
   /** Remembers changes for the loads in flight, of which the content is not known yet, and for settling. */

@@ -1,9 +1,10 @@
 import type { Validity } from '../cache/types.ts'
-import type { Moment } from '../core/time.ts'
+import type { Clock, Moment } from '../core/time.ts'
 import type { ComparablePage } from './change-set.ts'
 import type { ConnectionFeeds, LoadTicket } from './connection-feeds.ts'
 import type { PageContent } from './fingerprint.ts'
 import type { ScopeFeed } from './scope-feed.ts'
+import type { StoredCoverage } from './stored-page.ts'
 
 export interface CoverageInit {
   readonly ttlMs: number
@@ -23,7 +24,7 @@ export abstract class Coverage implements Validity, ComparablePage {
   readonly mark: string | null
   /** The latest check of the mark has failed. */
   failedAt: Moment | null = null
-  readonly #ticket: LoadTicket
+  protected readonly ticket: LoadTicket
 
   constructor({ ttlMs, maxAgeMs, feeds, ticket, content, mark }: CoverageInit) {
     this.ttlMs = ttlMs
@@ -31,7 +32,7 @@ export abstract class Coverage implements Validity, ComparablePage {
     this.feeds = feeds
     this.content = content
     this.mark = mark
-    this.#ticket = ticket
+    this.ticket = ticket
   }
 
   get hasMark(): boolean {
@@ -40,9 +41,11 @@ export abstract class Coverage implements Validity, ComparablePage {
 
   /** Returns true if a change that was read since the load began names the page: it must not be cached. */
   isOvertaken(): boolean {
-    return this.feeds.isDropped || this.feeds.hasChangedSince(this.#ticket, this)
+    return this.feeds.isDropped || this.feeds.hasChangedSince(this.ticket, this)
   }
 
+  /** Describes the page for other instances; `null` if they cannot know what has changed since its load began. */
+  abstract toStored(clock: Clock): StoredCoverage | null
   abstract get scope(): string | null
   abstract ageAt(now: Moment, loadAgeMs: number): number
   /** @param doubts those of the scope when the check of the mark began */
@@ -85,6 +88,13 @@ export class ScopeCoverage extends Coverage {
     return checkedAt === null ? loadAgeMs : Math.min(loadAgeMs, checkedAt.ageAt(now))
   }
 
+  toStored(clock: Clock): StoredCoverage | null {
+    const link = this.ticket.links.get(this.scope) ?? null
+    if (link === null || this.isOvertaken()) return null
+    const unsettledAt = this.#unsettledSince && clock.date() - this.#unsettledSince.ageMs(clock)
+    return { scope: this.scope, mark: this.mark, link, unsettledAt, content: this.content }
+  }
+
   /** Returns true if no check can confirm the page any more. */
   mustReload(now: Moment): boolean {
     if (this.feed.isDropped) return true
@@ -106,6 +116,11 @@ export class MarkCoverage extends Coverage {
   ageAt(now: Moment, loadAgeMs: number): number {
     if (this.feeds.isDropped) return Infinity
     return this.#checkedAt === null ? loadAgeMs : Math.min(loadAgeMs, this.#checkedAt.ageAt(now))
+  }
+
+  toStored(): StoredCoverage | null {
+    if (this.isOvertaken()) return null
+    return { scope: null, mark: this.mark, link: null, unsettledAt: null, content: this.content }
   }
 
   protected onMarkConfirmed(startedAt: Moment): void {

@@ -30,6 +30,18 @@ export function recordKey({ id, version, connectedAt }: Connection, scope: strin
   return joinKey('feed', id, String(version), String(connectedAt.getTime()), scope)
 }
 
+/** A mark of a folder, by which a page is confirmed. */
+export interface MarkedFolder {
+  readonly connection: Connection
+  readonly folderId: string | null
+  readonly mark: string
+}
+
+/** Returns the key of the record of a mark's latest check. */
+export function markKey({ connection: { id, version, connectedAt }, folderId, mark }: MarkedFolder): string {
+  return joinKey('mark', id, String(version), String(connectedAt.getTime()), folderId, mark)
+}
+
 /** Begins a chain. An instance that remembers a link of another chain does not find it here. */
 export function createRecord(position: string): FeedRecord {
   return { position, links: [{ id: createLinkId(), changes: [] }] }

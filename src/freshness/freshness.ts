@@ -3,18 +3,20 @@ import { LRUCache } from 'lru-cache'
 import type { SharedRecords } from '../cache/shared-tier.ts'
 import { type CachedSlot, joinKey, type Validity } from '../cache/types.ts'
 import type { StorageBackend } from '../core/backend.ts'
-import type { Change, FeedPage } from '../core/change-feed.ts'
+import type { Change } from '../core/change-feed.ts'
 import { type Connection, isSameVersion } from '../core/connection.ts'
 import type { EntryPage } from '../core/entry.ts'
 import type { CheckOutcome, Metrics } from '../core/telemetry.ts'
 import { type Clock, Moment, raceSignal, withTimeout } from '../core/time.ts'
 import { isStorageError, StorageError, type StorageErrorCode } from '../errors.ts'
 import { ChangeSet, type ComparablePage } from './change-set.ts'
-import { ConnectionFeeds, type LoadTicket } from './connection-feeds.ts'
+import { ConnectionFeeds, type LoadTicket, type MarkOutcome } from './connection-feeds.ts'
 import { Coverage, MarkCoverage, ScopeCoverage } from './coverage.ts'
 import { describeFolder, describePage, hasHash, type PageContent } from './fingerprint.ts'
-import type { Confirmation, ScopeFeed } from './scope-feed.ts'
+import { PageMatcher } from './page-matcher.ts'
+import { type Confirmation, isFeedPage, isPosition, MAX_TEXT_LENGTH, type ScopeFeed } from './scope-feed.ts'
 import { type FeedActions, SharedFeeds } from './shared-feeds.ts'
+import type { StoredCoverage } from './stored-page.ts'
 
 /** The part of the cache that changes drop pages from. */
 export interface PageCache {
@@ -58,8 +60,6 @@ const MAX_CONNECTIONS = 5_000
 const TIMEOUT_MS = 3_000
 const MAX_FEED_PAGES = 5
 const MAX_CHANGES = 1_000
-/** Longest position or mark, in characters. */
-const MAX_TEXT_LENGTH = 4_096
 const MAX_SCOPE_LENGTH = 256
 /** A position that could not be taken is not taken again earlier: each load would wait for it. */
 const POSITION_RETRY_MS = 60_000
@@ -82,6 +82,7 @@ export class Freshness {
   readonly #options: FreshnessOptions
   readonly #connections: LRUCache<string, ConnectionFeeds>
   readonly #shared: SharedFeeds | null
+  readonly #matcher: PageMatcher
   readonly #running = new Set<Promise<unknown>>()
   readonly #shutdown = new AbortController()
 
@@ -91,6 +92,14 @@ export class Freshness {
     setMaxListeners(0, this.#shutdown.signal)
     const { records, clock } = options
     this.#shared = records === undefined ? null : new SharedFeeds({ records, clock })
+    this.#matcher = new PageMatcher({
+      ...options,
+      shared: this.#shared,
+      apply: (feeds, feed, changes) => {
+        this.#apply(feeds, feed, changes, true)
+      },
+      run: (work) => this.#track(this.#call(work))
+    })
     this.#connections = new LRUCache({
       max: options.maxConnections ?? MAX_CONNECTIONS,
       dispose: (feeds) => {
@@ -156,7 +165,9 @@ export class Freshness {
   async confirm(coverage: Coverage, signal: AbortSignal, checkMs = coverage.maxAgeMs): Promise<Confirmation> {
     const { feeds, maxAgeMs } = coverage
     if (feeds.isDropped) return 'expired'
-    if (!(coverage instanceof ScopeCoverage)) return await raceSignal(this.#confirmMark(coverage), signal)
+    if (!(coverage instanceof ScopeCoverage)) {
+      return await raceSignal(this.#confirmMark(coverage, Math.min(checkMs, maxAgeMs)), signal)
+    }
     if (coverage.mustReload(this.#now())) return 'expired'
     const { feed } = coverage
     if (feed.checkedAt === null || feed.checkedAt.ageMs(this.#options.clock) >= checkMs) {
@@ -166,13 +177,38 @@ export class Freshness {
     return coverage.isDoubtful ? await raceSignal(this.#confirmMark(coverage), signal) : 'confirmed'
   }
 
+  /**
+   * Covers a page that another instance has loaded, if nothing can have changed in it, and confirms it if it is too old.
+   *
+   * @param startedAt when its load began
+   * @returns `null` if the page must be loaded again
+   */
+  async take(
+    source: Pick<FeedSource, 'connection' | 'open'>,
+    folderId: string | null,
+    stored: StoredCoverage,
+    startedAt: Moment,
+    signal: AbortSignal
+  ): Promise<Coverage | null> {
+    const feeds = this.#feedsOf(source)
+    const coverage = feeds && (await raceSignal(this.#matcher.match(feeds, folderId, stored, startedAt), signal))
+    if (coverage === null || coverage.isOvertaken()) return null
+    const isUsable = (): boolean => {
+      const now = this.#now()
+      return coverage.ageAt(now, startedAt.ageAt(now)) < coverage.maxAgeMs
+    }
+    if (!isUsable() && (await this.confirm(coverage, signal)) !== 'confirmed') return null
+    // The check may have found a change of it.
+    return !coverage.isOvertaken() && isUsable() ? coverage : null
+  }
+
   /** Starts the next check in the background once half of the time has passed, so that active readers never wait. */
   checkAhead(coverage: Coverage, ageMs: number): void {
     const { feeds, maxAgeMs } = coverage
     if (ageMs * 2 < maxAgeMs) return
     void (coverage instanceof ScopeCoverage
       ? this.#check(feeds, coverage.feed, maxAgeMs, maxAgeMs / 2)
-      : this.#confirmMark(coverage))
+      : this.#confirmMark(coverage, maxAgeMs / 2))
   }
 
   /** Returns true if an unconfirmed page may be used because its provider is unavailable. */
@@ -192,7 +228,7 @@ export class Freshness {
   }
 
   /** Returns the feeds of this version of a connection; `null` if a later version is known. */
-  #feedsOf({ connection, open }: FeedSource): ConnectionFeeds | null {
+  #feedsOf({ connection, open }: Pick<FeedSource, 'connection' | 'open'>): ConnectionFeeds | null {
     const known = this.#connections.get(connection.id)
     if (known !== undefined && isSameVersion(known.connection, connection)) return known
     if (known !== undefined && known.connection.version > connection.version) return null
@@ -212,6 +248,8 @@ export class Freshness {
     if (this.#isRecent(feed.failedAt, POSITION_RETRY_MS)) return Promise.resolve()
     const take = async (): Promise<void> => {
       try {
+        if (feed.synchronizing !== null) await feed.synchronizing
+        if (feed.position !== null) return
         const position = await this.#call((signal) => {
           const request = async (): Promise<string> => {
             const position = await backend.position?.(feed.name, { signal })
@@ -264,6 +302,7 @@ export class Freshness {
     // Soon after a failure, readers load their pages without another attempt.
     if (this.#isRecent(feed.failedAt, checkMs / 2)) return Promise.resolve(feed.failure)
     const run = async (): Promise<Confirmation> => {
+      if (feed.synchronizing !== null) await feed.synchronizing
       const startedAt = this.#now()
       try {
         const checkedAt = await this.#call((signal) => this.#readOrShare(feeds, feed, usableMs, signal))
@@ -346,6 +385,7 @@ export class Freshness {
     const slots = cache.slotsOf(id)
     const pages = slots.map(toComparable)
     const named = changes.findNamed(pages)
+    if (!isLocal) feeds.beginUnshared(feed)
     feeds.remember(changes, changes.readAt)
     if (changes.isOfUnknownItem) {
       feed.doubts += 1
@@ -359,28 +399,40 @@ export class Freshness {
     this.#recordDropped(feeds, drop())
   }
 
-  /** Checks the mark of a page's folder, once for all readers. Never rejects. */
-  async #confirmMark(coverage: Coverage): Promise<Confirmation> {
+  /**
+   * Checks the mark of a page's folder, once for all readers. Never rejects.
+   *
+   * @param usableMs how old the check of another instance may be. It may have begun before a doubt, which it does not
+   * resolve
+   */
+  async #confirmMark(coverage: Coverage, usableMs = 0): Promise<Confirmation> {
     const { feeds, content, mark, maxAgeMs } = coverage
     if (mark === null || this.#isRecent(coverage.failedAt, maxAgeMs / 2)) return 'expired'
-    const key = joinKey(content.folderId, mark)
+    const hasDoubts = coverage instanceof ScopeCoverage
+    const key = joinKey(hasDoubts ? 'doubt' : 'age', content.folderId, mark)
     let check = feeds.markChecks.get(key)
     if (check === undefined) {
-      const startedAt = this.#now()
-      const doubts = coverage instanceof ScopeCoverage ? coverage.feed.doubts : 0
-      const outcome = this.#track(this.#checkMark(coverage, mark, startedAt)).finally(() => {
+      const run = (): Promise<MarkOutcome> =>
+        this.#shared === null || hasDoubts
+          ? this.#checkMark(coverage, mark)
+          : this.#shared.checkMark({ connection: feeds.connection, folderId: content.folderId, mark }, usableMs, {
+              check: () => this.#checkMark(coverage, mark),
+              track: (work) => void this.#track(work)
+            })
+      const outcome = this.#track(run()).finally(() => {
         feeds.markChecks.delete(key)
       })
-      check = { startedAt, doubts, outcome }
+      check = { doubts: hasDoubts ? coverage.feed.doubts : 0, outcome }
       feeds.markChecks.set(key, check)
     }
-    const outcome = await check.outcome
-    if (outcome === 'confirmed') coverage.confirmMark(check.startedAt, check.doubts)
-    else if (outcome === 'failed') coverage.failedAt = this.#now()
-    return outcome
+    const { confirmation, checkedAt } = await check.outcome
+    if (confirmation === 'confirmed') coverage.confirmMark(checkedAt, check.doubts)
+    else if (confirmation === 'failed') coverage.failedAt = this.#now()
+    return confirmation
   }
 
-  async #checkMark({ feeds, content }: Coverage, mark: string, startedAt: Moment): Promise<Confirmation> {
+  async #checkMark({ feeds, content }: Coverage, mark: string): Promise<MarkOutcome> {
+    const startedAt = this.#now()
     try {
       const isCurrent = await this.#call(async (signal) => {
         const backend = await feeds.open()
@@ -388,14 +440,14 @@ export class Freshness {
         return await backend.isCurrent?.(content.folderId, mark, { signal })
       })
       this.#record(feeds, isCurrent === true ? 'unchanged' : 'changes', startedAt)
-      if (isCurrent === true) return 'confirmed'
+      if (isCurrent === true) return { confirmation: 'confirmed', checkedAt: startedAt }
       const { cache } = this.#options
       const isSameFolder = (slot: CachedSlot): boolean => isOfFolder(toComparable(slot).content, content)
       this.#recordDropped(feeds, cache.invalidateFoldersOf(cache.slotsOf(feeds.connection.id).filter(isSameFolder)))
-      return 'expired'
+      return { confirmation: 'expired', checkedAt: startedAt }
     } catch (error) {
       this.#record(feeds, 'failed', startedAt)
-      return failureOf(error)
+      return { confirmation: failureOf(error), checkedAt: startedAt }
     }
   }
 
@@ -444,21 +496,4 @@ function isOfFolder(page: PageContent, { folderId, folder }: PageContent): boole
 
 function failureOf(error: unknown): 'expired' | 'failed' {
   return isStorageError(error) && OUTAGES.has(error.code) ? 'failed' : 'expired'
-}
-
-/** A host's own provider may return anything. What is not understood counts as a lost position. */
-function isFeedPage(page: unknown): page is Exclude<FeedPage, 'lost'> {
-  if (typeof page !== 'object' || page === null) return false
-  const { position, changes } = page as Partial<Exclude<FeedPage, 'lost'>>
-  return isPosition(position) && Array.isArray(changes) && changes.every(isChange)
-}
-
-function isPosition(position: unknown): position is string {
-  return typeof position === 'string' && position.length <= MAX_TEXT_LENGTH
-}
-
-function isChange(change: unknown): boolean {
-  if (typeof change !== 'object' || change === null) return false
-  const { id, path, parentId } = change as Partial<Change>
-  return [id, path, parentId].every((text) => text === null || typeof text === 'string')
 }

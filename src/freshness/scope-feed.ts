@@ -1,4 +1,8 @@
+import type { Change, FeedPage } from '../core/change-feed.ts'
 import type { Moment } from '../core/time.ts'
+
+/** Longest position or mark, in characters. */
+export const MAX_TEXT_LENGTH = 4_096
 
 /**
  * The outcome of a check. `expired`: the page must be loaded again. `failed`: so must it, since the provider is
@@ -27,11 +31,15 @@ export class ScopeFeed {
   isDropped = false
   /** The last link of the shared record that was applied here; `null` if the feed was never shared. */
   link: string | null = null
+  /** The number in the connection's sequence after which changes were applied here that the record may lack. */
+  unsharedSince: number | null = null
   /** The last link of the shared record whose position the provider no longer knows. */
   lostLink: string | null = null
   /** The position that is being taken, and the check in flight: each serves all that wait for it. */
   positioning: Promise<void> | null = null
   checking: Promise<Confirmation> | null = null
+  /** The record that is being read for a page of another instance. Nothing else moves the position meanwhile. */
+  synchronizing: Promise<void> | null = null
 
   constructor(name: string) {
     this.name = name
@@ -42,4 +50,21 @@ export class ScopeFeed {
     this.position = null
     this.checkedAt = null
   }
+}
+
+/** A host's own provider may return anything. What is not understood counts as a lost position. */
+export function isFeedPage(page: unknown): page is Exclude<FeedPage, 'lost'> {
+  if (typeof page !== 'object' || page === null) return false
+  const { position, changes } = page as Partial<Exclude<FeedPage, 'lost'>>
+  return isPosition(position) && Array.isArray(changes) && changes.every(isChange)
+}
+
+export function isPosition(position: unknown): position is string {
+  return typeof position === 'string' && position.length <= MAX_TEXT_LENGTH
+}
+
+function isChange(change: unknown): boolean {
+  if (typeof change !== 'object' || change === null) return false
+  const { id, path, parentId } = change as Partial<Change>
+  return [id, path, parentId].every((text) => text === null || typeof text === 'string')
 }

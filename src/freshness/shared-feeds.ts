@@ -3,6 +3,7 @@ import type { Change } from '../core/change-feed.ts'
 import type { Connection } from '../core/connection.ts'
 import { type Clock, Moment, sleep } from '../core/time.ts'
 import { ChangeSet } from './change-set.ts'
+import type { MarkOutcome } from './connection-feeds.ts'
 import {
   changesAfter,
   createRecord,
@@ -11,6 +12,8 @@ import {
   extendRecord,
   type FeedRecord,
   headOf,
+  type MarkedFolder,
+  markKey,
   recordKey
 } from './feed-record.ts'
 import type { ScopeFeed } from './scope-feed.ts'
@@ -18,6 +21,7 @@ import type { ScopeFeed } from './scope-feed.ts'
 /** For about one second a check waits for that of another instance. Then it goes on by itself. */
 const POLL_INTERVAL_MS = 25
 const MAX_POLLS = 40
+const MARK_CHECKED = Buffer.from('1')
 
 export interface SharedFeedsOptions {
   readonly records: SharedRecords
@@ -37,6 +41,14 @@ export interface FeedActions {
   readonly read: (changes?: Change[]) => Promise<Moment | null>
   /** Receives background work. */
   readonly track: (work: Promise<void>) => void
+}
+
+/** What happens when the record of a page's scope has been read, all in one turn. */
+export interface MatchActions extends Pick<FeedActions, 'apply'> {
+  /** Receives the position of the record if none is known here. */
+  readonly adopt: (position: string) => void
+  /** Receives the changes after the link, which include all that are known here; not called if they are not known. */
+  readonly onMatched: (changes: readonly Change[]) => void
 }
 
 interface StoredRecord {
@@ -125,6 +137,29 @@ export class SharedFeeds {
     }
   }
 
+  /** Applies the record of a feed, and finds the changes after a link. */
+  async match(
+    connection: Connection,
+    feed: ScopeFeed,
+    link: string,
+    { apply, adopt, onMatched }: MatchActions,
+    signal: AbortSignal
+  ): Promise<void> {
+    const found = await this.#find(recordKey(connection, feed.name))
+    signal.throwIfAborted()
+    if (found === null || found === 'unavailable' || feed.isDropped) return
+    const { record } = found
+    if (feed.position !== null) {
+      this.#apply(record, feed, apply)
+    } else {
+      if (headOf(record) === feed.lostLink) return
+      feed.link = headOf(record)
+      adopt(record.position)
+    }
+    const changes = changesAfter(record, link)
+    if (changes !== null) onMatched(changes)
+  }
+
   /** Reads the feed from the position of the record, to which this instance was just synchronised, and extends it. */
   async #readForAll(
     key: string,
@@ -144,8 +179,35 @@ export class SharedFeeds {
     const next = record === null ? createRecord(feed.position) : extendRecord(record, feed.position, changes)
     const isStored = await this.#options.records.write(key, encodeRecord(next), checkedAt, record === null)
     signal.throwIfAborted()
-    if (isStored) feed.link = headOf(next)
+    if (isStored) {
+      feed.link = headOf(next)
+      feed.unsharedSince = null
+    }
     return checkedAt
+  }
+
+  /**
+   * Uses the check of a mark by another instance if it is recent, and otherwise checks it for all. There is no lock: two
+   * instances may check at once.
+   */
+  async checkMark(
+    folder: MarkedFolder,
+    usableMs: number,
+    { check, track }: { readonly check: () => Promise<MarkOutcome> } & Pick<FeedActions, 'track'>
+  ): Promise<MarkOutcome> {
+    const { records, clock } = this.#options
+    const key = markKey(folder)
+    const found = usableMs > 0 ? await records.read(key) : null
+    if (found !== null && found !== 'unavailable' && found.ageMs < usableMs) {
+      return { confirmation: 'confirmed', checkedAt: new Moment(clock, found.ageMs) }
+    }
+    const outcome = await check()
+    // Its moment is all that the record tells.
+    const store = async (): Promise<void> => {
+      await records.write(key, MARK_CHECKED, outcome.checkedAt, false)
+    }
+    if (outcome.confirmation === 'confirmed' && found !== 'unavailable') track(store())
+    return outcome
   }
 
   /** Applies the changes of the record that are not known here, in one turn. */
@@ -158,13 +220,18 @@ export class SharedFeeds {
     const found = await this.#find(key)
     signal.throwIfAborted()
     if (found === null || found === 'unavailable') return found
-    const { record } = found
+    this.#apply(found.record, feed, apply)
+    return found
+  }
+
+  #apply(record: FeedRecord, feed: ScopeFeed, apply: FeedActions['apply']): void {
     const changes = changesAfter(record, feed.link)
     const now = new Moment(this.#options.clock)
+    // What was checked here may be ahead of this chain.
+    if (changes === null) feed.checkedAt = null
     apply(changes === null ? ChangeSet.ofEverything(feed.name, now) : new ChangeSet(feed.name, changes, now))
     feed.position = record.position
     feed.link = headOf(record)
-    return found
   }
 
   async #find(key: string): Promise<StoredRecord | null | 'unavailable'> {

@@ -1,5 +1,5 @@
 import type { FolderCache } from '../cache/folder-cache.ts'
-import type { SharedFolderKey, SharedTier } from '../cache/shared-tier.ts'
+import type { SharedFolderKey, SharedPage, SharedTier } from '../cache/shared-tier.ts'
 import { type FolderCacheStatus, type FolderKey, folderKeyToString, type FoundListing } from '../cache/types.ts'
 import type { Leases } from '../connections/leases.ts'
 import type { PageParameters, StorageBackend } from '../core/backend.ts'
@@ -16,6 +16,7 @@ import { type Clock, Moment } from '../core/time.ts'
 import { StorageError } from '../errors.ts'
 import { type FeedSource, Freshness } from '../freshness/freshness.ts'
 import type { Confirmation } from '../freshness/scope-feed.ts'
+import { decodeStoredPage, encodeStoredPage, isCoveredPage } from '../freshness/stored-page.ts'
 import { type Cursors, type CursorScope, isUnchanged, listingKey } from './keys.ts'
 import type { ReadAhead } from './read-ahead.ts'
 import { RenderedListing } from './rendered-listing.ts'
@@ -269,19 +270,44 @@ export class FolderListings {
     const { shared } = this.#options
     if (shared === null) return await this.#fetchPage(request)
     let fetched: RenderedListing | undefined
+    let taken: RenderedListing | null | undefined
     const { key, signal } = request
+    const accepts = async (page: SharedPage): Promise<boolean> => {
+      taken = await this.#takePage(request, page)
+      return taken !== null
+    }
     const page = await shared.getOrLoad(
       key.userId,
       folderKeyToString(key),
       async () => {
         fetched = await this.#fetchPage(request)
-        return fetched.identity.bytes
+        return this.#encode(fetched)
       },
-      signal
+      signal,
+      { isCovered: isCoveredPage, accepts }
     )
     if (fetched !== undefined) return fetched
     request.onShared(page.ageMs)
-    return RenderedListing.fromBytes(page.bytes)
+    return taken ?? RenderedListing.fromBytes(page.bytes)
+  }
+
+  /** Returns a listing as other processes can use it; empty if they cannot. */
+  #encode({ identity, coverage }: RenderedListing): Buffer {
+    if (coverage === null) return identity.bytes
+    const stored = coverage.toStored(this.#options.clock)
+    return stored === null ? Buffer.alloc(0) : encodeStoredPage(identity.bytes, stored)
+  }
+
+  /** Returns the listing of another process; `null` if it may have changed since it was loaded. */
+  async #takePage({ connection, scope, signal }: PageRequest, page: SharedPage): Promise<RenderedListing | null> {
+    const { freshness, clock } = this.#options
+    const stored = decodeStoredPage(page.bytes)
+    if (stored?.coverage == null) return stored && RenderedListing.fromBytes(stored.body)
+    if (freshness === null) return null
+    const startedAt = new Moment(clock, page.ageMs)
+    const source = this.#toSource(connection)
+    const coverage = await freshness.take(source, scope.folderId, stored.coverage, startedAt, signal)
+    return coverage && RenderedListing.fromBytes(stored.body, coverage)
   }
 
   /** Fetches a page from the provider, and counts the outcome. */
@@ -300,7 +326,7 @@ export class FolderListings {
       const { page, coverage } =
         freshness === null
           ? { page: await list(), coverage: null }
-          : await freshness.load(this.#toSource(connection, backend), folderId, list, signal)
+          : await freshness.load({ ...this.#toSource(connection), backend }, folderId, list, signal)
       const listing = composeListing(connection, page, cursor === undefined, cursors, scope)
       const rendered = RenderedListing.fromListing(listing, coverage)
       recordOutcome('ok')
@@ -313,7 +339,7 @@ export class FolderListings {
   }
 
   /** The feeds of a connection outlive the request, and must not hold its credentials. */
-  #toSource(connection: Connection | SealedConnection, backend: StorageBackend): FeedSource {
+  #toSource(connection: Connection | SealedConnection): Pick<FeedSource, 'connection' | 'open'> {
     const { leases, openConnection } = this.#options
     const listed = withoutCredentials(connection)
     const { userId, provider, id } = listed
@@ -323,7 +349,7 @@ export class FolderListings {
       if (!isUnchanged(current, listed)) throw new ConnectionChangedError()
       return await openConnection(await this.#withCredentials(current))
     }
-    return { connection: listed, backend, open }
+    return { connection: listed, open }
   }
 
   /** Returns the sealed row. A row read for this request is not read again: a cache miss costs one query. */

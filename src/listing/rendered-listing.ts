@@ -40,8 +40,8 @@ export class RenderedListing {
   }
 
   /** @param bytes a listing as JSON in UTF-8, serialised by this or another of our processes */
-  static fromBytes(bytes: Buffer): RenderedListing {
-    return new RenderedListing(bytes, parseNextCursor(bytes), null)
+  static fromBytes(bytes: Buffer, coverage: Coverage | null = null): RenderedListing {
+    return new RenderedListing(bytes, parseNextCursor(bytes), coverage)
   }
 
   get coverage(): Coverage | null {

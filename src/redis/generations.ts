@@ -4,7 +4,7 @@ import { type Clock, Moment } from '../core/time.ts'
 import { type RedisGate, UNAVAILABLE } from './gate.ts'
 
 const MAX_CACHED = 40_000
-/** Many times a page's lifetime. An expired generation is replaced by a new one, which has no pages yet. */
+/** At least this, and twice a page's lifetime. An expired generation is replaced by a new one, which has no pages yet. */
 const GENERATION_TTL_MS = 3_600_000
 /** The generation if Redis has never been available. */
 const UNKNOWN_GENERATION = '-'
@@ -18,7 +18,7 @@ export interface GenerationsOptions {
   readonly leaseMs: number
   /** Receives background work. It never rejects. */
   readonly onBackground: (work: Promise<void>) => void
-  /** Lifetime of a page: an invalidation that is pending for this long has no pages left to invalidate. */
+  /** Longest lifetime of a page: an invalidation that is pending for this long has no pages left to invalidate. */
   readonly pageTtlMs: number
 }
 
@@ -33,6 +33,7 @@ interface Generation {
  */
 export class Generations {
   readonly #options: GenerationsOptions
+  readonly #ttlMs: number
   readonly #cached = new LRUCache<string, Generation>({ max: MAX_CACHED })
   /** The reads in flight that callers wait for. */
   readonly #inFlight = new Map<string, Promise<string>>()
@@ -43,6 +44,7 @@ export class Generations {
 
   constructor(options: GenerationsOptions) {
     this.#options = options
+    this.#ttlMs = Math.max(GENERATION_TTL_MS, 2 * options.pageTtlMs)
   }
 
   /** Returns the joined generations of these scopes; synchronously if all are leased. */
@@ -82,7 +84,7 @@ export class Generations {
 
   async #store(scope: string, generation: Generation): Promise<void> {
     const { gate, nameOf } = this.#options
-    const result = await gate.run((redis) => redis.set(nameOf(scope), generation.value, 'PX', GENERATION_TTL_MS))
+    const result = await gate.run((redis) => redis.set(nameOf(scope), generation.value, 'PX', this.#ttlMs))
     if (result !== UNAVAILABLE && this.#pending.peek(scope) === generation) this.#pending.delete(scope)
   }
 
@@ -125,7 +127,7 @@ export class Generations {
       .map((name) => ({ name, value: createValue() }))
     if (created.length > 0) {
       const results = await gate.run((redis) =>
-        Promise.all(created.map(({ name, value }) => redis.set(name, value, 'PX', GENERATION_TTL_MS, 'NX')))
+        Promise.all(created.map(({ name, value }) => redis.set(name, value, 'PX', this.#ttlMs, 'NX')))
       )
       if (results === UNAVAILABLE) return null
       // Another process was faster with these. If one is missing again, ours is as good as any.

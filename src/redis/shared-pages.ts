@@ -1,5 +1,11 @@
 import { hash } from 'node:crypto'
-import type { InvalidatedScope, SharedFolderKey, SharedPage, SharedTier } from '../cache/shared-tier.ts'
+import type {
+  InvalidatedScope,
+  SharedFolderKey,
+  SharedPage,
+  SharedPageRules,
+  SharedTier
+} from '../cache/shared-tier.ts'
 import { WorkInFlight } from '../core/shared-work.ts'
 import type { SharedPageOutcome } from '../core/telemetry.ts'
 import { type Clock, Moment, sleep } from '../core/time.ts'
@@ -16,6 +22,8 @@ export interface SharedPagesOptions {
   readonly clock: Clock
   /** Lifetime of a page in milliseconds, from the start of its load. */
   readonly pageTtlMs: number
+  /** Lifetime of a covered page. Default: the same. */
+  readonly coveredTtlMs?: number
   readonly leaseMs: number
   /** The pages, and their bytes, that this process stores per user at a time. */
   readonly maxPagesPerUser: number
@@ -56,7 +64,19 @@ const MAX_SKEW_MS = 1_000
  */
 const FOLDER_GENERATIONS = 256
 
-type LookupResult = SharedPage | null | typeof NOT_SHARED | typeof UNAVAILABLE
+/** Part of the names of pages. Instances of another version of the format have other pages. */
+const PAGE_FORMAT = 'format 2'
+/** Before the content of a page: its lifetime in milliseconds. */
+const LIFETIME_BYTES = 8
+
+interface FoundPage {
+  readonly sealed: Buffer
+  readonly bytes: Buffer
+  readonly loadedAt: Moment
+}
+type LookupResult = FoundPage | null | typeof NOT_SHARED | typeof UNAVAILABLE
+
+const ACCEPT_ALL: SharedPageRules = { isCovered: () => false, accepts: () => Promise.resolve(true) }
 
 /** Shares pages through Redis, sealed together with the time of their load, under names that reveal nothing. */
 export class SharedPages implements SharedTier {
@@ -65,12 +85,14 @@ export class SharedPages implements SharedTier {
   readonly #gate: RedisGate
   readonly #generations: Generations
   readonly #budget: PageBudget
+  readonly #coveredTtlMs: number
   readonly #background = new WorkInFlight()
 
   constructor(options: SharedPagesOptions) {
     const { redis, clock, leaseMs, pageTtlMs, onUnavailable, onRecovered } = options
     this.#options = options
-    this.#budget = new PageBudget(options)
+    this.#coveredTtlMs = options.coveredTtlMs ?? pageTtlMs
+    this.#budget = new PageBudget({ ...options, coveredTtlMs: this.#coveredTtlMs })
     // Less than half a lease: a renewal, which starts at half a lease, times out before any caller must wait for it.
     const responseTimeoutMs =
       leaseMs === 0
@@ -98,7 +120,7 @@ export class SharedPages implements SharedTier {
       nameOf,
       clock,
       leaseMs,
-      pageTtlMs,
+      pageTtlMs: Math.max(pageTtlMs, this.#coveredTtlMs),
       onBackground: (work) => {
         this.#background.add(work)
       }
@@ -118,16 +140,34 @@ export class SharedPages implements SharedTier {
     this.#generations.invalidate(serializeScope(scope))
   }
 
-  async getOrLoad(userId: string, key: string, load: () => Promise<Buffer>, signal: AbortSignal): Promise<SharedPage> {
+  async getOrLoad(
+    userId: string,
+    key: string,
+    load: () => Promise<Buffer>,
+    signal: AbortSignal,
+    rules: SharedPageRules = ACCEPT_ALL
+  ): Promise<SharedPage> {
     const { clock, random, onOutcome } = this.#options
-    const name = this.#nameOf('page', key)
+    const name = this.#nameOf('page', `${PAGE_FORMAT} ${key}`)
+    let rejected: Buffer | undefined
+    /** Each page is judged once, also while another process replaces it. */
+    const accept = async (found: LookupResult): Promise<SharedPage | null> => {
+      if (!isPage(found) || rejected?.equals(found.sealed) === true) return null
+      const { bytes, loadedAt } = found
+      if (!(await rules.accepts({ bytes, ageMs: loadedAt.ageMs(clock) }))) {
+        rejected = found.sealed
+        return null
+      }
+      return { bytes, ageMs: loadedAt.ageMs(clock) }
+    }
     const beganAt = new Moment(clock)
     for (let polls = 0; beganAt.ageMs(clock) < MAX_WAIT_MS; polls += 1) {
       if (polls > 0) await sleep(POLL_INTERVAL_MS * (0.5 + random()), signal)
       const found = await this.#find(name)
-      if (isPage(found)) {
+      const accepted = await accept(found)
+      if (accepted !== null) {
         onOutcome(polls === 0 ? 'hit' : 'joined')
-        return found
+        return accepted
       }
       if (found === NOT_SHARED) {
         onOutcome('miss')
@@ -143,14 +183,14 @@ export class SharedPages implements SharedTier {
         throw signal.reason
       }
       // Another process may have stored it between the last read and the lock.
-      const latest = await this.#find(name)
-      if (isPage(latest)) {
+      const latest = await this.#acceptUnderLock(name, lock, accept)
+      if (latest !== null) {
         this.#background.add(lock.release())
         onOutcome('joined')
         return latest
       }
       onOutcome('miss')
-      return await this.#load({ userId, name }, lock, load)
+      return await this.#load({ userId, name, rules }, lock, load)
     }
     onOutcome('failed')
     return { bytes: await load(), ageMs: 0 }
@@ -165,8 +205,21 @@ export class SharedPages implements SharedTier {
     this.#gate.close()
   }
 
+  async #acceptUnderLock(
+    name: string,
+    lock: PageLock,
+    accept: (found: LookupResult) => Promise<SharedPage | null>
+  ): Promise<SharedPage | null> {
+    try {
+      return await accept(await this.#find(name))
+    } catch (error) {
+      this.#background.add(lock.release())
+      throw error
+    }
+  }
+
   async #load(
-    page: { readonly userId: string; readonly name: string },
+    page: { readonly userId: string; readonly name: string; readonly rules: SharedPageRules },
     lock: PageLock,
     load: () => Promise<Buffer>
   ): Promise<SharedPage> {
@@ -187,19 +240,37 @@ export class SharedPages implements SharedTier {
   async #store(page: {
     readonly userId: string
     readonly name: string
+    readonly rules: SharedPageRules
     readonly bytes: Buffer
     readonly startedAt: Moment
     readonly loadedAt: number
   }): Promise<void> {
-    const { sealer, clock, pageTtlMs } = this.#options
-    const { userId, name, bytes, startedAt, loadedAt } = page
-    const remainingMs = Math.floor(pageTtlMs - startedAt.ageMs(clock))
+    const { sealer, clock } = this.#options
+    const { name, bytes, startedAt, loadedAt } = page
+    const ttlMs = this.#reserve(page)
+    const remainingMs = Math.floor((ttlMs ?? this.#options.pageTtlMs) - startedAt.ageMs(clock))
     if (remainingMs <= 0) return
-    const { byteLength } = bytes
-    const isShared = byteLength <= MAX_PAGE_BYTES && this.#budget.tryReserve(userId, byteLength + PAGE_OVERHEAD_BYTES)
-    const sealed = isShared ? sealer.seal(bytes, name, loadedAt) : sealer.seal(NOT_SHARED_MARKER, name, clock.date())
-    const ttlMs = isShared ? remainingMs : Math.min(MARKER_TTL_MS, remainingMs)
-    await this.#gate.run((redis) => redis.set(name, sealed, 'PX', ttlMs))
+    if (ttlMs === null) {
+      const marker = sealer.seal(NOT_SHARED_MARKER, name, clock.date())
+      await this.#gate.run((redis) => redis.set(name, marker, 'PX', Math.min(MARKER_TTL_MS, remainingMs)))
+      return
+    }
+    const lifetime = Buffer.alloc(LIFETIME_BYTES)
+    lifetime.writeDoubleBE(ttlMs)
+    const sealed = sealer.seal(Buffer.concat([lifetime, bytes]), name, loadedAt)
+    await this.#gate.run((redis) => redis.set(name, sealed, 'PX', remainingMs))
+  }
+
+  /** Returns the lifetime of a page that may be stored, `null` for any other. */
+  #reserve(page: { readonly userId: string; readonly bytes: Buffer; readonly rules: SharedPageRules }): number | null {
+    const { userId, bytes, rules } = page
+    const { pageTtlMs } = this.#options
+    if (bytes.byteLength === 0 || bytes.byteLength > MAX_PAGE_BYTES) return null
+    const size = bytes.byteLength + PAGE_OVERHEAD_BYTES
+    if (this.#coveredTtlMs > pageTtlMs && rules.isCovered(bytes) && this.#budget.tryReserve(userId, size, true)) {
+      return this.#coveredTtlMs
+    }
+    return this.#budget.tryReserve(userId, size) ? pageTtlMs : null
   }
 
   /**
@@ -209,6 +280,7 @@ export class SharedPages implements SharedTier {
    */
   async #find(name: string): Promise<LookupResult> {
     const { sealer, clock, pageTtlMs } = this.#options
+    const longestMs = Math.max(pageTtlMs, this.#coveredTtlMs)
     const found = await this.#gate.run((redis) => Promise.all([redis.getBuffer(name), redis.pttl(name)]))
     if (found === UNAVAILABLE) return UNAVAILABLE
     const [sealed, remainingMs] = found
@@ -216,11 +288,13 @@ export class SharedPages implements SharedTier {
     if (opened === null) return null
     const { bytes, time } = opened
     const ageMs = clock.date() - time
-    if (ageMs < -MAX_SKEW_MS || ageMs >= pageTtlMs) return null
+    if (sealed === null || ageMs < -MAX_SKEW_MS) return null
     if (bytes.byteLength === 0) return ageMs < MARKER_TTL_MS ? NOT_SHARED : null
+    const ttlMs = bytes.byteLength < LIFETIME_BYTES ? 0 : bytes.readDoubleBE()
+    if (ageMs >= ttlMs || ttlMs > longestMs) return null
     // Redis has one clock for all instances: a difference shows that ours is behind the loading instance's.
-    if (pageTtlMs - remainingMs - ageMs > MAX_SKEW_MS) return null
-    return { bytes, ageMs: Math.max(0, ageMs) }
+    if (ttlMs - remainingMs - ageMs > MAX_SKEW_MS) return null
+    return { sealed, bytes: bytes.subarray(LIFETIME_BYTES), loadedAt: new Moment(clock, Math.max(0, ageMs)) }
   }
 
   #nameOf(kind: 'page' | 'lock' | 'generation' | 'record', value: string): string {
@@ -228,7 +302,7 @@ export class SharedPages implements SharedTier {
   }
 }
 
-function isPage(found: LookupResult): found is SharedPage {
+function isPage(found: LookupResult): found is FoundPage {
   return typeof found === 'object' && found !== null
 }
 
