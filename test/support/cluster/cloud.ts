@@ -27,6 +27,13 @@ export interface CloudStream {
   closedAt: number | null
 }
 
+/** A change of one folder. */
+export interface CloudChange {
+  readonly folder: string
+  /** By {@link monotonicMs}. */
+  readonly at: number
+}
+
 /** Holds back the responses for one folder. */
 export interface CloudGate {
   /** The number of held responses. */
@@ -55,10 +62,15 @@ export function parseSnapshot(name: string): CloudSnapshot {
 export class ClusterCloud {
   readonly calls: CloudCall[] = []
   readonly streams: CloudStream[] = []
+  /** When the feed of an account was read, by {@link monotonicMs}. */
+  readonly checkTimes: number[] = []
+  /** The feed reports a change so much later, in milliseconds. Listings show it at once. */
+  feedLagMs = 0
   /** The delay of a response. */
   delayMs: (folder: string) => number = () => 0
   readonly #accounts = new Map<string, string>()
   readonly #epochs = new Map<string, number>()
+  readonly #changes = new Map<string, CloudChange[]>()
   readonly #gates = new Map<string, CloudGate>()
   readonly #server = createServer((request, response) => {
     this.#handle(request, response)
@@ -95,6 +107,17 @@ export class ClusterCloud {
     return epoch
   }
 
+  /** Changes one folder of an account, and reports it in the account's feed. */
+  change(account: string, folder: string): void {
+    this.#changes.set(account, [...this.changesOf(account), { folder, at: monotonicMs() }])
+  }
+
+  /** Returns the changes of single folders, oldest first. */
+  changesOf(account: string, folder?: string): readonly CloudChange[] {
+    const changes = this.#changes.get(account) ?? []
+    return folder === undefined ? changes : changes.filter((change) => change.folder === folder)
+  }
+
   /** Holds all later requests for the folder. */
   hold(folder: string): CloudGate {
     const { promise: released, resolve } = new Deferred<undefined>()
@@ -125,6 +148,7 @@ export class ClusterCloud {
     if (account === undefined) sendJson(response, 401, {})
     else if (kind === 'account') sendJson(response, 200, { id: account })
     else if (kind === 'content') this.#drip(response, token)
+    else if (kind === 'changes') this.#report(response, account, folder)
     else void this.#list(response, decodeURIComponent(folder), { account, token })
   }
 
@@ -134,7 +158,8 @@ export class ClusterCloud {
     caller: Pick<CloudSnapshot, 'account' | 'token'>
   ): Promise<void> {
     this.calls.push({ folder, token: caller.token })
-    const snapshot = { ...caller, epoch: this.#epochOf(caller.account), at: monotonicMs() }
+    const epoch = this.#epochOf(caller.account) + this.changesOf(caller.account, folder).length
+    const snapshot = { ...caller, epoch, at: monotonicMs() }
     const gate = this.#gates.get(folder)
     if (gate !== undefined) {
       gate.heldCount += 1
@@ -143,6 +168,15 @@ export class ClusterCloud {
     setTimeout(() => {
       sendJson(response, 200, { name: encodeSnapshot(snapshot) })
     }, this.delayMs(folder))
+  }
+
+  /** @param since a position; without one the response contains the current position and no changes */
+  #report(response: ServerResponse, account: string, since: string): void {
+    const now = monotonicMs()
+    const visible = this.changesOf(account).filter(({ at }) => at <= now - this.feedLagMs)
+    if (since !== '') this.checkTimes.push(now)
+    const folders = since === '' ? [] : visible.slice(Number(since)).map(({ folder }) => folder)
+    sendJson(response, 200, { position: String(visible.length), folders })
   }
 
   #drip(response: ServerResponse, token: string): void {

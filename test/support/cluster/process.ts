@@ -24,6 +24,11 @@ export interface ClusterSettings {
   readonly isPolling?: boolean
   /** Rows arrive this many milliseconds after they were read, and polls do not. Default 0. */
   readonly readDelayMs?: number
+  /**
+   * The interval of checks for changes, which the cloud then reports. Pages that are not covered live as long. Default:
+   * no changes are reported.
+   */
+  readonly checkMs?: number
 }
 
 export type ClusterCall = { readonly kind: 'serve'; readonly settings: ClusterSettings } | { readonly kind: 'lateness' }
@@ -41,7 +46,7 @@ let shutDown = async (): Promise<void> => undefined
 
 async function serve(settings: ClusterSettings): Promise<number> {
   await shutDown()
-  const { url, listenUrl, redisUrl, cloudOrigin, encryption, leaseMs } = settings
+  const { url, listenUrl, redisUrl, cloudOrigin, encryption, leaseMs, checkMs } = settings
   const database = await openDatabase({ url, migrate: false })
   const listening = listenUrl === null ? null : await openDatabase({ url: listenUrl, migrate: false })
   const redis = redisUrl === null ? null : new Redis(redisUrl)
@@ -59,14 +64,21 @@ async function serve(settings: ClusterSettings): Promise<number> {
     limits: { refreshPerMinute: REFRESHES_PER_MINUTE },
     providers: {
       [CLUSTER_PROVIDER]: {
-        provider: clusterProvider(cloudOrigin, () => {
-          eventLoop.markTurn()
-        }),
+        provider: clusterProvider(
+          cloudOrigin,
+          () => {
+            eventLoop.markTurn()
+          },
+          checkMs !== undefined
+        ),
         allowHosts: ['127.0.0.1']
       }
     },
     ...(listening !== null && { listen: () => listening.listen() }),
-    ...(redis !== null && { cache: { shared: { redis } } })
+    cache: {
+      ...(redis !== null && { shared: { redis } }),
+      ...(checkMs !== undefined && { ttlMs: checkMs, check: { afterMs: checkMs } })
+    }
   })
   addDocumentRoute(app)
   await app.listen({ port: 0, host: '127.0.0.1' })

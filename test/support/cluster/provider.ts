@@ -9,13 +9,14 @@ export const CLUSTER_PROVIDER = 'cluster'
 /**
  * The provider of a `ClusterCloud`. It is built from an address alone, so that other processes can build it too.
  * @param onResponse called when the cloud has responded
+ * @param hasFeed whether it reports changes
  */
-export function clusterProvider(origin: string, onResponse: () => void): TypedProvider {
+export function clusterProvider(origin: string, onResponse: () => void, hasFeed = false): TypedProvider {
   const { capabilities } = new ScriptedBackend()
   return defineProvider({
     id: CLUSTER_PROVIDER,
     label: 'Cluster',
-    capabilities,
+    capabilities: hasFeed ? { ...capabilities, changes: 'native' } : capabilities,
     connect: {
       type: 'credentials',
       schema: {
@@ -50,8 +51,26 @@ export function clusterProvider(origin: string, onResponse: () => void): TypedPr
         },
         listFolder: async (folderId: string | null, { signal }: { signal: AbortSignal }) => {
           const { name } = await fetchJson(`/folders/${encodeURIComponent(folderId ?? '')}`, signal)
-          return page([entry(String(name))])
+          return { ...page([entry(String(name))]), freshness: hasFeed ? { scope: '' } : null }
         },
+        ...(hasFeed && {
+          position: async (_scope: string, { signal }: { signal: AbortSignal }) => {
+            const { position } = await fetchJson('/changes', signal)
+            return String(position)
+          },
+          changes: async (_scope: string, since: string, { signal }: { signal: AbortSignal }) => {
+            const { position, folders } = await fetchJson(`/changes/${since}`, signal)
+            const changes = (folders as string[]).map((folder) => ({
+              id: `new file of ${folder}`,
+              path: null,
+              parentId: folder,
+              isFolder: false,
+              isGone: false,
+              concerns: 'item' as const
+            }))
+            return { position: String(position), changes, hasMore: false }
+          }
+        }),
         download: async (id: string, { signal }: { signal: AbortSignal }) => {
           const url = new URL(`/content/${encodeURIComponent(id)}`, origin)
           const { body } = await egress.request({ method: 'GET', url, headers, signal, purpose: 'transfer' })

@@ -16,6 +16,7 @@ export interface ServeOptions {
   readonly redisUrl?: string
   readonly isPolling?: boolean
   readonly readDelayMs?: number
+  readonly checkMs?: number
 }
 
 /** The LISTEN connection of one process. */
@@ -81,7 +82,8 @@ export class ClusterWorld {
   }
 
   /** Restarts all processes with empty caches, no rows, and all notifications delivered. */
-  async serve({ leaseMs, isListening = true, redisUrl, isPolling, readDelayMs }: ServeOptions): Promise<void> {
+  async serve(options: ServeOptions): Promise<void> {
+    const { leaseMs, isListening = true, redisUrl, isPolling, readDelayMs, checkMs } = options
     this.verdict = () => 'pass'
     Object.assign(this.messages, { lost: 0, late: 0 })
     this.cloud.delayMs = () => 0
@@ -101,7 +103,8 @@ export class ClusterWorld {
           encryption: this.#encryption,
           leaseMs,
           ...(isPolling !== undefined && { isPolling }),
-          ...(readDelayMs !== undefined && { readDelayMs })
+          ...(readDelayMs !== undefined && { readDelayMs }),
+          ...(checkMs !== undefined && { checkMs })
         })
       })
     )
