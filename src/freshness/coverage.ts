@@ -111,6 +111,8 @@ export class ScopeCoverage extends Coverage {
 /** Confirmed by the mark of its folder alone. */
 export class MarkCoverage extends Coverage {
   readonly scope = null
+  /** Hits since the load, or since the latest check. */
+  hits = 0
   #checkedAt: Moment | null = null
 
   ageAt(now: Moment, loadAgeMs: number): number {
@@ -125,5 +127,6 @@ export class MarkCoverage extends Coverage {
 
   protected onMarkConfirmed(startedAt: Moment): void {
     this.#checkedAt = startedAt
+    this.hits = 0
   }
 }

@@ -63,6 +63,8 @@ const MAX_CHANGES = 1_000
 const MAX_SCOPE_LENGTH = 256
 /** A position that could not be taken is not taken again earlier: each load would wait for it. */
 const POSITION_RETRY_MS = 60_000
+/** A mark confirms one folder. Checks ahead of folders that are not opened again would cost more than listings. */
+const MIN_HITS_AHEAD = 3
 
 /** Failures during which a page may be served although it could not be confirmed. */
 const OUTAGES: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
@@ -202,10 +204,15 @@ export class Freshness {
     return !coverage.isOvertaken() && isUsable() ? coverage : null
   }
 
-  /** Starts the next check in the background once half of the time has passed, so that active readers never wait. */
+  /**
+   * Starts the next check in the background once half of the time has passed, so that active readers never wait. Called
+   * for each hit.
+   */
   checkAhead(coverage: Coverage, ageMs: number): void {
     const { feeds, maxAgeMs } = coverage
+    if (coverage instanceof MarkCoverage) coverage.hits += 1
     if (ageMs * 2 < maxAgeMs) return
+    if (coverage instanceof MarkCoverage && coverage.hits < MIN_HITS_AHEAD) return
     void (coverage instanceof ScopeCoverage
       ? this.#check(feeds, coverage.feed, maxAgeMs, maxAgeMs / 2)
       : this.#confirmMark(coverage, maxAgeMs / 2))

@@ -283,6 +283,25 @@ t.test('a page with a mark alone is confirmed by the mark', async (t) => {
   t.same(await names(), ['x2', 'miss', false])
 })
 
+t.test('a mark is checked ahead for pages that are opened often', async (t) => {
+  const { names, clock, calls } = coveredListing({ mark: 'm' })
+  await names()
+  const open = async (times: number) => {
+    for (let n = 0; n < times; n += 1) await names()
+    await nextTurn()
+    return calls.marks.length
+  }
+  clock.tick(7_500)
+  t.equal(await open(2), 0)
+  t.equal(await open(1), 1, 'at the third hit')
+  clock.tick(7_400)
+  t.equal(await open(2), 1, 'not in the first half of the interval')
+  clock.tick(100)
+  t.equal(await open(1), 2, 'which counts, too')
+  clock.tick(7_500)
+  t.equal(await open(2), 2, 'the hits are counted from the check')
+})
+
 t.test('after a change without a name, the mark confirms a page', async (t) => {
   const { names, clock, feed, calls } = coveredListing({ scope: '', mark: 'm' })
   await names('f')
