@@ -272,6 +272,7 @@ export async function createServices(options: CheckedOptions, log: FastifyBaseLo
     cache,
     providers,
     openConnection: async (connection) => aliases.withAliasLearning(await connections.open(connection), connection.id),
+    findOpen: (connection) => connections.findOpen(connection),
     shared,
     readAhead,
     freshness,

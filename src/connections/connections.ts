@@ -35,7 +35,7 @@ export interface ConnectionsOptions {
   readonly cipher: CredentialCipher
   readonly clock: Clock
   readonly providers: ProviderCatalog
-  readonly opener: Pick<ConnectionOpener, 'openStored' | 'openEntered'>
+  readonly opener: Pick<ConnectionOpener, 'openStored' | 'openEntered' | 'findOpen'>
   readonly leases: Leases
   readonly maxPerUser: number
   /** Limits the failed attempts of each user per host. */
@@ -108,6 +108,13 @@ export class Connections {
   async open(connection: SealedConnection): Promise<StorageBackend> {
     const backend = await this.#options.opener.openStored(connection)
     this.recordUse(connection)
+    return backend
+  }
+
+  /** Returns the backend that is open for a leased connection, as the opener, and records the use. */
+  findOpen(connection: Connection): StorageBackend | undefined {
+    const backend = this.#options.opener.findOpen(connection)
+    if (backend !== undefined) this.recordUse(connection)
     return backend
   }
 

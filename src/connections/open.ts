@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import type { StorageBackend } from '../core/backend.ts'
-import { failureDetailsOf, type SealedConnection } from '../core/connection.ts'
+import { type Connection, failureDetailsOf, isSameVersion, type SealedConnection } from '../core/connection.ts'
 import type { Egress } from '../core/egress.ts'
 import { HostTrail } from '../core/host-trail.ts'
 import type { AccessTokens } from '../core/oauth.ts'
@@ -38,8 +38,11 @@ export interface ConnectionOpenerOptions {
   readonly requireReauth: (connection: SealedConnection) => Promise<void>
 }
 
-/** Maximal number of opened backends in memory; an idle one holds no socket. */
-const MAX_OPEN_BACKENDS = 500
+/**
+ * Maximal number of opened backends in memory, as many as there are feeds: the checks of all connections use them. An
+ * idle one holds no socket, and takes 20 to 30 KiB.
+ */
+const MAX_OPEN_BACKENDS = 5_000
 
 /** Opens connections: decrypts the credentials, imports the provider's module, and caches the opened backend. */
 export class ConnectionOpener {
@@ -67,6 +70,17 @@ export class ConnectionOpener {
     } catch (error) {
       throw error instanceof StorageError ? error.about(failureDetailsOf(connection)) : error
     }
+  }
+
+  /**
+   * Returns the backend that is open for this version of a connection, although its row may have changed since: only for
+   * calls that disclose nothing. New tokens are read from the row when they are needed.
+   */
+  findOpen(connection: Connection): StorageBackend | undefined {
+    const cached = this.#backends.get(connection.id)
+    return cached !== undefined && isSameOwner(cached.row, connection) && isSameVersion(cached.row, connection)
+      ? cached.backend
+      : undefined
   }
 
   /** Opens a backend with credentials that are not stored yet. */
@@ -185,7 +199,11 @@ export function fixedTokens(accessToken: Secret<string>): AccessTokens {
  * the table's trigger must only get a backend with credentials that the cipher opened for exactly this row.
  */
 function isSameSeal(a: SealedConnection, b: SealedConnection): boolean {
-  return a.userId === b.userId && a.provider === b.provider && a.sealedCredentials === b.sealedCredentials
+  return isSameOwner(a, b) && a.sealedCredentials === b.sealedCredentials
+}
+
+function isSameOwner(a: Connection, b: Connection): boolean {
+  return a.userId === b.userId && a.provider === b.provider
 }
 
 /** The fields in which providers store the address of a server. */

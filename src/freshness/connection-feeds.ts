@@ -35,7 +35,7 @@ export interface MarkCheck {
 /** What is known of the feeds of one connection, in one of its versions. */
 export class ConnectionFeeds {
   readonly connection: Connection
-  /** Opens the backend of the connection. */
+  /** Returns the open backend of the connection, or opens it. */
   readonly open: () => Promise<StorageBackend>
   /** For so long the listings of the provider may be older than its feed, in milliseconds. */
   readonly settleMs: number

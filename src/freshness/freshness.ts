@@ -51,7 +51,7 @@ export interface FeedSource {
   readonly connection: Connection
   /** The backend for the current load. */
   readonly backend: StorageBackend
-  /** Opens the backend for later checks. */
+  /** Returns the backend for later checks: the one that is open, without a query, while the connection is leased. */
   readonly open: () => Promise<StorageBackend>
 }
 
@@ -93,6 +93,8 @@ export class Freshness {
     // Each check in flight listens.
     setMaxListeners(0, this.#shutdown.signal)
     const { records, clock } = options
+    // Each call in flight listens. By default, the eleventh would print a warning.
+    setMaxListeners(0, this.#shutdown.signal)
     this.#shared = records === undefined ? null : new SharedFeeds({ records, clock })
     this.#matcher = new PageMatcher({
       ...options,

@@ -57,6 +57,8 @@ export interface FolderListingsOptions {
     load(id: string): Promise<FolderIdRules>
   }
   readonly openConnection: (connection: SealedConnection) => Promise<StorageBackend>
+  /** Returns the backend that is open for this version of a connection, for calls that disclose nothing. */
+  readonly findOpen: (connection: Connection) => StorageBackend | undefined
   /** The cache shared by all processes, if the host application has configured one. */
   readonly shared: SharedTier | null
   /** `null`: read-ahead is disabled. */
@@ -340,14 +342,15 @@ export class FolderListings {
 
   /** The feeds of a connection outlive the request, and must not hold its credentials. */
   #toSource(connection: Connection | SealedConnection): Pick<FeedSource, 'connection' | 'open'> {
-    const { leases, openConnection } = this.#options
+    const { leases, openConnection, findOpen } = this.#options
     const listed = withoutCredentials(connection)
     const { userId, provider, id } = listed
     const open = async (): Promise<StorageBackend> => {
-      // A later row may have other credentials, with which the backend is open.
-      const current = leases.findLeased({ userId, provider, connectionId: id }) ?? listed
-      if (!isUnchanged(current, listed)) throw new ConnectionChangedError()
-      return await openConnection(await this.#withCredentials(current))
+      const leased = leases.findLeased({ userId, provider, connectionId: id })
+      if (leased !== undefined && !isUnchanged(leased, listed)) throw new ConnectionChangedError()
+      // A check discloses nothing: what it confirms is served only while the connection is leased.
+      const opened = leased && findOpen(leased)
+      return opened ?? (await openConnection(await this.#withCredentials(listed)))
     }
     return { connection: listed, open }
   }

@@ -1,5 +1,6 @@
 import t from 'tap'
 import type { Change, FeedPage, PageFreshness } from '../../src/core/change-feed.ts'
+import type { Connection } from '../../src/core/connection.ts'
 import { StorageError } from '../../src/errors.ts'
 import { entry, page } from '../support/backend/scripted-backend.ts'
 import { createTestListing, type ListingOptions } from '../support/listing/listing.ts'
@@ -300,6 +301,57 @@ t.test('a mark is checked ahead for pages that are opened often', async (t) => {
   t.equal(await open(1), 2, 'which counts, too')
   clock.tick(7_500)
   t.equal(await open(2), 2, 'the hits are counted from the check')
+})
+
+t.test('checks use the open backend of a leased connection, without a query', async (t) => {
+  const asked: Connection[] = []
+  let isOpen = true
+  const listing = coveredListing(undefined, {
+    findOpen: (connection) => {
+      asked.push(connection)
+      return isOpen ? listing.backend : undefined
+    }
+  })
+  const { names, clock, connections, leases, listings } = listing
+  await names()
+  connections.reads = []
+  clock.tick(15_000)
+  t.same(await names(), ['x1', 'hit', true])
+  t.same(connections.reads, [])
+  t.match(asked, [{ userId: 'ann', version: 1 }])
+  t.notOk('sealedCredentials' in asked[0]!)
+
+  const [row] = [...connections.rows.values()]
+  const selector = { userId: 'ann', provider: 'scripted', connectionId: row!.id }
+  const parameters = { limit: 200 }
+  const found = listings.lookUp({ ...selector, folderId: 'f', cursor: undefined, parameters, refresh: false })
+  const { open } = found.result!.listing.coverage!.feeds
+
+  await t.test('one that is not open is read', async (t) => {
+    isOpen = false
+    t.equal(await open(), listing.backend)
+    t.same(connections.reads, ['findSealed'])
+    isOpen = true
+  })
+
+  await t.test('one that is not leased any more is read', async (t) => {
+    connections.reads = []
+    asked.length = 0
+    leases.drop('ann')
+    t.equal(await open(), listing.backend)
+    t.same([connections.reads, asked], [['findSealed'], []])
+  })
+
+  await t.test('one that has changed is not used', async (t) => {
+    asked.length = 0
+    connections.change(row!.id, {})
+    leases.drop('ann')
+    await t.rejects(open())
+    t.match(leases.findLeased(selector), { version: 2 }, 'the row was read')
+    connections.reads = []
+    await t.rejects(open())
+    t.same([connections.reads, asked], [[], []])
+  })
 })
 
 t.test('after a change without a name, the mark confirms a page', async (t) => {

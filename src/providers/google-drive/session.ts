@@ -256,6 +256,11 @@ interface FolderLocation {
 /** `unknown`: the location of the folder `id`, the folder itself or one above it, must be requested first. */
 export type Whereabouts = 'my-drive' | 'shared-drive' | 'elsewhere' | { readonly unknown: string }
 
+/** With `max`, each connection would allocate 120 KiB for entries that few have. */
+function grownTo(max: number): { readonly maxSize: number; readonly sizeCalculation: () => number } {
+  return { maxSize: max, sizeCalculation: () => 1 }
+}
+
 /** The locations of folders that a connection has learned from its responses. */
 class DriveIndex {
   /** Google's id of the root of My Drive; `null` if unknown. */
@@ -263,9 +268,12 @@ class DriveIndex {
   /** Whether the caller reads the feed of changes. Only then are locations requested. */
   isFeedRead = false
   /** Folders, and the shared drives themselves, by id. */
-  readonly #folders = new LRUCache<string, FolderLocation>({ max: MAX_FOLDERS })
+  readonly #folders = new LRUCache<string, FolderLocation>(grownTo(MAX_FOLDERS))
   /** Shared drives of which the user is no member, although some of their items are shared with the user. */
-  readonly #drivesWithoutFeed = new LRUCache<string, true>({ max: MAX_DRIVES_WITHOUT_FEED, ttl: WITHOUT_FEED_TTL_MS })
+  readonly #drivesWithoutFeed = new LRUCache<string, true>({
+    ...grownTo(MAX_DRIVES_WITHOUT_FEED),
+    ttl: WITHOUT_FEED_TTL_MS
+  })
 
   driveIdOf(folderId: string): string | null {
     return this.#folders.get(folderId)?.driveId ?? null

@@ -15,7 +15,7 @@ export function createTestConnections(given: Partial<ConnectionsOptions> & Pick<
     clock,
     cipher: { seal: unused, open: unused, isCurrent: unused },
     providers: new ProviderCatalog(new Map(), TEST_TIMEOUTS),
-    opener: { openStored: unused, openEntered: unused },
+    opener: { openStored: unused, openEntered: unused, findOpen: unused },
     leases: new Leases({ connections: given.store, changeLog: { poll: unused, prune: unused }, leaseMs: 0, clock }),
     maxPerUser: 20,
     failedAttempts: new MinuteLimit(5, 'too many', clock),

@@ -1,3 +1,4 @@
+import type { Connection } from '../../../src/core/connection.ts'
 import type { Listing } from '../../../src/core/entry.ts'
 import type { PageParameters, StorageBackend } from '../../../src/core/backend.ts'
 import type { Metrics } from '../../../src/core/telemetry.ts'
@@ -50,6 +51,8 @@ export interface ListingOptions {
   readonly rules?: Pick<ProviderDefinition, 'checkFolderId'>
   /** Default: opens the scripted backend. */
   readonly open?: () => Promise<StorageBackend>
+  /** Default: no backend stays open. */
+  readonly findOpen?: (connection: Connection) => StorageBackend | undefined
 }
 
 /** The use case with in-memory connections and a scripted backend. */
@@ -112,7 +115,8 @@ export function createTestListing(options: ListingOptions = {}) {
     providers: { getLoaded: () => rules, load: () => Promise.resolve(rules) },
     metrics: { listingLoaded: (...load) => loads.push(load) },
     cursors: new Cursors(sealer),
-    openConnection: options.open ?? (() => Promise.resolve(backend))
+    openConnection: options.open ?? (() => Promise.resolve(backend)),
+    findOpen: options.findOpen ?? (() => undefined)
   })
   const cached = (overrides: RequestOverrides = {}, parameters?: string) => {
     const { result } = listings.lookUp(listingRequest(overrides), parameters)
