@@ -153,74 +153,92 @@ export class FolderListings {
   }
 
   /** Loads the listing. @param lookup of this turn of the event loop */
-  async load({ request, ...found }: ListingLookup, signal: AbortSignal): Promise<ListFolderResult> {
-    const { leases, cache, cursors, shared, providers, freshness } = this.#options
-    let { connection: leased, provider } = found
+  async load({ request, connection: leased, provider }: ListingLookup, signal: AbortSignal): Promise<ListFolderResult> {
+    const { leases, cache, cursors, providers } = this.#options
     let refreshedId: string | undefined
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
-      const connection = leased ?? (await leases.select(request))
-      leased = undefined
+      const connection = (attempt === 0 ? leased : undefined) ?? (await leases.select(request))
       provider ??= providers.getLoaded(request.provider)
       // The connection was checked in this turn of the event loop, unless something is awaited from here on.
-      let hasWaited = provider === undefined
+      const hasWaited = provider === undefined
       provider ??= await providers.load(request.provider)
       checkFolderId(provider, request)
       const scope = scopeOf(request, connection)
       const cursor = request.cursor === undefined ? undefined : cursors.open(request.cursor, scope)
-      const folder = folderOf(request, connection)
       // Once per connection: another attempt may choose another one.
-      if (request.refresh && refreshedId !== connection.id) cache.invalidateFolder(folder)
+      if (request.refresh && refreshedId !== connection.id) cache.invalidateFolder(folderOf(request, connection))
       refreshedId = connection.id
-      let generation = shared === null ? null : shared.getGeneration(folder)
-      if (generation instanceof Promise) {
-        generation = await generation
-        hasWaited = true
-      }
-      let key = listingKey(folder, connection, request, generation)
-
-      const status: ListingStatus = {}
-      const confirmation = this.#beginConfirmation(key, signal)
-      let stale: RenderedListing | undefined
-      if (confirmation !== undefined) {
-        const outcome = await confirmation
-        hasWaited = true
-        if (outcome === 'confirmed') status.isConfirmed = true
-        if (outcome === 'failed') stale = this.#findStale(key, status)
-        // A change that was found has begun a new generation.
-        generation = shared === null ? null : await shared.getGeneration(folder)
-        key = listingKey(folder, connection, request, generation)
-      }
-      let listing: RenderedListing
       try {
-        listing =
-          stale ??
-          (await cache.getOrFetch(
-            key,
-            (loadSignal, reportAge) => {
-              const onShared = (ageMs: number): void => {
-                reportAge(ageMs)
-                status.isShared = true
-              }
-              return this.#loadPage({ connection, scope, cursor, key, signal: loadSignal, onShared })
-            },
-            { signal, status, maxJoinAgeMs: freshness?.maxJoinAgeMs(connection) }
-          ))
+        return await this.#loadThrough(request, { connection, scope, cursor, signal }, hasWaited)
       } catch (error) {
-        if (error instanceof ConnectionChangedError) continue
-        throw error
+        if (!(error instanceof ConnectionChangedError)) throw error
       }
-      let current: Connection | null = connection
-      if (status.outcome !== 'hit' || hasWaited) {
-        current = await leases.find(request.userId, connection.id)
-        if (current === null || !isUnchanged(current, connection)) continue
-      }
-      this.#startReadAhead(request, current, generation, listing)
-      return { listing, status, key }
     }
     throw new StorageError('CONNECTION_INACTIVE', 'This connection is being changed. Try again.').about({
       provider: request.provider,
       connectionId: refreshedId
     })
+  }
+
+  /**
+   * Loads the listing through one connection.
+   *
+   * @param hasWaited whether something was awaited since the connection was checked
+   * @throws ConnectionChangedError if the connection has changed meanwhile
+   */
+  async #loadThrough(
+    request: ListFolderRequest,
+    page: Omit<PageRequest, 'key' | 'onShared'>,
+    hasWaited: boolean
+  ): Promise<ListFolderResult> {
+    const { leases, shared } = this.#options
+    const { connection, signal } = page
+    const folder = folderOf(request, connection)
+    let generation = shared === null ? null : shared.getGeneration(folder)
+    if (generation instanceof Promise) {
+      generation = await generation
+      hasWaited = true
+    }
+    let key = listingKey(folder, connection, request, generation)
+
+    const status: ListingStatus = {}
+    const confirmation = this.#beginConfirmation(key, signal)
+    let stale: RenderedListing | undefined
+    if (confirmation !== undefined) {
+      const outcome = await confirmation
+      hasWaited = true
+      if (outcome === 'confirmed') status.isConfirmed = true
+      if (outcome === 'failed') stale = this.#findStale(key, status)
+      // A change that was found has begun a new generation.
+      generation = shared === null ? null : await shared.getGeneration(folder)
+      key = listingKey(folder, connection, request, generation)
+    }
+
+    const listing = stale ?? (await this.#getOrLoad({ ...page, key }, status))
+    let current: Connection | null = connection
+    if (status.outcome !== 'hit' || hasWaited) {
+      current = await leases.find(request.userId, connection.id)
+      if (current === null || !isUnchanged(current, connection)) throw new ConnectionChangedError()
+    }
+    this.#startReadAhead(request, current, generation, listing)
+    return { listing, status, key }
+  }
+
+  /** Returns the cached page, or loads it. @param status receives the outcome */
+  async #getOrLoad(page: Omit<PageRequest, 'onShared'>, status: ListingStatus): Promise<RenderedListing> {
+    const { cache, freshness } = this.#options
+    const { connection, key, signal } = page
+    return await cache.getOrFetch(
+      key,
+      (loadSignal, reportAge) => {
+        const onShared = (ageMs: number): void => {
+          reportAge(ageMs)
+          status.isShared = true
+        }
+        return this.#loadPage({ ...page, signal: loadSignal, onShared })
+      },
+      { signal, status, maxJoinAgeMs: freshness?.maxJoinAgeMs(connection) }
+    )
   }
 
   #toHit({ key, value, ageMs, ttlMs }: FoundListing): ListFolderResult {
