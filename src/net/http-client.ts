@@ -1,4 +1,4 @@
-import { type Duplex, pipeline, Readable, Transform } from 'node:stream'
+import { pipeline, Readable, Transform } from 'node:stream'
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
 import type { Agent } from 'undici'
 import type {
@@ -10,12 +10,12 @@ import type {
   WebSocketRequest
 } from '../core/egress.ts'
 import type { Timeouts } from '../core/stores.ts'
-import { Deadline, raceSignal, withTimeout } from '../core/time.ts'
+import { Deadline, raceSignal } from '../core/time.ts'
 import { Diagnosis, isStorageError, providerFailure, StorageError } from '../errors.ts'
 import type { EgressRules } from './egress-rules.ts'
 import { connectionFailure, describeExchange } from './errors.ts'
 import { redirectRequest } from './redirects.ts'
-import { acceptOf, newWebSocketKey, WebSocketClient } from './web-socket.ts'
+import { openWebSocket } from './web-socket.ts'
 
 const REDIRECT_STATUSES: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
 const MAX_RESPONSE_BYTES = 16 * 1024 * 1024
@@ -53,8 +53,8 @@ export class HttpClient implements Egress {
   readonly #options: HttpClientOptions
   /** Short calls, and bodies that may be paused for minutes: neither waits for a connection of the other. */
   readonly #dispatchers = new Map<'calls' | 'bodies', Promise<Agent>>()
-  /** The open WebSockets, which no dispatcher owns. */
-  readonly #webSockets = new Set<Duplex>()
+  /** End the open WebSockets, which no agent owns. */
+  readonly #webSockets = new Set<(reason: Error) => void>()
 
   constructor(options: HttpClientOptions) {
     this.agents = options.agents
@@ -85,44 +85,23 @@ export class HttpClient implements Egress {
     }
   }
 
-  async openWebSocket({ url, signal, idleMs }: WebSocketRequest): Promise<WebSocketConnection> {
+  async openWebSocket(request: WebSocketRequest): Promise<WebSocketConnection> {
     const { rules, timeouts } = this.#options
+    const { url } = request
     rules.assertAllowed(url)
-    const toError = (error: unknown): Error =>
-      connectionFailure(error, describeExchange('WebSocket', url)).about({ host: url.host })
-    const key = newWebSocketKey()
-    const connect = async (signal: AbortSignal): Promise<Duplex> => {
-      const agent = await this.#dispatcherOf('bodies')
-      const upgrade = agent.upgrade({
-        // The types of undici 7 lack them, although an agent needs the origin.
-        ...{ origin: url.origin, headersTimeout: timeouts.headersMs },
-        path: url.pathname + url.search,
-        protocol: 'websocket',
-        headers: { 'user-agent': USER_AGENT, 'sec-websocket-version': '13', 'sec-websocket-key': key },
-        signal
-      })
-      const { socket, headers } = await raceSignal(upgrade, signal, ({ socket }) => {
-        destroyUnread(socket)
-      })
-      if (headers['sec-websocket-accept'] === acceptOf(key) && !('sec-websocket-extensions' in headers)) return socket
-      destroyUnread(socket)
-      throw providerFailure('PROVIDER_ERROR', { cause: new Diagnosis('The server does not speak WebSocket') })
-    }
-    try {
-      const toTimeout = (): StorageError => providerFailure('PROVIDER_TIMEOUT')
-      const socket = await withTimeout(timeouts.totalMs, signal, toTimeout, connect)
-      this.#webSockets.add(socket)
-      socket.once('close', () => this.#webSockets.delete(socket))
-      return new WebSocketClient(socket, { signal, idleMs, toError })
-    } catch (error) {
-      signal.throwIfAborted()
-      throw toError(error)
-    }
+    return await openWebSocket({
+      ...request,
+      agents: this.transferAgents,
+      userAgent: USER_AGENT,
+      openMs: timeouts.headersMs,
+      toError: (error) => connectionFailure(error, describeExchange('WebSocket', url)).about({ host: url.host }),
+      open: this.#webSockets
+    })
   }
 
   /** Destroys all sockets. */
   async close(): Promise<void> {
-    for (const socket of this.#webSockets) socket.destroy(providerFailure('PROVIDER_UNAVAILABLE'))
+    for (const end of [...this.#webSockets]) end(providerFailure('PROVIDER_UNAVAILABLE'))
     for (const { http, https } of [this.agents, this.transferAgents]) {
       http.destroy()
       https.destroy()

@@ -33,6 +33,7 @@ export class FakeWebSocket {
     if (message.method !== 'GET' || version !== '13' || Buffer.from(key, 'base64').length !== 16) {
       onMistake('a WebSocket handshake that RFC 6455 does not allow')
     }
+    if ('sec-websocket-extensions' in message.headers) onMistake('an extension of WebSocket')
     if (authorization !== undefined || cookie !== undefined) onMistake('credentials in the head of a WebSocket')
     const accept = createHash('sha1')
       .update(key + GUID)
@@ -81,7 +82,7 @@ export class FakeWebSocket {
     else if (first === 0x81) {
       this.received.push(text)
       this.onText(text)
-    } else this.#onMistake(`a frame that begins with ${first}`)
+    } else if (first !== 0x88) this.#onMistake(`a frame that begins with ${first}`)
     return true
   }
 }

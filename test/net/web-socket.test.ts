@@ -1,10 +1,16 @@
+import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import type { WebSocketConnection } from '../../src/core/egress.ts'
+import type { Timeouts } from '../../src/core/stores.ts'
 import { FakeServer } from '../fakes/fake-server.ts'
 import { FakeWebSocket, frameOf } from '../fakes/web-socket.ts'
 import { openEgress } from '../support/backend/egress.ts'
+import { NET_CERTIFICATE, NET_KEY } from '../support/net/certificate.ts'
 import { failureOf, rejectionOf } from '../support/rejection.ts'
 import { until } from '../support/time/until.ts'
 
@@ -28,13 +34,13 @@ class Server extends FakeServer {
   }
 }
 
-async function start(t: Test, script: (socket: FakeWebSocket) => void = () => {}) {
+async function start(t: Test, script: (socket: FakeWebSocket) => void = () => {}, timeouts: Partial<Timeouts> = {}) {
   const server = await Server.start(t)
-  const egress = openEgress()
+  const egress = openEgress({ timeouts })
   t.teardown(() => egress.close())
   const open = (options: object = {}) =>
     egress.openWebSocket({
-      ...{ url: new URL(`${server.origin}/path?secret=1`), signal: new AbortController().signal, idleMs: 10_000 },
+      ...{ url: new URL(`${server.origin}/path?secret=1#part`), signal: new AbortController().signal, idleMs: 10_000 },
       ...options
     })
   server.onUpgrade = (message, socket, head) => {
@@ -106,6 +112,12 @@ t.test('what RFC 6455 does not allow, and what is too long, ends the connection'
     ['a ping in parts', [frameOf('x', 9, false)]],
     ['a continuation of nothing', [frameOf('x', 0)]],
     ['a message within another one', [frameOf('x', 1, false), frameOf('y')]],
+    [
+      'a message in too many parts',
+      [frameOf('x', 1, false), ...Array.from({ length: 1_024 }, () => frameOf('', 0, false))]
+    ],
+    ['a flood of empty messages', Array.from({ length: 5_000 }, () => frameOf(''))],
+    ['endless pongs', Array.from({ length: 20_000 }, () => frameOf('x'.repeat(100), 10))],
     ['endless pings', Array.from({ length: 20_000 }, () => frameOf('x'.repeat(100), 9))]
   ] as const) {
     const { server, open } = await start(t, (socket) => {
@@ -116,6 +128,43 @@ t.test('what RFC 6455 does not allow, and what is too long, ends the connection'
     t.notOk(message.includes('secret'))
     await until(() => server.sockets.size === 0)
   }
+})
+
+t.test('a message that arrives byte by byte', async (t) => {
+  const { open } = await start(t, ({ socket }) => {
+    const bytes = frameOf('x'.repeat(65_536))
+    const sendNext = (at: number): void => {
+      if (socket.destroyed) return
+      socket.write(bytes.subarray(at, at + 1))
+      setImmediate(sendNext, at + 1)
+    }
+    sendNext(0)
+  })
+  t.equal((await failureOf(messagesOf(await open()))).code, 'PROVIDER_ERROR')
+})
+
+t.test('a message that arrives with the response', async (t) => {
+  const { server, open } = await start(t)
+  server.onUpgrade = (message, socket) => {
+    socket.cork()
+    new FakeWebSocket(message, socket, Buffer.alloc(0), () => {}).send('first')
+    socket.uncork()
+  }
+  for await (const message of (await open()).messages) {
+    t.equal(message, 'first')
+    break
+  }
+})
+
+t.test('a server that says that it closes, and does not', async (t) => {
+  const { open } = await start(t, (socket) => {
+    socket.socket.removeAllListeners('end')
+    socket.send('last')
+    socket.sendFrame(frameOf('', 8))
+  })
+  const startedAt = performance.now()
+  t.same(await messagesOf(await open()), ['last'])
+  t.ok(performance.now() - startedAt < 15_000)
 })
 
 t.test('an abort, the end of the loop, and the end of the egress close the socket at once', async (t) => {
@@ -149,6 +198,9 @@ t.test('a silent server, and one that does not answer', async (t) => {
   await until(() => server.sockets.size === 1)
   controller.abort(new Error('gone'))
   t.match(await rejectionOf(opening), { message: 'gone' })
+  const { server: slow, open: openInTime } = await start(t, () => {}, { headersMs: 50 })
+  slow.onUpgrade = () => {}
+  t.equal((await failureOf(openInTime())).code, 'PROVIDER_TIMEOUT')
 })
 
 t.test('a connection that breaks is an outage, and one that ends ends the messages', async (t) => {
@@ -168,13 +220,56 @@ t.test('only a WebSocket is accepted', async (t) => {
     ['a plain response', 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'],
     ['a redirect', `HTTP/1.1 302 Found\r\nLocation: ${server.origin}/x\r\nContent-Length: 0\r\n\r\n`]
   ] as const) {
+    let requests = 0
     server.onUpgrade = (_message, socket) => {
+      requests += 1
       socket.end(response)
     }
     t.match((await failureOf(open())).code, /^PROVIDER_(?:ERROR|UNAVAILABLE)$/, name)
+    t.equal(requests, 1, 'a redirect is not followed')
   }
-  t.equal(server.served, 0, 'a redirect is not followed')
+  t.equal(server.served, 0)
   await until(() => server.sockets.size === 0)
+})
+
+t.test('TLS verifies the server', async (t) => {
+  const server = createTlsServer({ key: NET_KEY, cert: NET_CERTIFICATE })
+  const names: unknown[] = []
+  server.on('upgrade', (message: IncomingMessage, socket: TLSSocket, head: Buffer) => {
+    names.push(socket.servername)
+    new FakeWebSocket(message, socket, head, () => {}).send('first')
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const egress = openEgress({
+    allowHosts: [`nas.test:${port}`],
+    resolve: (_name, _options, callback) => {
+      callback(null, [{ address: '127.0.0.1', family: 4 }])
+    }
+  })
+  const setting = process.env['NODE_TLS_REJECT_UNAUTHORIZED']
+  t.teardown(async () => {
+    process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = setting
+    if (setting === undefined) delete process.env['NODE_TLS_REJECT_UNAUTHORIZED']
+    await egress.close()
+    server.close()
+  })
+  const open = () =>
+    egress.openWebSocket({
+      url: new URL(`https://nas.test:${port}/`),
+      signal: new AbortController().signal,
+      idleMs: 100_000
+    })
+  process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '1'
+  t.equal((await failureOf(open())).code, 'PROVIDER_ERROR')
+  t.same(names, [])
+  process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0'
+  for await (const message of (await open()).messages) {
+    t.equal(message, 'first')
+    break
+  }
+  t.same(names, ['nas.test'])
 })
 
 t.test('the egress rules apply to the URL and to the connected address', async (t) => {
