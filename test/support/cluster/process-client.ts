@@ -95,6 +95,13 @@ export class ClusterProcess extends ServiceProcess<ClusterCall, ClusterReply> {
     this.#isPaused = false
   }
 
+  /** Asks it to shut down. Resolves with its exit code. */
+  async terminate(): Promise<number | null> {
+    this.child.kill('SIGTERM')
+    await this.exited
+    return this.child.exitCode
+  }
+
   get isAlive(): boolean {
     return this.child.exitCode === null && this.child.signalCode === null
   }

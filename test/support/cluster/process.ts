@@ -152,11 +152,14 @@ function addTimestamps(app: FastifyInstance): void {
   })
 }
 
+const end = (): void => {
+  eventLoop.stop()
+  void shutDown().finally(() => process.exit())
+}
+
+process.once('SIGTERM', end)
 serveCalls(
   async (call: ClusterCall): Promise<ClusterReply> =>
     call.kind === 'lateness' ? { lateness: eventLoop.lateness() } : { port: await serve(call.settings) },
-  () => {
-    eventLoop.stop()
-    void shutDown().finally(() => process.exit())
-  }
+  end
 )
