@@ -1,10 +1,14 @@
-import { createHmac, randomBytes } from 'node:crypto'
+import { createHmac, randomBytes, randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import t, { type Test } from 'tap'
+import { Secret } from '../../src/core/secret.ts'
+import { createCredentialCipher } from '../../src/crypto/credentials.ts'
+import { createKeyRing } from '../../src/crypto/key-ring.ts'
 import { compiledUrl } from '../support/source/compiled.ts'
 import {
   isPgBouncerInstalled,
@@ -79,6 +83,37 @@ async function createDocuments(address: string, count: number): Promise<number[]
       return status
     })
   )
+}
+
+/** Adds a connection of ann to a server that is never called. Returns its id. */
+async function addConnection(url: string): Promise<string> {
+  const cipher = createCredentialCipher(createKeyRing({ current: 'k1', keys: { k1: KEY } }))
+  const id = randomUUID()
+  const sealed = cipher.seal(new Secret({}), { userId: 'ann', provider: 'webdav', id })
+  const client = new pg.Client(url)
+  await client.connect()
+  await client.query(
+    `INSERT INTO cloud_connections (id, user_id, provider, account_id, label, is_default, credentials)
+      VALUES ($1, 'ann', 'webdav', 'ann', 'ann', true, $2)`,
+    [id, sealed]
+  )
+  await client.end()
+  return id
+}
+
+/** An event stream through a socket that the client does not close. */
+async function openStream(t: Test, address: string, connectionId: string) {
+  const { hostname, port } = new URL(address)
+  const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true })
+  t.teardown(() => socket.destroy())
+  const stream = { text: '', isEnded: false, failure: undefined as unknown }
+  socket.setEncoding('utf8').on('data', (text: string) => (stream.text += text))
+  socket.once('end', () => (stream.isEnded = true))
+  socket.once('error', (error) => (stream.failure = error))
+  const path = `/cloud/events?connection=${connectionId}&folder=root`
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: ${hostname}:${port}\r\nAuthorization: Bearer ${token}\r\n\r\n`)
+  await until(() => stream.text.includes(': watching\n\n'))
+  return stream
 }
 
 async function stop(program: StartedProgram): Promise<number | null> {
@@ -159,6 +194,25 @@ t.test('the start of the service', async (t) => {
       ENCRYPTION_CURRENT_KEY: 'k1'
     })
     t.equal(await rotation.exited, 0, rotation.stderr())
+  })
+
+  await t.test('SIGTERM ends open event streams cleanly, and does not wait for their clients', async (t) => {
+    const url = await server.createDatabase()
+    const running = await service(t, { DATABASE_URL: url, SHUTDOWN_TIMEOUT_MS: '100000' })
+    await running.ready
+    const { address } = startLine(running)
+    const id = await addConnection(url)
+    const streams = await Promise.all([1, 2, 3].map(() => openStream(t, address, id)))
+    const startedAt = performance.now()
+    t.equal(await stop(running), 0)
+    t.ok(performance.now() - startedAt < 50_000, 'before the deadline')
+    await until(() => streams.every(({ isEnded, failure }) => isEnded || failure !== undefined))
+    for (const { text, failure } of streams) {
+      t.equal(failure, undefined)
+      t.match(text, /^HTTP\/1\.1 200 OK\r\n/)
+      t.match(text, /: watching\n\n\r\n0\r\n\r\n$/, 'the last chunk has arrived')
+    }
+    t.notMatch(running.stdout() + running.stderr(), /"level":[456]0/, 'no warning')
   })
 
   await t.test('a missing Redis and a read-only folder are logged', async (t) => {
