@@ -8,13 +8,13 @@ import { type Connection, isSameVersion } from '../core/connection.ts'
 import type { EntryPage } from '../core/entry.ts'
 import type { CheckOutcome, Metrics } from '../core/telemetry.ts'
 import { type Clock, Moment, raceSignal, withTimeout } from '../core/time.ts'
-import { isStorageError, StorageError, type StorageErrorCode } from '../errors.ts'
+import { StorageError } from '../errors.ts'
 import { ChangeSet, type ComparablePage } from './change-set.ts'
 import { ConnectionFeeds, type LoadTicket, type MarkOutcome } from './connection-feeds.ts'
 import { Coverage, MarkCoverage, ScopeCoverage } from './coverage.ts'
 import { describeFolder, describePage, hasHash, type PageContent } from './fingerprint.ts'
 import { PageMatcher } from './page-matcher.ts'
-import { type Confirmation, isFeedPage, isPosition, MAX_TEXT_LENGTH, type ScopeFeed } from './scope-feed.ts'
+import { type Confirmation, failureOf, isFeedPage, isPosition, MAX_TEXT_LENGTH, type ScopeFeed } from './scope-feed.ts'
 import { type FeedActions, SharedFeeds } from './shared-feeds.ts'
 import type { StoredCoverage } from './stored-page.ts'
 
@@ -66,13 +66,6 @@ const POSITION_RETRY_MS = 60_000
 /** A mark confirms one folder. Checks ahead of folders that are not opened again would cost more than listings. */
 const MIN_HITS_AHEAD = 3
 
-/** Failures during which a page may be served although it could not be confirmed. */
-const OUTAGES: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
-  'PROVIDER_ERROR',
-  'PROVIDER_THROTTLED',
-  'PROVIDER_TIMEOUT',
-  'PROVIDER_UNAVAILABLE'
-])
 /** Of a page that a change has overtaken while it was loaded: its callers get it, and it is not cached. */
 const NOT_CACHED: Validity = { ttlMs: 0, maxAgeMs: 0, ageAt: (_now, loadAgeMs) => loadAgeMs }
 
@@ -90,8 +83,6 @@ export class Freshness {
 
   constructor(options: FreshnessOptions) {
     this.#options = options
-    // Each check in flight listens.
-    setMaxListeners(0, this.#shutdown.signal)
     const { records, clock } = options
     // Each call in flight listens. By default, the eleventh would print a warning.
     setMaxListeners(0, this.#shutdown.signal)
@@ -501,8 +492,4 @@ function toComparable({ folder, validity }: CachedSlot): ComparablePage {
 
 function isOfFolder(page: PageContent, { folderId, folder }: PageContent): boolean {
   return page.folderId === folderId || folder.some((hash) => hasHash(page.folder, hash))
-}
-
-function failureOf(error: unknown): 'expired' | 'failed' {
-  return isStorageError(error) && OUTAGES.has(error.code) ? 'failed' : 'expired'
 }

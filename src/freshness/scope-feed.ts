@@ -1,5 +1,6 @@
 import type { Change, FeedPage } from '../core/change-feed.ts'
 import type { Moment } from '../core/time.ts'
+import { isStorageError, type StorageErrorCode } from '../errors.ts'
 
 /** Longest position or mark, in characters. */
 export const MAX_TEXT_LENGTH = 4_096
@@ -9,6 +10,19 @@ export const MAX_TEXT_LENGTH = 4_096
  * unavailable.
  */
 export type Confirmation = 'confirmed' | 'expired' | 'failed'
+
+/** Failures during which a page may be served although it could not be confirmed. */
+const OUTAGES: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
+  'PROVIDER_ERROR',
+  'PROVIDER_THROTTLED',
+  'PROVIDER_TIMEOUT',
+  'PROVIDER_UNAVAILABLE'
+])
+
+/** Returns the outcome of a check that has ended with an error. */
+export function failureOf(error: unknown): Exclude<Confirmation, 'confirmed'> {
+  return isStorageError(error) && OUTAGES.has(error.code) ? 'failed' : 'expired'
+}
 
 /** How far the feed of a scope has been read. */
 export class ScopeFeed {

@@ -214,8 +214,7 @@ t.test('a page with a mark alone is confirmed by it, once for all instances', as
   t.equal(cloud.marks, 1)
   clock.tick(8_000)
   for (const { read } of instances) {
-    t.equal(await read('f'), 'x1 here')
-    t.equal(await read('f'), 'x1 here', 'during the lease of its generation')
+    for (let hits = 0; hits < 4; hits += 1) t.equal(await read('f'), 'x1 here')
     await nextTurn()
   }
   t.equal(cloud.marks, 2, 'ahead of time')
