@@ -34,4 +34,14 @@ export type FeedPage =
  * confirms the page after a change of the scope that names no item.
  */
 export type PageFreshness =
-  { readonly scope: string; readonly mark?: string } | { readonly scope?: never; readonly mark: string }
+  | {
+      readonly scope: string
+      readonly mark?: string
+      /**
+       * The folder is the top of its scope, such as the root of a drive: it is in no other folder, so no folder that
+       * moves or is deleted takes it along. Pages below a top stay cached when this happens elsewhere. The feed must be
+       * `lost` if the user loses access to the top itself. Default: only the root, listed as `null`, is one.
+       */
+      readonly isTop?: boolean
+    }
+  | { readonly scope?: never; readonly mark: string }

@@ -124,7 +124,7 @@ export class ChangeSet {
   }
 
   #reaches(content: PageContent): boolean {
-    if (content.folderId === null) return false
+    if (content.isTop) return false
     return this.#reach === 'all' || (this.#reach === 'inheriting' && content.showsInherited)
   }
 

@@ -71,8 +71,10 @@ export interface PageContent {
   readonly folders: Fingerprint
   /** The hashes of the targets of shortcuts, unless they are files. */
   readonly targets: Fingerprint
-  /** It is the root, or lists drives: its folder is in no other one. */
+  /** It is the root, or lists drives: it may show items that are in no folder. */
   readonly isVirtual: boolean
+  /** Its folder is in no other one: it is the root, or the provider says so. */
+  readonly isTop: boolean
   /** It shows paths or permissions, which change with the names, places and permissions of the folders above. */
   readonly showsInherited: boolean
 }
@@ -81,7 +83,7 @@ const NO_HASHES: Fingerprint = new Uint32Array()
 /** Kinds of entries that contain others. A shortcut does not: its target is elsewhere. */
 const FOLDER_KINDS: ReadonlySet<EntryKind> = new Set<EntryKind>(['folder', 'drive', 'package'])
 
-export function describePage(folderId: string | null, { folder, entries }: EntryPage): PageContent {
+export function describePage(folderId: string | null, { folder, entries, freshness }: EntryPage): PageContent {
   const own = hashesOfFolder(folderId)
   const all: number[] = []
   const folders: number[] = []
@@ -107,6 +109,7 @@ export function describePage(folderId: string | null, { folder, entries }: Entry
     folders: createFingerprint(folders),
     targets: targets.length === 0 ? NO_HASHES : createFingerprint(targets),
     isVirtual: folderId === null || entries.some(({ kind }) => kind === 'drive'),
+    isTop: folderId === null || (freshness?.scope !== undefined && freshness.isTop === true),
     showsInherited: entries.some(showsInherited)
   }
 }
@@ -117,8 +120,17 @@ export function describePage(folderId: string | null, { folder, entries }: Entry
  */
 export function describeFolder(folderId: string | null): PageContent {
   const folder = createFingerprint(hashesOfFolder(folderId))
-  const isVirtual = folderId === null
-  return { folderId, folder, all: folder, folders: NO_HASHES, targets: NO_HASHES, isVirtual, showsInherited: false }
+  const isRoot = folderId === null
+  return {
+    folderId,
+    folder,
+    all: folder,
+    folders: NO_HASHES,
+    targets: NO_HASHES,
+    isVirtual: isRoot,
+    isTop: isRoot,
+    showsInherited: false
+  }
 }
 
 function hashesOfFolder(folderId: string | null): number[] {

@@ -49,12 +49,13 @@ export class FolderTree {
   }
 
   /**
-   * Returns the pages that may be below any folder: the folders above them are not known up to a root. This includes
-   * those that one chain of parents connects with a root and another one does not, and cycles.
+   * Returns the pages that may be below any folder: the folders above them are not known up to a top. This includes
+   * those that one chain of parents connects with a top and another one does not, and cycles.
    */
   unanchoredPages(): ReadonlySet<PageContent> {
-    const anchored = this.#descend(this.#nodes.filter(({ page }) => page.isVirtual))
-    const unknown = this.#descend(this.#nodes.filter(({ page, isListed }) => !page.isVirtual && !isListed))
+    const isAnchor = ({ page }: Node): boolean => page.isTop || page.isVirtual
+    const anchored = this.#descend(this.#nodes.filter(isAnchor))
+    const unknown = this.#descend(this.#nodes.filter((node) => !isAnchor(node) && !node.isListed))
     return new Set(this.#nodes.map(({ page }) => page).filter((page) => unknown.has(page) || !anchored.has(page)))
   }
 

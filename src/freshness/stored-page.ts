@@ -29,6 +29,7 @@ const HEAD_BYTES = 2 + 4 * (2 + FINGERPRINTS.length)
 const HASH_BYTES = 4
 const IS_VIRTUAL = 1
 const SHOWS_INHERITED = 2
+const IS_TOP = 4
 
 export function isCoveredPage(bytes: Buffer): boolean {
   return bytes[0] !== OBJECT_START
@@ -42,7 +43,8 @@ export function encodeStoredPage(body: Buffer, coverage: StoredCoverage): Buffer
   const hashCount = fingerprints.reduce((sum, { length }) => sum + length, 0)
   const bytes = Buffer.allocUnsafe(HEAD_BYTES + description.length + body.length + hashCount * HASH_BYTES)
   bytes[0] = VERSION
-  bytes[1] = (content.isVirtual ? IS_VIRTUAL : 0) | (content.showsInherited ? SHOWS_INHERITED : 0)
+  bytes[1] =
+    (content.isVirtual ? IS_VIRTUAL : 0) | (content.showsInherited ? SHOWS_INHERITED : 0) | (content.isTop ? IS_TOP : 0)
   let at = 2
   for (const length of [description.length, body.length, ...fingerprints.map(({ length }) => length)]) {
     at = bytes.writeUInt32LE(length, at)
@@ -77,8 +79,9 @@ export function decodeStoredPage(bytes: Buffer): StoredPage | null {
   ]
   const isVirtual = (flags & IS_VIRTUAL) !== 0
   const showsInherited = (flags & SHOWS_INHERITED) !== 0
+  const isTop = (flags & IS_TOP) !== 0
   // It is sealed: an instance has written it.
   const described = JSON.parse(bytes.toString('utf8', HEAD_BYTES, bodyAt)) as Omit<StoredCoverage, 'content'>
-  const content = { folder, all, folders, targets, isVirtual, showsInherited }
+  const content = { folder, all, folders, targets, isVirtual, isTop, showsInherited }
   return { body: bytes.subarray(bodyAt, bodyAt + bodyLength), coverage: { ...described, content } }
 }

@@ -38,10 +38,11 @@ export interface OtherClient {
   readonly addScope: (() => OtherScope) | null
 }
 
-export interface OtherScope {
-  /** The backend's id of its top folder. */
+/** The paths begin at `folderId`. */
+export interface OtherScope extends Pick<OtherClient, 'create' | 'remove'> {
   readonly folderId: string
-  readonly addFile: (name: string) => void | Promise<void>
+  /** Whether this folder is the top of the scope. */
+  readonly isTop: boolean
 }
 
 /** The setup of a provider's harness for one test. */

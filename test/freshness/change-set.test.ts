@@ -13,8 +13,14 @@ function change(overrides: Partial<Change>): Change {
   return { id: null, path: null, parentId: null, isFolder: false, isGone: false, concerns: 'item', ...overrides }
 }
 
-function covered(folderId: string | null, entries: readonly Entry[], overrides: Partial<ComparablePage> = {}) {
-  return { content: describePage(folderId, page(entries)), scope: ROOT_SCOPE, hasMark: false, ...overrides }
+interface Overrides extends Partial<Pick<ComparablePage, 'scope' | 'hasMark'>> {
+  readonly isTop?: true
+}
+
+function covered(folderId: string | null, entries: readonly Entry[], overrides: Overrides = {}): ComparablePage {
+  const { scope = ROOT_SCOPE, hasMark = false, isTop } = overrides
+  const freshness = { scope: scope ?? ROOT_SCOPE, ...(isTop && { isTop }) }
+  return { content: describePage(folderId, { ...page(entries), freshness }), scope, hasMark }
 }
 
 /** Pages of a cloud with opaque ids: `f` contains `x`, `g` is empty, `f` contains the folder `g`. */
@@ -67,6 +73,25 @@ t.test('a folder that is gone names its subtree, and pages whose ancestors are n
   t.same(named([change({ id: 'x', ...gone })]), ['f', ...UNANCHORED], 'shown as a file, and reported as a folder')
   const { root: _root, ...others } = PAGES
   t.same(named([change({ id: 'unseen', ...gone })], others), ['f', 'g', ...UNANCHORED], 'the root is not cached')
+})
+
+t.test('a folder that is gone names no page below the top of a library unless it contained it', async (t) => {
+  const library = (isTop: boolean) => ({
+    root: PAGES.root!,
+    f: PAGES.f!,
+    top: covered('top', [entry('sub', { kind: 'folder', parentId: 'top' })], {
+      scope: 'library',
+      ...(isTop && { isTop })
+    }),
+    sub: covered('sub', [entry('z', { parentId: 'sub' })], { scope: 'library' })
+  })
+  const gone = (id: string) => [change({ id, isFolder: true, isGone: true })]
+  t.same(named(gone('unseen'), library(true)), [])
+  t.same(named(gone('unseen'), library(false)), ['top', 'sub'])
+  t.same(named(gone('f'), library(true)), ['root', 'f'])
+  t.same(named(gone('sub'), library(true)), ['top', 'sub'])
+  const withoutParent = [change({ id: 'sub', isFolder: true })]
+  t.same(named(withoutParent, library(true)), ['root', 'top', 'sub'], 'moved out of it: it is no virtual folder')
 })
 
 t.test('the target of a shortcut may be a folder, and is not where the shortcut is', async (t) => {
@@ -149,6 +174,7 @@ t.test('a page that was not cached when a folder changed may be below it', async
     plain: covered('later', [entry('x', { parentId: 'later' })]),
     inheriting: covered('later', [entry('x', { parentId: 'later', can: CAN_WRITE })]),
     drives: covered('drives', [entry('d', { kind: 'drive' })]),
+    top: covered('library', [entry('z', { parentId: 'library' })], { isTop: true }),
     root: covered(null, [entry('f', { kind: 'folder', parentId: 'top' })])
   }
   const namedLater = (overrides: Partial<Change>) => {

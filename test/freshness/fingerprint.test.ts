@@ -1,8 +1,10 @@
 import fc from 'fast-check'
 import t from 'tap'
+import type { PageFreshness } from '../../src/core/change-feed.ts'
 import {
   comparablePath,
   createFingerprint,
+  describeFolder,
   describePage,
   hashId,
   hashPath,
@@ -49,7 +51,7 @@ t.test('a page knows its folder under all ids, and what it shows', async (t) => 
     entry('link', { kind: 'shortcut', target })
   ]
   const listed = { ...page(entries), folder: { id: 'real', name: null, parentId: null } }
-  const { folder, all, folders, targets, isVirtual, showsInherited } = describePage('alias', listed)
+  const { folder, all, folders, targets, isVirtual, isTop, showsInherited } = describePage('alias', listed)
   for (const id of ['alias', 'real', 'own']) t.ok(hasHash(folder, hashId(id)), id)
   t.ok(hasHash(folder, hashPath('docs')), 'the folder of its entries')
   for (const id of ['file', 'sub', 'link', 'far', 'alias', 'real']) t.ok(hasHash(all, hashId(id)), id)
@@ -59,8 +61,22 @@ t.test('a page knows its folder under all ids, and what it shows', async (t) => 
   t.same(targets, createFingerprint([hashId('far')]))
   t.ok(showsInherited, 'a path')
   t.notOk(isVirtual)
+  t.notOk(isTop)
   t.ok(describePage(null, page([])).isVirtual)
   t.ok(describePage('drives', page([entry('d', { kind: 'drive' })])).isVirtual)
+})
+
+t.test('the root is a top, and a folder of which the provider says so', async (t) => {
+  const describe = (folderId: string | null, freshness: PageFreshness | null) =>
+    describePage(folderId, { ...page([]), freshness })
+  t.ok(describe(null, null).isTop)
+  t.ok(describeFolder(null).isTop)
+  t.match(describe('library', { scope: 'library', isTop: true }), { isTop: true, isVirtual: false })
+  for (const freshness of [null, { scope: 'library' }, { scope: 'library', isTop: false }, { mark: 'm' }]) {
+    t.notOk(describe('library', freshness).isTop, JSON.stringify(freshness))
+  }
+  t.notOk(describe('library', { scope: 'library', isTop: 'yes' as never }).isTop, 'not understood')
+  t.notOk(describeFolder('library').isTop, 'nothing is known of it')
 })
 
 t.test('a page shows what it inherits by paths, or by the permission to write', async (t) => {

@@ -9,6 +9,11 @@ function listing(folderId: string | null, ...children: string[]): PageContent {
   return describePage(folderId, page(entries))
 }
 
+/** Describes a page of the top of a library. */
+function top(folderId: string, ...children: string[]): PageContent {
+  return { ...listing(folderId, ...children), isTop: true }
+}
+
 function namesOf(pages: Record<string, PageContent>, found: ReadonlySet<PageContent>): string[] {
   return Object.keys(pages).filter((name) => found.has(pages[name]!))
 }
@@ -44,6 +49,14 @@ t.test('a page is not anchored if the chain to the root is not known', async (t)
   t.same(unanchored(withoutRoot), ['a', 'b', 'c', 'd'])
   const drives = describePage('sites', page([entry('a', { kind: 'drive' })]))
   t.same(unanchored({ ...withoutRoot, drives }), ['b'], 'a page that lists drives is a root')
+})
+
+t.test('a top anchors the pages below, like the root', async (t) => {
+  const library = { top: top('top', 'x'), x: listing('x', 'y'), y: listing('y'), z: listing('z') }
+  t.same(unanchored(library), ['z'])
+  const { x: _x, ...withoutX } = library
+  t.same(unanchored(withoutX), ['y', 'z'])
+  t.same(below(library, 'x'), ['x', 'y'], 'whatever anchors them')
 })
 
 t.test('a folder has as many pages as are cached, and several may list it', async (t) => {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
-import type { Change } from '../../src/core/change-feed.ts'
+import type { Change, PageFreshness } from '../../src/core/change-feed.ts'
 import { Moment } from '../../src/core/time.ts'
 import { createBytesSealer } from '../../src/crypto/bytes-sealer.ts'
 import { createKeyRing } from '../../src/crypto/key-ring.ts'
@@ -18,7 +18,7 @@ const keyRing = createKeyRing({ current: 'k', keys: { k: randomBytes(32).toStrin
 
 interface ClusterOptions {
   readonly settleMs?: number
-  readonly freshness?: { scope: string; mark?: string } | { mark: string }
+  readonly freshness?: PageFreshness
 }
 
 /** Instances that share a Redis and a connection to one cloud, whose log is `log`. */
@@ -55,7 +55,7 @@ function cluster({ settleMs = 0, freshness = { scope: '' } }: ClusterOptions = {
       cloud.marks += 1
       return cloud.isCurrent
     }
-    if ('scope' in freshness) {
+    if (freshness.scope !== undefined) {
       backend.position = async () => {
         cloud.positions += 1
         return String(log.length)
@@ -138,6 +138,17 @@ t.test('a folder above may have changed', async (t) => {
   log.push(change('above', { isFolder: true, isGone: true }))
   t.equal(await start().read('other'), 'x3 cloud', 'the check has found it')
   t.equal(await start().read('f'), 'x4 cloud', 'so does the record')
+})
+
+t.test('a folder above cannot have changed if the page is of the top of its scope', async (t) => {
+  const { clock, log, start } = cluster({ freshness: { scope: '', isTop: true } })
+  const one = start()
+  await one.read('f')
+  await one.read('other')
+  clock.tick(CHECK_MS)
+  log.push(change('above', { isFolder: true, isGone: true }))
+  t.equal(await start().read('other'), 'x2 redis')
+  t.equal(await start().read('f'), 'x1 redis')
 })
 
 t.test('without the record of its scope, nothing is known about a page', async (t) => {

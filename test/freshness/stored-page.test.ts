@@ -19,6 +19,11 @@ t.test('a page has its coverage around it', (t) => {
   t.same(decodeStoredPage(bytes), { body: BODY, coverage })
   const hashes = content.folder.length + content.all.length + content.folders.length + content.targets.length
   t.ok(bytes.length < BODY.length + hashes * 4 + 100)
+  for (const flag of ['isVirtual', 'isTop', 'showsInherited'] as const) {
+    const flags = { isVirtual: false, isTop: false, showsInherited: false, [flag]: true }
+    const flagged = { ...coverage, content: { ...content, ...flags } }
+    t.same(decodeStoredPage(encodeStoredPage(BODY, flagged))?.coverage, flagged, flag)
+  }
   const marked = { ...coverage, scope: null, link: null, unsettledAt: null }
   t.same(decodeStoredPage(encodeStoredPage(BODY, marked))?.coverage, marked)
   t.end()

@@ -184,10 +184,12 @@ export async function freshnessOf(
 ): Promise<PageFreshness | null> {
   const { driveIndex } = session
   if (folder.resourceKey !== null || entries.some(({ id }) => id.includes('/'))) return null
-  if (folder.id === ROOT) return { scope: ROOT_SCOPE }
+  if (folder.id === ROOT) return { scope: ROOT_SCOPE, isTop: true }
   const [first] = entries
   const driveId = first === undefined ? driveIndex.driveIdOf(folder.id) : first.driveId
-  if (driveId !== null) return driveIndex.hasFeed(driveId) ? { scope: driveId } : null
+  // The log of a shared drive ends when the user loses the drive.
+  const isTop = folder.id === driveId
+  if (driveId !== null) return driveIndex.hasFeed(driveId) ? { scope: driveId, ...(isTop && { isTop }) } : null
   return (await isInMyDrive(session, folder.id, call)) ? { scope: ROOT_SCOPE } : null
 }
 

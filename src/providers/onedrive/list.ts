@@ -97,7 +97,8 @@ async function listItems(session: GraphSession, folder: ItemId, cursor: Cursor, 
     // With more items than reported, an item was returned twice, so others may be missing.
     isPartial: next === null && reportedCount !== null && reportedCount !== seen,
     publicId,
-    freshness: listedId !== null && listedId.drive !== null ? null : freshnessOf(session, folder, resources[0] ?? item)
+    freshness:
+      listedId !== null && listedId.drive !== null ? null : freshnessOf(session, folder, resources[0] ?? item, publicId)
   }
 }
 
@@ -143,7 +144,8 @@ async function getItemsPage(session: GraphSession, folder: ItemId, cursor: Curso
 function freshnessOf(
   { ownDrive, feeds }: GraphSession,
   folder: ItemId,
-  item: JsonObject | undefined
+  item: JsonObject | undefined,
+  publicId: string
 ): PageFreshness | null {
   const isOwn = folder.drive === null ? !ownDrive.isMissing : folder.drive === ownDrive.id
   const { driveId, driveType } = asObject(item?.['parentReference'])
@@ -151,7 +153,9 @@ function freshnessOf(
   // The feed names the top of a drive by one id only.
   const isUnderOtherId = item !== undefined && hasFacet(item, 'root') && folder.item !== ROOT
   const scope = isOwn ? ROOT_SCOPE : isLibrary && !isUnderOtherId ? folder.drive : null
-  return scope === null || feeds.get(scope) === null ? null : { scope }
+  // The feed of a library ends when the user loses it.
+  const isTop = publicId === formatId({ drive: folder.drive, item: ROOT })
+  return scope === null || feeds.get(scope) === null ? null : { scope, ...(isTop && { isTop }) }
 }
 
 /** Returns whether the user has no drive. Such a user still has a root, without items of their own. */

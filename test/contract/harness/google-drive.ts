@@ -28,9 +28,16 @@ export async function openGoogleDrive(
     tokenEndpoint: `${fake.url}/token`
   }
   const isFolder = ({ mimeType }: FakeDriveNode) => mimeType === DRIVE_FOLDER
-  const client = clientOfTree(fake.tree, isFolder, (node) => {
-    fake.tree.trash(node)
-  })
+  const clientOf = (top: FakeDriveNode) =>
+    clientOfTree(
+      fake.tree,
+      isFolder,
+      (node) => {
+        fake.tree.trash(node)
+      },
+      top
+    )
+  const client = clientOf(fake.tree.root)
   const provider = googleDrive({ api: fake.url, contentOrigins: [fake.originOf('content')], server: authorization })
   return {
     backend: await provider.open({ accessTokens, egress, timeouts, spool: TEST_SPOOL }),
@@ -46,12 +53,7 @@ export async function openGoogleDrive(
       },
       addScope: () => {
         const drive = fake.tree.addDrive('Team')
-        return {
-          folderId: drive.id,
-          addFile: (name) => {
-            fake.tree.addFile({ name, parent: drive })
-          }
-        }
+        return { folderId: drive.id, isTop: true, ...clientOf(drive) }
       }
     }),
     busy: () => fake.busy(),

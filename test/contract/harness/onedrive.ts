@@ -3,7 +3,7 @@ import type { UploadCall, UploadTarget } from '../../../src/core/backend.ts'
 import { oneDrive } from '../../../src/providers/onedrive/index.ts'
 import { openEgress } from '../../support/backend/egress.ts'
 import { FAKE_GRAPH_TOKEN, FakeGraph, type FakeGraphOptions } from '../../fakes/graph/fake-graph.ts'
-import { isFolder } from '../../fakes/graph/node.ts'
+import { type FakeGraphNode, isFolder } from '../../fakes/graph/node.ts'
 import { TEST_SPOOL } from '../../support/backend/spool.ts'
 import { TEST_TIMEOUTS } from '../../support/time/timeouts.ts'
 import { validTokens } from '../../support/app/tokens.ts'
@@ -36,14 +36,18 @@ export async function openOneDrive(
   const { tree } = fake
   const { driveId } = tree.root
   const isBusiness = tree.kind === 'business'
+  const clientOf = (folder: FakeGraphNode) =>
+    clientOfTree(
+      tree,
+      isFolder,
+      (node) => {
+        tree.recycle(node)
+      },
+      folder
+    )
   const addOwnFolder = () => {
-    const parent = tree.addFolder({ name: 'of the user' })
-    return {
-      folderId: idOf(parent),
-      addFile: (name: string) => {
-        tree.addFile({ name, parent })
-      }
-    }
+    const folder = tree.addFolder({ name: 'of the user' })
+    return { folderId: idOf(folder), isTop: false, ...clientOf(folder) }
   }
   return {
     backend: await provider.open({ accessTokens, egress, timeouts, spool: TEST_SPOOL }),
@@ -58,14 +62,7 @@ export async function openOneDrive(
       const top = isBusiness ? tree.addDrive({ name: 'Docs', site: tree.addSite({ name: 'Team' }) }) : tree.root
       return {
         folderId: isBusiness ? `${top.driveId}/root` : null,
-        ...clientOfTree(
-          tree,
-          isFolder,
-          (node) => {
-            tree.recycle(node)
-          },
-          top
-        ),
+        ...clientOf(top),
         losePositions: () => {
           fake.expireFeedTokens()
         },

@@ -66,6 +66,13 @@ export class FolderReaders {
     return readers
   }
 
+  /** Adds folders by their paths below another one. */
+  async addFolders(top: string, paths: Readonly<Record<string, string>>): Promise<void> {
+    for (const [name, path] of Object.entries(paths)) {
+      this.addFolder(name, path === '' ? top : (await find(this.#backend, path, top)).id)
+    }
+  }
+
   addFolder(path: string, folderId: string | null): void {
     this.#folderIds.set(path, folderId)
   }

@@ -25,11 +25,6 @@ interface Scenario {
   readonly changed: readonly string[]
   /** The pages that must not. Others may: a mark of a folder may change with its descendants. */
   readonly unchanged: readonly string[]
-  /**
-   * A folder has moved or disappeared. What is not below it is known only if the pages up to the root are cached, so
-   * that `unchanged` does not apply without the root.
-   */
-  readonly losesFolder?: true
   /** Pages below a folder with another name: they must be loaded again exactly if they show paths or permissions. */
   readonly inheriting?: readonly string[]
   /** A feed of single changes gives up. */
@@ -114,8 +109,7 @@ const SCENARIOS: readonly Scenario[] = [
     name: 'a folder that was moved between two folders',
     change: ({ move }) => move('a/inner', 'b'),
     changed: ['a', 'b'],
-    unchanged: ['unrelated'],
-    losesFolder: true
+    unchanged: ['unrelated']
   },
   {
     name: 'a folder that was moved in',
@@ -133,8 +127,7 @@ const SCENARIOS: readonly Scenario[] = [
     name: 'a deleted folder',
     change: ({ remove }) => remove('a'),
     changed: ['', 'a', 'a/inner'],
-    unchanged: ['b', 'unrelated'],
-    losesFolder: true
+    unchanged: ['b', 'unrelated']
   },
   {
     name: 'a file in the trash',
@@ -146,22 +139,19 @@ const SCENARIOS: readonly Scenario[] = [
     name: 'a folder in the trash',
     change: ({ trash }) => trash('a'),
     changed: ['', 'a', 'a/inner'],
-    unchanged: ['b', 'unrelated'],
-    losesFolder: true
+    unchanged: ['b', 'unrelated']
   },
   {
     name: 'a deleted folder that no page lists',
     change: ({ remove }) => remove('elsewhere/folder'),
     changed: ['elsewhere/folder/empty'],
-    unchanged: ['a', 'a/inner', 'b', 'unrelated'],
-    losesFolder: true
+    unchanged: ['a', 'a/inner', 'b', 'unrelated']
   },
   {
     name: 'a folder in the trash that no page lists',
     change: ({ trash }) => trash('elsewhere/folder'),
     changed: ['elsewhere/folder/empty'],
-    unchanged: ['a', 'a/inner', 'b', 'unrelated'],
-    losesFolder: true
+    unchanged: ['a', 'a/inner', 'b', 'unrelated']
   },
   {
     name: 'several changes of one file',
@@ -256,7 +246,7 @@ export function reportsChanges(t: Test, open: Open): void {
   }
 
   for (const scenario of SCENARIOS) {
-    const { name, change, changed, unchanged, inheriting = [], losesFolder = false, exceedsCheck = false } = scenario
+    const { name, change, changed, unchanged, inheriting = [], exceedsCheck = false } = scenario
     t.test(`readers see ${name} after one check`, async (t) => {
       const started = await start(t)
       if (started === null) return
@@ -268,9 +258,7 @@ export function reportsChanges(t: Test, open: Open): void {
       const after = await readers.readAll()
       t.equal(readers.outcomes.includes('lost'), isFeed && exceedsCheck, 'whether the feed gave up')
       for (const path of changed) t.not(after.get(path)?.content, before.get(path)?.content, `/${path} has changed`)
-      if (!losesFolder || otherClient.folderId === null) {
-        for (const path of unchanged) t.ok(after.get(path)?.isHit, `/${path} is still cached`)
-      }
+      for (const path of unchanged) t.ok(after.get(path)?.isHit, `/${path} is still cached`)
       for (const path of inheriting) {
         t.equal(after.get(path)?.isHit, !before.get(path)?.showsInherited, `/${path} is cached unless it inherits`)
       }
@@ -306,7 +294,7 @@ export function reportsChanges(t: Test, open: Open): void {
     const scope = started?.otherClient.addScope?.()
     if (started === null || scope === undefined) return
     const { otherClient, readers } = started
-    await scope.addFile('first.txt')
+    await scope.create({ 'first.txt': '' })
     readers.addFolder('team', scope.folderId)
     await readers.load()
     const read = async () => {
@@ -319,15 +307,39 @@ export function reportsChanges(t: Test, open: Open): void {
     // A new drive is itself a change, which has been read after this.
     await read()
     t.same(await read(), ['a', 'b', 'team'])
-    await scope.addFile('second.txt')
+    await scope.create({ 'second.txt': '' })
     t.same(await read(), ['a', 'b'])
     await otherClient.create({ 'a/new.txt': 'new' })
     t.same(await read(), ['b', 'team'])
     const load = await readers.hold('team')
-    await scope.addFile('third.txt')
+    await scope.create({ 'third.txt': '' })
     await load.release()
     t.same(await read(), ['a', 'b'])
   })
+
+  t.test(
+    'the pages of another scope stay cached when a folder elsewhere is deleted, if its top is cached',
+    async (t) => {
+      const started = await start(t, ['a/inner', 'b'])
+      const scope = started?.otherClient.addScope?.()
+      if (started === null || scope === undefined) return
+      const { otherClient, readers } = started
+      await scope.create({ 'kept/x.txt': '', 'gone/y.txt': '' })
+      await readers.addFolders(scope.folderId, { team: '', kept: 'kept', gone: 'gone' })
+      await readers.load()
+      const read = async () => {
+        readers.expire()
+        const pages = await readers.readAll()
+        await showsProvider(t, readers, pages)
+        return ['team', 'kept', 'gone'].filter((path) => pages.get(path)?.isHit === true)
+      }
+      await read()
+      await otherClient.remove('unrelated')
+      t.same(await read(), scope.isTop ? ['team', 'kept', 'gone'] : [], 'of the root scope')
+      await scope.remove('gone')
+      t.same(await read(), scope.isTop ? ['kept'] : [], 'of the same scope')
+    }
+  )
 
   t.test('after a lost position, all pages are loaded again, and later changes are reported', async (t) => {
     const started = await start(t)

@@ -47,7 +47,7 @@ const item = ({ id }: FakeDriveNode, change: Partial<Change>): Change => ({
 
 t.test('a check is one request for the fields that it needs', async (t) => {
   const { tree, position, changes, asked, freshness } = await start(t)
-  t.same(await freshness(null), { scope: ROOT_SCOPE })
+  t.same(await freshness(null), { scope: ROOT_SCOPE, isTop: true })
   asked()
   const since = await position()
   t.same(
@@ -141,10 +141,13 @@ t.test('a shared drive has its own log, which the log of the user does not conta
   const drive = tree.addDrive('Team')
   const folder = tree.addFolder({ name: 'folder', parent: drive })
   const empty = tree.addFolder({ name: 'empty', parent: folder })
-  for (const { id } of [drive, folder, empty]) t.same(await freshness(id), { scope: drive.id })
+  for (const { id } of [folder, empty]) t.same(await freshness(id), { scope: drive.id })
+  t.same(await freshness(drive.id), { scope: drive.id, isTop: true })
   const cold = await connect()
   t.same(await cold.freshness(folder.id), { scope: drive.id }, 'known from its entries')
   t.same(await cold.freshness(empty.id), { scope: drive.id }, 'known from the folder')
+  t.same(await cold.freshness(drive.id), { scope: drive.id, isTop: true })
+  for (const id of ['root', tree.root.id]) t.same(await freshness(id), { scope: ROOT_SCOPE, isTop: true }, id)
   const [since, inDrive] = [await position(), await position(drive.id)]
   const file = tree.addFile({ name: 'file', parent: folder })
   t.same(await changesSince(since), [])
@@ -202,7 +205,7 @@ t.test('folders of others are not covered, and have no entries in the log of the
   const theirs = tree.addFolder({ name: 'theirs', sharedWithMe: true })
   const below = tree.addFolder({ name: 'below', parent: theirs })
   const shortcut = tree.addShortcut({ name: 'shortcut', target: theirs })
-  t.same(await freshness(null), { scope: ROOT_SCOPE }, 'the page with the shortcut is')
+  t.same(await freshness(null), { scope: ROOT_SCOPE, isTop: true }, 'the page with the shortcut is')
   for (const { id } of [theirs, below]) t.equal(await freshness(id), null)
   tree.addFile({ name: 'file', parent: below })
   t.equal(await freshness(below.id), null)
@@ -216,7 +219,7 @@ t.test('pages with ids that contain a key are not covered', async (t) => {
   const linked = tree.addFolder({ name: 'linked', parent, resourceKey: '0-key' })
   t.equal(await freshness(parent.id), null)
   t.equal(await freshness(`${linked.id}/0-key`), null)
-  t.same(await freshness(null), { scope: ROOT_SCOPE })
+  t.same(await freshness(null), { scope: ROOT_SCOPE, isTop: true })
   t.same((await changesSince(since)).slice(1), [
     item(linked, { parentId: parent.id, isFolder: true }),
     { ...item(linked, { parentId: parent.id, isFolder: true }), id: `${linked.id}/0-key` }
@@ -275,7 +278,7 @@ t.test('without access to the root, a change with a parent concerns the roots', 
   const { tree, position, changesSince, freshness } = await start(t, {
     authorize: (bearer) => (bearer === FAKE_DRIVE_TOKEN ? { user: 'me', scopes } : null)
   })
-  t.same(await freshness(null), { scope: ROOT_SCOPE })
+  t.same(await freshness(null), { scope: ROOT_SCOPE, isTop: true })
   const since = await position()
   tree.addFile({ name: 'not visible' })
   const own = tree.addFile({ name: 'own', openedWithApp: true })

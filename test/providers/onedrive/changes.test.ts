@@ -305,22 +305,29 @@ t.test('a page is covered if a feed reports its folder', async (t) => {
   for (const id of [null, 'root']) {
     const page = await list(id, 1)
     t.equal(page.freshness, null)
-    t.same((await list(id, 1, page.next ?? '')).freshness, { scope: ROOT_SCOPE }, 'the page behind the sites')
+    t.same(
+      (await list(id, 1, page.next ?? '')).freshness,
+      { scope: ROOT_SCOPE, isTop: true },
+      'the page behind the sites'
+    )
   }
   t.equal(await freshness(`site:${site.id}`), null)
   const scope = library.driveId
-  t.same(await freshness(`${scope}/root`), { scope })
+  t.same(await freshness(`${scope}/root`), { scope, isTop: true })
+  t.same(await freshness(idOf(library)), { scope, isTop: true }, 'a library by the id of its item')
   t.same(await freshness(idOf(inLibrary)), { scope }, 'an empty folder of a library')
   t.equal(await freshness(idOf(toLibrary)), null, 'by a shortcut')
   t.equal(await freshness(idOf(toShared)), null, 'by a shortcut')
   t.equal(await freshness(idOf(shared)), null, 'of another person')
   t.equal(await freshness(idOf(inShared)), null, 'of another person')
   tree.remove(inLibrary)
-  t.same(await freshness(`${scope}/root`), { scope }, 'an empty library')
+  t.same(await freshness(`${scope}/root`), { scope, isTop: true }, 'an empty library')
   t.equal(await freshness(idOf(library)), null, 'an empty library by an id that the feed does not use')
   const personal = await start(t, { kind: 'personal' })
   const empty = personal.tree.addFolder({ name: 'empty' })
-  t.same((await personal.list(null)).freshness, { scope: ROOT_SCOPE })
+  for (const id of [null, 'root', idOf(personal.tree.root)]) {
+    t.same((await personal.list(id)).freshness, { scope: ROOT_SCOPE, isTop: true }, `${id}`)
+  }
   t.same((await personal.list(idOf(empty))).freshness, { scope: ROOT_SCOPE })
 })
 

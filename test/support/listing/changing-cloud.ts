@@ -194,7 +194,11 @@ export class ChangingCloud {
     const freshness: PageFreshness =
       style === 'marks'
         ? { mark: content }
-        : { scope: own === ROOT ? ROOT_SCOPE : scopeOf(state, own), ...(style === 'marked' && { mark: content }) }
+        : {
+            scope: own === ROOT ? ROOT_SCOPE : scopeOf(state, own),
+            ...(style === 'marked' && { mark: content }),
+            ...(own === DRIVE && { isTop: true })
+          }
     const can = { list: null, download: null, write: showsInherited ? true : null }
     const entries = childrenOf(state, own).map(([id, { isFolder }]) =>
       entry(id, {
