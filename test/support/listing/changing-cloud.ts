@@ -73,6 +73,13 @@ interface LogEntry {
   readonly changes: readonly Change[]
 }
 
+/** An item in the trash, with all that was in it. */
+interface Trashed {
+  readonly change: Change
+  readonly scope: string
+  readonly items: Map<string, Item>
+}
+
 /** A cloud in memory, of which every past state is known. */
 export class ChangingCloud {
   readonly #rules: CloudRules
@@ -80,7 +87,7 @@ export class ChangingCloud {
   readonly #nextFate: () => CallFate
   readonly #history: { readonly at: number; readonly state: State }[]
   readonly #logs = new Map<string, LogEntry[]>()
-  readonly #trash = new Map<string, Change & { readonly scope: string }>()
+  readonly #trash = new Map<string, Trashed>()
   readonly #held: Deferred<void>[] = []
   #epoch = 0
 
@@ -97,15 +104,22 @@ export class ChangingCloud {
     return new Set([this.#contentAt(folderId, since), ...later.map(({ state }) => this.#contentOf(state, folderId))])
   }
 
-  /** Adds, moves or changes an item. Nothing happens if that is impossible. */
+  /**
+   * Adds, moves, changes or restores an item. Nothing happens if that is impossible: a folder that was deleted does not
+   * come back with its id. One in the trash comes back with its content, and is reported alone.
+   */
   put(id: string, parent: string, feedLag: number): void {
     const state = this.#current()
-    const previous = state.get(id)
-    const isFolder = previous?.isFolder ?? !id.startsWith('f')
+    const restored = this.#trash.get(id)?.items ?? new Map<string, Item>()
+    const previous = state.get(id) ?? restored.get(id)
+    const isFolder = !id.startsWith('f')
     if (id === DRIVE || !isFolderOf(state, parent) || isInside(state, parent, id)) return
-    const from = previous && scopeOf(state, id)
-    this.#become(new Map(state).set(id, { parent, version: (previous?.version ?? 0) + 1, isFolder }))
+    if (isFolder && previous === undefined) return
+    const from = state.has(id) ? scopeOf(state, id) : undefined
+    const item = { parent, version: (previous?.version ?? 0) + 1, isFolder }
+    this.#become(new Map([...state, ...restored]).set(id, item))
     this.#trash.delete(id)
+    for (const { items } of this.#trash.values()) items.delete(id)
     const to = scopeOf(this.#current(), id)
     if (from !== undefined && from !== to) this.#report(from, [removal(id)], feedLag)
     const ancestors = this.#rules.repeatsAncestors ? ancestorsOf(state, parent) : []
@@ -119,14 +133,14 @@ export class ChangingCloud {
     const item = state.get(id)
     if (item === undefined) return
     const scope = id === DRIVE ? ROOT_SCOPE : scopeOf(state, id)
-    this.#become(new Map([...state].filter(([other]) => other !== id && !isInside(state, other, id))))
+    this.#become(new Map([...state].filter(([other]) => !isInside(state, other, id))))
     if (id === DRIVE) {
       this.#report(scope, [{ ...removal(id), concerns: 'roots' }], feedLag)
     } else if (isForever) {
       this.#report(scope, [removal(id)], feedLag)
     } else {
       const change = { ...presence(id, item), isGone: true }
-      this.#trash.set(id, { ...change, scope })
+      this.#trash.set(id, { change, scope, items: new Map([...state].filter(([other]) => isInside(state, other, id))) })
       this.#report(scope, [change], feedLag)
     }
   }
@@ -238,6 +252,12 @@ export class ChangingCloud {
     return log.filter(({ visibleAt }) => visibleAt <= now).sort((a, b) => a.visibleAt - b.visibleAt)
   }
 
+  /** Returns true if the feed will report more that has happened already. */
+  #hasHidden(scope: string): boolean {
+    const now = this.#time()
+    return (this.#logs.get(scope) ?? []).some(({ visibleAt }) => visibleAt > now)
+  }
+
   #report(scope: string, changes: readonly Change[], feedLag: number): void {
     const { feedLagMs, log: kind } = this.#rules
     const log = this.#logs.get(scope) ?? []
@@ -255,8 +275,10 @@ export class ChangingCloud {
     const state = this.#current()
     const item = state.get(id)
     if (item !== undefined && scopeOf(state, id) === scope) return presence(id, item)
+    // That it has disappeared, perhaps with a folder above, is not used before the feed has reported it.
+    if (this.#hasHidden(scope)) return change
     const trashed = this.#trash.get(id)
-    return trashed?.scope === scope ? trashed : removal(id)
+    return trashed?.scope === scope ? trashed.change : removal(id)
   }
 
   #become(state: State): void {
