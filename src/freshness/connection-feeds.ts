@@ -131,13 +131,16 @@ export class ConnectionFeeds {
   }
 
   /**
-   * Returns when the latest change was read that names a page and precedes its load by less than `settleMs`; `null` if
+   * Returns when the latest change was read that may be one of a page and precedes its load by less than `settleMs`; `null` if
    * there is none.
    */
   unsettledSince({ startedAt }: LoadTicket, page: ComparablePage, { positionedAt }: ScopeFeed): Moment | null {
     if (this.settleMs === 0) return null
     const isRecent = (moment: Moment): boolean => moment.ageAt(startedAt) < this.settleMs
-    const named = this.#remembered.findLast(({ changes }) => isRecent(changes.readAt) && changes.names(page))
+    // An unknown change may be one of a page with a mark, too, although it does not name it.
+    const concerns = (changes: ChangeSet): boolean =>
+      changes.names(page) || (changes.isOfUnknownItem && changes.scope === page.scope)
+    const named = this.#remembered.findLast(({ changes }) => isRecent(changes.readAt) && concerns(changes))
     const readAt = named?.changes.readAt ?? null
     // A change just before the position was taken is never reported.
     if (positionedAt === null || !isRecent(positionedAt)) return readAt

@@ -225,6 +225,12 @@ const FIXED: Record<string, Schedule> = {
     // position, a
     fates: [OK, LATE, OK, OK, OK, OK, OK, OK]
   },
+  'a listing with a mark is older than the feed': {
+    rules: { ...IDS, style: 'marked', listLagMs: SETTLE_MS },
+    steps: [read('b'), LATER, read('b'), LATER, put('f1', 'a'), read('b'), read('a'), LATER, LATER, read('a')],
+    // position, b, b, changes, mark of b, a
+    fates: [OK, OK, OK, OK, OK, LATE, OK, OK, OK, OK, OK]
+  },
   'a mark is older than the feed': {
     rules: { ...IDS, style: 'marked', listLagMs: SETTLE_MS },
     steps: [read('a'), LATER, read('a'), LATER, put('f1', 'a'), read('a'), LATER, read('a'), LATER, read('a')],
