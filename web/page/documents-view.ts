@@ -121,8 +121,13 @@ export function removalDialog({ core }: PageContext): TemplateResult {
   const { pendingRemoval } = core
   return html`<dialog
     aria-labelledby="removal"
-    @close=${() => {
+    @cancel=${(event: Event) => {
+      event.preventDefault()
       core.setPendingRemoval(null)
+    }}
+    @close=${({ currentTarget }: Event) => {
+      // The event comes late: the dialog may be open again.
+      if (currentTarget instanceof HTMLDialogElement && !currentTarget.open) core.setPendingRemoval(null)
     }}
   >
     <form

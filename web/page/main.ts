@@ -50,15 +50,23 @@ function start(root: HTMLElement, files: HTMLInputElement): void {
     else dialog.close()
   }
 
-  /** Restores the focus: its element is removed when the user signs in or out. */
+  /**
+   * Restores the focus where drawing has removed its element. An element that is not rendered counts as removed too: after
+   * a dialog has closed, browsers take the focus from it only with the next frame, after which nothing may be drawn.
+   */
   function moveFocus(): void {
     const isSignedIn = session.token !== null
     if (wasSignedIn !== null && wasSignedIn !== isSignedIn) {
       root.querySelector<HTMLElement>(isSignedIn ? '#clouds' : '#token')?.focus()
-    } else if (document.activeElement === document.body && core.announcement.endsWith(' was removed.')) {
+    } else if (isFocusLost() && core.announcement.endsWith(' was removed.')) {
       root.querySelector<HTMLElement>('#documents')?.focus()
     }
     wasSignedIn = isSignedIn
+  }
+
+  function isFocusLost(): boolean {
+    const { activeElement } = document
+    return activeElement === null || activeElement === document.body || !activeElement.checkVisibility()
   }
 
   files.addEventListener('change', () => {
